@@ -1,0 +1,116 @@
+# Grapnel.  `make help` lists what can be made.
+#
+# Variables: SANITIZE=1 builds with ASan and UBSan into build/sanitize;
+# CC=clang B=build/clang builds with clang; CFLAGS adds to ours.  Other flags
+# than the last time rebuild everything.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+OVS := .deps/openvswitch
+B   := build$(if $(SANITIZE),/sanitize)
+
+# What each folder is made of, in the order of the dependencies.
+
+encap_OBJS := encap/context.o encap/csum.o encap/drop.o encap/parse.o \
+	encap/reply.o encap/tunnel.o
+
+anycast_OBJS := anycast/engine.o anycast/flow-hash.o anycast/flow-room.o \
+	anycast/flow-table.o anycast/group.o anycast/anycast-table.o
+
+PROGRAMS :=
+
+# Flags.  Each folder sees the folders below it and nothing else: its include
+# path is a staged directory with links to just those.
+
+SAN_CFLAGS  := -O1 -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT_CFLAGS  := $(if $(SANITIZE),$(SAN_CFLAGS),-O2)
+ALL_CFLAGS  := -std=gnu11 -g $(OPT_CFLAGS) -Wall -Wextra -Werror -Wshadow \
+	-Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith \
+	-D_GNU_SOURCE -pthread $(CFLAGS)
+# clang objects to what the VLOG macros compare.
+OVS_CPPFLAGS := -isystem $(OVS) -isystem $(OVS)/include -isystem $(OVS)/lib \
+	-isystem $(OVS)/vswitchd $(if $(findstring clang,$(CC)),-Wno-sign-compare)
+VERSION := 0.1.0
+ALL_CPPFLAGS = -I$(B)/include/$(1) -DGRAPNEL_VERSION='"$(VERSION)"' -MMD -MP
+
+encap_SEES        := encap
+anycast_SEES      := encap anycast
+mapping_SEES      := encap anycast mapping
+vswitchd-ext_SEES := encap anycast mapping vswitchd-ext
+tests_SEES        := encap anycast mapping vswitchd-ext tests
+FOLDERS := encap anycast mapping vswitchd-ext tests
+
+mapping_CPPFLAGS      := $(OVS_CPPFLAGS)
+vswitchd-ext_CPPFLAGS := $(OVS_CPPFLAGS) -isystem $(OVS)/ofproto
+tests_CPPFLAGS        := $(OVS_CPPFLAGS)
+mapping_AFTER      := $(OVS)/.built
+vswitchd-ext_AFTER := $(OVS)/.built
+tests_AFTER        := $(OVS)/.built
+
+OVS_LIBS     := $(OVS)/lib/.libs/libopenvswitch.a \
+	$(OVS)/lib/.libs/libopenvswitchavx512.a -lssl -lcrypto -lcap-ng -lunbound \
+	-lxdp -lbpf -lelf -lz -lnuma -latomic -lm -lpthread
+OFPROTO_LIBS := $(OVS)/vswitchd/bridge.o $(OVS)/vswitchd/system-stats.o \
+	$(OVS)/ofproto/.libs/libofproto.a $(OVS)/lib/.libs/libsflow.a
+JEMALLOC     := $(if $(SANITIZE),,-ljemalloc)
+
+.PHONY: all help
+all: $(PROGRAMS:%=$(B)/%)
+
+help:
+	@echo 'make            build the programs into $(B)/'
+	@echo 'make check      build everything and run every test (root)'
+	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl'
+	@echo 'make deps       install the Debian packages that all this needs (root)'
+	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
+
+# Changes when the flags do.
+FLAGS := $(CC) $(ALL_CFLAGS) $(OVS_CPPFLAGS) $(VERSION)
+$(B)/.flags: always
+	@mkdir -p $(@D)
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
+.PHONY: always
+
+# One compile rule and one staged include directory per folder.
+
+define folder_rules
+$(B)/include/$(1)/.staged: Makefile
+	@rm -rf $$(@D) && mkdir -p $$(@D)
+	@for f in $($(1)_SEES); do \
+		ln -s "$$$$(realpath --relative-to=$$(@D) $$$$f)" $$(@D)/$$$$f; done
+	@touch $$@
+
+$(B)/$(1)/%.o: $(1)/%.c $(B)/include/$(1)/.staged $(B)/.flags | $($(1)_AFTER)
+	@mkdir -p $$(@D)
+	@echo '  CC      $$<'
+	@$$(CC) $$(ALL_CFLAGS) $$(call ALL_CPPFLAGS,$(1)) $($(1)_CPPFLAGS) -c -o $$@ $$<
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
+
+include tests/tests.mk
+
+# Parallel, unless whoever called us has a say in it.
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# Packages, and Open vSwitch from its Debian source package.
+
+PACKAGES := $(shell sed 's/\#.*//' .ci/packages)
+
+.PHONY: deps
+deps:
+	@.ci/install-packages $(PACKAGES)
+
+$(OVS)/.built: always
+	@.ci/build-ovs $(OVS)
+
+.PHONY: clean distclean
+clean:
+	rm -rf build $(B)
+distclean: clean
+	rm -rf .deps
+
+-include $(shell find $(FOLDERS:%=$(B)/%) -name '*.d' 2>/dev/null)

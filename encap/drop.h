@@ -1,0 +1,61 @@
+/* Why a packet was not sent on: one list for parser, engine and ports.
+ *
+ * DROP(NAME, LABEL, TEXT): NAME is the enumerator; LABEL, the same in lower
+ * case, the counter's name wherever counters are shown; TEXT what an operator
+ * should understand from it. */
+
+#ifndef ENCAP_DROP_H
+#define ENCAP_DROP_H 1
+
+#define DROP_REASONS                                                        \
+    DROP(NONE, none, "not dropped")                                         \
+    DROP(TRUNCATED, truncated,                                              \
+         "frame ends inside a header, or is shorter than its IP length")    \
+    DROP(ETHERTYPE, ethertype, "neither IPv4 nor ARP")                      \
+    DROP(BROADCAST, broadcast,                                              \
+         "IPv4 packet in an Ethernet broadcast or multicast")               \
+    DROP(BAD_IP, bad_ip,                                                    \
+         "IPv4 version, header length or total length makes no sense")      \
+    DROP(BAD_IP_CSUM, bad_ip_csum, "IPv4 header checksum is wrong")         \
+    DROP(FRAGMENT, fragment, "IP fragment")                                 \
+    DROP(PROTOCOL, protocol, "IP protocol other than TCP or UDP")           \
+    DROP(BAD_L4, bad_l4, "TCP or UDP header makes no sense")                \
+    DROP(BAD_SOURCE, bad_source,                                            \
+         "source address is not one that can be answered")                  \
+    DROP(TTL, ttl, "TTL expired; ICMP time exceeded sent")                  \
+    DROP(TOO_BIG, too_big,                                                  \
+         "does not fit the tunnel; ICMP fragmentation needed sent")         \
+    DROP(TSO, tso,                                                          \
+         "TCP segmentation offload: switch it off on the VM's interface")   \
+    DROP(LOOPED, looped, "came out of a tunnel, is not for another one")    \
+    DROP(NO_VNI, no_vni, "no tenant: neither options:vni nor pkt_mark")     \
+    DROP(NOT_ANYCAST, not_anycast,                                          \
+         "no anycast address of this tenant (the bridge floods to us too)") \
+    DROP(NO_GROUP, no_group,                                                \
+         "an anycast address, but no group has this protocol and port")     \
+    DROP(NO_ENDPOINT, no_endpoint, "the group has no endpoint that is up")  \
+    DROP(NO_NEXT_HOP, no_next_hop,                                          \
+         "the endpoint's host has no next hop yet")                         \
+    DROP(NO_HEADROOM, no_headroom,                                          \
+         "no room in the buffer for the outer headers")                     \
+    DROP(ARP_IGNORED, arp_ignored, "ARP that needs no answer from us")      \
+    DROP(ICMP_LIMITED, icmp_limited, "ICMP error suppressed by rate limit") \
+    DROP(PORT_DOWN, port_down, "the port is administratively down")         \
+    DROP(NO_TABLE, no_table, "no mapping received yet")                     \
+    DROP(NO_UNDERLAY, no_underlay, "no underlay port or device")            \
+    DROP(UNDERLAY_FULL, underlay_full, "the underlay port's queue is full") \
+    DROP(REPLY_FULL, reply_full, "the anycast port's return queue is full")
+
+enum drop_reason {
+#define DROP(NAME, LABEL, TEXT) DROP_##NAME,
+    DROP_REASONS
+#undef DROP
+    N_DROP_REASONS
+};
+
+/* The label and the one-line description of 'reason' ("unknown" for a value
+ * out of range).  Static strings. */
+const char *drop_reason_name(enum drop_reason reason);
+const char *drop_reason_text(enum drop_reason reason);
+
+#endif /* encap/drop.h */
