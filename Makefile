@@ -20,7 +20,29 @@ encap_OBJS := encap/context.o encap/csum.o encap/drop.o encap/parse.o \
 anycast_OBJS := anycast/engine.o anycast/flow-hash.o anycast/flow-room.o \
 	anycast/flow-table.o anycast/group.o anycast/anycast-table.o
 
-PROGRAMS :=
+# Records: for mapd and the switch.
+mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
+	record.o record-field.o record-json.o slot-codec.o)
+
+# A host's copy of the mapping; mapd's catalog, store and server; the CLI.
+replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
+	replica-index.o replica-txn.o)
+catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
+	catalog-index.o catalog-prepare.o catalog-txn.o catalog-unique.o \
+	slot-dues.o slots.o)
+store_OBJS := $(addprefix mapping/mapd/,directory.o store-digest.o \
+	store-load.o store-rows.o store-sqlite.o)
+mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
+	server.o server-change.o server-listen.o server-notify.o \
+	server-problems.o server-query.o server-snapshot.o subscription.o \
+	unix-listener.o) $(store_OBJS)
+ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
+	ctl-client.o ctl-complete.o ctl-diff.o ctl-dump.o ctl-dump-file.o \
+	ctl-help.o ctl-list.o ctl-load.o ctl-number.o ctl-options.o ctl-output.o \
+	ctl-record.o ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o \
+	ctl-verbs.o ctl-wait.o ctl-watch.o)
+
+PROGRAMS := grapnel-mapd grapnelctl
 
 # Flags.  Each folder sees the folders below it and nothing else: its include
 # path is a staged directory with links to just those.
@@ -66,7 +88,17 @@ help:
 	@echo 'make check      build everything and run every test (root)'
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl'
 	@echo 'make deps       install the Debian packages that all this needs (root)'
+	@echo 'make install    [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
+
+$(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
+		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
+	@echo '  LD      $@'
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 $(OVS_LIBS) $(JEMALLOC)
+
+$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS)) $(OVS)/.built
+	@echo '  LD      $@'
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsmartcols $(OVS_LIBS)
 
 # Changes when the flags do.
 FLAGS := $(CC) $(ALL_CFLAGS) $(OVS_CPPFLAGS) $(VERSION)
@@ -106,6 +138,19 @@ deps:
 
 $(OVS)/.built: always
 	@.ci/build-ovs $(OVS)
+
+# Installation, cleaning.
+
+DESTDIR ?=
+PREFIX  ?= /usr/local
+.PHONY: install
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install $(B)/grapnel-mapd $(DESTDIR)$(PREFIX)/sbin/
+	install $(B)/grapnelctl $(DESTDIR)$(PREFIX)/bin/
+	$(B)/grapnelctl completion bash \
+		> $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grapnelctl
 
 .PHONY: clean distclean
 clean:

@@ -27,10 +27,36 @@ unit/test-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
 unit/test-engine-frames_OBJS := $(unit/test-engine_OBJS)
 
+# Unit tests of code that uses Open vSwitch's utilities: mapping.
+ovs_TESTS := unit/test-record unit/test-catalog unit/test-catalog-random
+unit/test-record_OBJS := mapping/diagnosis.o mapping/record.o \
+	mapping/record-field.o mapping/record-json.o tests/unit/catalog-text.o \
+	$(catalog_OBJS)
+unit/test-catalog_OBJS := $(unit/test-record_OBJS)
+unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
+	tests/unit/catalog-twin.o
+
+ovs_TESTS += unit/test-slots unit/test-slot-codec unit/test-replica \
+	unit/test-replica-fuzz
+unit/test-slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
+unit/test-slot-codec_OBJS := mapping/base64.o mapping/slot-codec.o
+unit/test-replica_OBJS := $(mapping_OBJS) $(replica_OBJS) \
+	tests/unit/replica-model.o
+unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS)
+
+ovs_TESTS += unit/test-store unit/test-subscription
+unit/test-store_OBJS := $(store_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
+	anycast/flow-hash.o
+unit/test-subscription_OBJS := mapping/mapd/subscription.o $(catalog_OBJS) \
+	$(replica_OBJS) $(mapping_OBJS)
+
 # Benchmarks, run one after the other by `make bench`.
 ovs_BENCHES := bench/engine
 bench/engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/bench/engine-path.o \
 	tests/bench/ovs-conntrack-dnat.o tests/bench/traffic.o
+
+ovs_BENCHES += bench/slots
+bench/slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
 
 define test_rules
 $(B)/tests/$(1): $(B)/tests/$(1).o $(addprefix $(B)/,$($(1)_OBJS))

@@ -1,0 +1,471 @@
+#include <config.h>
+#include "mapping/catalog/catalog-check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "util.h"
+
+/* Hints name a few of many: the first ones in order.  Found by looking at all
+ * of them, as only failures need it. */
+
+enum {
+    FEW_MAX = 4
+};
+
+struct few {
+    struct {
+        uint32_t vni;           /* Orders first; 0 if there is none. */
+        char text[RECORD_KEY_SIZE];
+    } best[FEW_MAX];
+    size_t n;
+    bool more;
+};
+
+static int
+few_compare(const struct few *few, size_t i, uint32_t vni, const char *text)
+{
+    return (few->best[i].vni != vni ? (few->best[i].vni < vni ? -1 : 1)
+            : strcmp(few->best[i].text, text));
+}
+
+static void
+few_add(struct few *few, uint32_t vni, const char *text)
+{
+    size_t i = 0;
+
+    while (i < few->n && few_compare(few, i, vni, text) < 0) {
+        i++;
+    }
+    if (i < few->n && !few_compare(few, i, vni, text)) {
+        return;
+    }
+    few->more |= few->n == FEW_MAX;
+    if (i == FEW_MAX) {
+        return;
+    }
+    few->n = MIN(few->n + 1, FEW_MAX);
+    memmove(&few->best[i + 1], &few->best[i],
+            (few->n - i - 1) * sizeof few->best[0]);
+    few->best[i].vni = vni;
+    ovs_strlcpy(few->best[i].text, text, sizeof few->best[i].text);
+}
+
+/* Sets the hint "INTRO a, b, c, ..."; or 'otherwise', if that is not NULL,
+ * when there is nothing to name. */
+static void
+few_hint(const struct few *few, const char *intro, const char *otherwise,
+         struct diagnosis *diag)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    for (size_t i = 0; i < few->n; i++) {
+        ds_put_format(&ds, "%s%s", i ? ", " : "", few->best[i].text);
+    }
+    if (few->n) {
+        diagnosis_set_hint(diag, "%s %s%s", intro, ds_cstr(&ds),
+                           few->more ? ", ..." : "");
+    } else if (otherwise) {
+        diagnosis_set_hint(diag, "%s", otherwise);
+    }
+    ds_destroy(&ds);
+}
+
+/* What is not there. */
+
+static int
+unknown_host(const struct catalog *catalog, const char *field,
+             const char *name, struct diagnosis *diag)
+{
+    int error = diagnosis_set(diag, DIAG_NOT_FOUND, field, name,
+                              "host %s is not known", name);
+    const struct catalog_host_node *host;
+    struct few few = { .n = 0 };
+
+    HMAP_FOR_EACH (host, by_name, &catalog->hosts) {
+        few_add(&few, 0, host->record.name);
+    }
+    few_hint(&few, "'grapnelctl host add' makes one; known hosts:",
+             "no host is known yet; 'grapnelctl host add' makes one", diag);
+    return error;
+}
+
+static int
+unknown_vni(const struct catalog *catalog, uint32_t vni,
+            struct diagnosis *diag)
+{
+    const struct catalog_group_node *node;
+    struct few few = { .n = 0 };
+    char text[16];
+    int error;
+
+    snprintf(text, sizeof text, "%"PRIu32, vni);
+    error = diagnosis_set(diag, DIAG_NOT_FOUND, "vni", text,
+                          "unknown VNI %s: no group is defined in it", text);
+    HMAP_FOR_EACH (node, by_name, &catalog->groups) {
+        snprintf(text, sizeof text, "%"PRIu32, node->group.record.vni);
+        few_add(&few, node->group.record.vni, text);
+    }
+    few_hint(&few, "VNIs with groups:",
+             "no group is known yet; 'grapnelctl group add' makes one", diag);
+    return error;
+}
+
+static int
+unknown_group(const struct catalog *catalog, const char *field,
+              uint32_t vni, const char *name, struct diagnosis *diag)
+{
+    const struct catalog_group_node *node;
+    struct few few = { .n = 0 };
+    char intro[32];
+    int error;
+
+    HMAP_FOR_EACH (node, by_name, &catalog->groups) {
+        if (node->group.record.vni == vni) {
+            few_add(&few, 0, node->group.record.name);
+        }
+    }
+    if (!few.n) {
+        return unknown_vni(catalog, vni, diag);
+    }
+    error = diagnosis_set(diag, DIAG_NOT_FOUND, field, name,
+                          "group %"PRIu32"/%s is not known", vni, name);
+    snprintf(intro, sizeof intro, "groups of VNI %"PRIu32":", vni);
+    few_hint(&few, intro, NULL, diag);
+    return error;
+}
+
+static int
+unknown_endpoint(const struct catalog_group *group,
+                 const struct record_endpoint *key, struct diagnosis *diag)
+{
+    int error = diagnosis_set(diag, DIAG_NOT_FOUND, "name", key->name,
+                              "endpoint %"PRIu32"/%s/%s is not known",
+                              key->vni, key->group, key->name);
+    struct few few = { .n = 0 };
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        few_add(&few, 0, group->endpoints[i]->record.name);
+    }
+    few_hint(&few, "its group has:", "its group has no endpoints", diag);
+    return error;
+}
+
+int
+catalog_check_not_found(const struct catalog *catalog,
+                        const struct record *key, struct diagnosis *diag)
+{
+    const struct catalog_group_node *node;
+
+    switch (key->kind) {
+    case RECORD_HOST:
+        return unknown_host(catalog, "name", key->host.name, diag);
+
+    case RECORD_GROUP:
+        return unknown_group(catalog, "name", key->group.vni,
+                             key->group.name, diag);
+
+    case RECORD_ENDPOINT:
+        node = catalog_index_group(catalog, key->endpoint.vni,
+                                   key->endpoint.group);
+        return (node ? unknown_endpoint(&node->group, &key->endpoint, diag)
+                : unknown_group(catalog, "group", key->endpoint.vni,
+                                key->endpoint.group, diag));
+
+    case N_RECORD_KINDS:
+        break;
+    }
+    OVS_NOT_REACHED();
+}
+
+/* What is there already. */
+
+static int
+refuse_existing(const struct record *key, const char *problem,
+                struct diagnosis *diag)
+{
+    char text[RECORD_KEY_SIZE];
+    int error;
+
+    record_format_key(key, text);
+    error = diagnosis_set(diag, DIAG_EXISTS, "name",
+                          key->kind == RECORD_HOST ? key->host.name
+                          : key->kind == RECORD_GROUP ? key->group.name
+                          : key->endpoint.name,
+                          "%s %s %s", record_kind_name(key->kind), text,
+                          problem);
+    diagnosis_set_hint(diag, "'grapnelctl %s set' changes it",
+                       record_kind_name(key->kind));
+    return error;
+}
+
+int
+catalog_check_exists(const struct record *key, struct diagnosis *diag)
+{
+    return refuse_existing(key, "exists already", diag);
+}
+
+int
+catalog_check_differs(const struct record *key, struct diagnosis *diag)
+{
+    return refuse_existing(key, "exists already and is different", diag);
+}
+
+/* The member 'name' of 'record' as text. */
+static void
+format_member(const struct record *record, const char *name, char *text,
+              size_t size)
+{
+    struct json *json = record_to_json(record);
+    const struct json *member = shash_find_data(json_object(json), name);
+
+    if (member->type == JSON_STRING) {
+        ovs_strlcpy(text, json_string(member), size);
+    } else {
+        snprintf(text, size, "%"PRId64, json_integer(member));
+    }
+    json_destroy(json);
+}
+
+/* What must be unique. */
+
+static int
+check_vtep(const struct catalog *catalog, const struct record *record,
+           struct diagnosis *diag)
+{
+    const struct record_host *r = &record->host;
+    const struct catalog_host_node *other = catalog_index_same_vtep(catalog,
+                                                                    r);
+    char vtep[16];
+    int error;
+
+    if (!other) {
+        return 0;
+    }
+    format_member(record, "vtep", vtep, sizeof vtep);
+    error = diagnosis_set(diag, DIAG_EXISTS, "vtep", vtep, "host %s: vtep %s "
+                          "is taken by host %s", r->name, vtep,
+                          other->record.name);
+    diagnosis_set_hint(diag, "give it another vtep, or change or remove host "
+                       "%s", other->record.name);
+    return error;
+}
+
+static int
+check_service(const struct catalog *catalog, const struct record *record,
+              struct diagnosis *diag)
+{
+    const struct record_group *r = &record->group;
+    const struct catalog_group_node *other
+        = catalog_index_same_service(catalog, r);
+    char address[16], protocol[8], port[16] = "all ports";
+    int error;
+
+    if (!other) {
+        return 0;
+    }
+    format_member(record, "address", address, sizeof address);
+    format_member(record, "protocol", protocol, sizeof protocol);
+    if (r->port) {
+        snprintf(port, sizeof port, "port %d", r->port);
+    }
+    error = diagnosis_set(diag, DIAG_EXISTS, "address", address, "group "
+                          "%"PRIu32"/%s: address %s %s %s is taken by group "
+                          "%"PRIu32"/%s", r->vni, r->name, address, protocol,
+                          port, r->vni, other->group.record.name);
+    diagnosis_set_hint(diag, "give it another address, protocol or port, or "
+                       "remove group %"PRIu32"/%s", r->vni,
+                       other->group.record.name);
+    return error;
+}
+
+static int
+check_mac(const struct catalog *catalog, const struct record *record,
+          struct diagnosis *diag)
+{
+    const struct record_endpoint *r = &record->endpoint;
+    const struct catalog_endpoint_node *other
+        = catalog_index_same_mac(catalog, r);
+    char mac[18];
+    int error;
+
+    if (!other) {
+        return 0;
+    }
+    format_member(record, "mac", mac, sizeof mac);
+    error = diagnosis_set(diag, DIAG_EXISTS, "mac", mac, "endpoint "
+                          "%"PRIu32"/%s/%s: mac %s is taken by endpoint "
+                          "%"PRIu32"/%s/%s", r->vni, r->group, r->name, mac,
+                          r->vni, r->group, other->endpoint.record.name);
+    diagnosis_set_hint(diag, "give it another mac, or change or remove "
+                       "endpoint %s", other->endpoint.record.name);
+    return error;
+}
+
+int
+catalog_check_unique(const struct catalog *catalog,
+                     const struct record *record, struct diagnosis *diag)
+{
+    switch (record->kind) {
+    case RECORD_HOST:
+        return check_vtep(catalog, record, diag);
+    case RECORD_GROUP:
+        return check_service(catalog, record, diag);
+    case RECORD_ENDPOINT:
+        return check_mac(catalog, record, diag);
+    case N_RECORD_KINDS:
+        break;
+    }
+    OVS_NOT_REACHED();
+}
+
+/* What is referred to, and room. */
+
+static int
+check_group(const struct catalog *catalog, const struct record *record,
+            struct diagnosis *diag)
+{
+    const struct record_group *r = &record->group;
+
+    if (hmap_count(&catalog->groups) >= GROUP_MAX_ID
+        && !catalog_index_group(catalog, r->vni, r->name)) {
+        int error = diagnosis_set(diag, DIAG_BUSY, NULL, NULL, "there are %d "
+                                  "groups, the most that there can be",
+                                  GROUP_MAX_ID);
+
+        diagnosis_set_hint(diag, "remove one first");
+        return error;
+    }
+    return 0;
+}
+
+static int
+check_endpoint(const struct catalog *catalog, const struct record *record,
+               struct diagnosis *diag)
+{
+    const struct record_endpoint *r = &record->endpoint;
+    const struct catalog_group_node *node
+        = catalog_index_group(catalog, r->vni, r->group);
+
+    if (!node) {
+        return unknown_group(catalog, "group", r->vni, r->group, diag);
+    }
+    if (!catalog_index_host(catalog, r->host)) {
+        return unknown_host(catalog, "host", r->host, diag);
+    }
+    if (node->group.n_endpoints >= GROUP_MAX_ENDPOINTS
+        && !catalog_index_endpoint(&node->group, r->name)) {
+        int error = diagnosis_set(diag, DIAG_BUSY, "group", r->group,
+                                  "group %"PRIu32"/%s has %d endpoints, the "
+                                  "most that there can be", r->vni, r->group,
+                                  GROUP_MAX_ENDPOINTS);
+
+        diagnosis_set_hint(diag, "remove one first, or add another group");
+        return error;
+    }
+    return 0;
+}
+
+int
+catalog_check_put(const struct catalog *catalog, const struct record *record,
+                  struct diagnosis *diag)
+{
+    switch (record->kind) {
+    case RECORD_HOST:
+        return 0;
+    case RECORD_GROUP:
+        return check_group(catalog, record, diag);
+    case RECORD_ENDPOINT:
+        return check_endpoint(catalog, record, diag);
+    case N_RECORD_KINDS:
+        break;
+    }
+    OVS_NOT_REACHED();
+}
+
+/* What is still needed. */
+
+static void
+add_users(const struct catalog_group *group, const char *host,
+          struct few *few)
+{
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        const struct record_endpoint *r = &group->endpoints[i]->record;
+        char text[RECORD_KEY_SIZE];
+
+        if (!strcmp(r->host, host)) {
+            snprintf(text, sizeof text, "%"PRIu32"/%s/%s", r->vni, r->group,
+                     r->name);
+            few_add(few, r->vni, text);
+        }
+    }
+}
+
+static int
+check_remove_host(const struct catalog *catalog, const char *name,
+                  struct diagnosis *diag)
+{
+    size_t n = catalog_index_host(catalog, name)->n_users;
+    const struct catalog_group_node *node;
+    struct few few = { .n = 0 };
+    int error;
+
+    if (!n) {
+        return 0;
+    }
+    error = diagnosis_set(diag, DIAG_IN_USE, "name", name, "host %s is in use "
+                          "by %"PRIuSIZE" endpoint%s", name, n,
+                          n == 1 ? "" : "s");
+    HMAP_FOR_EACH (node, by_name, &catalog->groups) {
+        add_users(&node->group, name, &few);
+    }
+    few_hint(&few, "remove or move first:", NULL, diag);
+    return error;
+}
+
+static int
+check_remove_group(const struct catalog_group *group, struct diagnosis *diag)
+{
+    size_t n = group->n_endpoints;
+    struct few few = { .n = 0 };
+    int error;
+
+    if (!n) {
+        return 0;
+    }
+    error = diagnosis_set(diag, DIAG_IN_USE, "name", group->record.name,
+                          "group %"PRIu32"/%s has %"PRIuSIZE" endpoint%s",
+                          group->record.vni, group->record.name, n,
+                          n == 1 ? "" : "s");
+    for (size_t i = 0; i < n; i++) {
+        few_add(&few, 0, group->endpoints[i]->record.name);
+    }
+    few_hint(&few, "--cascade removes them too:", NULL, diag);
+    return error;
+}
+
+int
+catalog_check_remove(const struct catalog *catalog, const struct record *key,
+                     bool cascade, struct diagnosis *diag)
+{
+    const struct catalog_group_node *node;
+
+    switch (key->kind) {
+    case RECORD_HOST:
+        return check_remove_host(catalog, key->host.name, diag);
+
+    case RECORD_GROUP:
+        node = catalog_index_group(catalog, key->group.vni, key->group.name);
+        return cascade ? 0 : check_remove_group(&node->group, diag);
+
+    case RECORD_ENDPOINT:
+        return 0;
+
+    case N_RECORD_KINDS:
+        break;
+    }
+    OVS_NOT_REACHED();
+}

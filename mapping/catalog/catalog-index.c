@@ -1,0 +1,397 @@
+#include <config.h>
+#include "mapping/catalog/catalog-index.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash.h"
+#include "util.h"
+
+/* Hosts. */
+
+static uint32_t
+hash_host(const char *name)
+{
+    return hash_string(name, 0);
+}
+
+struct catalog_host_node *
+catalog_index_host(const struct catalog *catalog, const char *name)
+{
+    struct catalog_host_node *host;
+
+    HMAP_FOR_EACH_WITH_HASH (host, by_name, hash_host(name),
+                             &catalog->hosts) {
+        if (!strcmp(host->record.name, name)) {
+            return host;
+        }
+    }
+    return NULL;
+}
+
+struct catalog_host_node *
+catalog_index_same_vtep(const struct catalog *catalog,
+                        const struct record_host *record)
+{
+    struct catalog_host_node *host;
+
+    HMAP_FOR_EACH_WITH_HASH (host, by_vtep, hash_int(record->vtep, 0),
+                             &catalog->vteps) {
+        if (host->record.vtep == record->vtep
+            && strcmp(host->record.name, record->name)) {
+            return host;
+        }
+    }
+    return NULL;
+}
+
+void
+catalog_index_put_host(struct catalog *catalog,
+                       const struct record_host *record)
+{
+    struct catalog_host_node *host = catalog_index_host(catalog, record->name);
+
+    if (host) {
+        hmap_remove(&catalog->vteps, &host->by_vtep);
+    } else {
+        host = xzalloc(sizeof *host);
+        hmap_insert(&catalog->hosts, &host->by_name, hash_host(record->name));
+    }
+    host->record = *record;
+    hmap_insert(&catalog->vteps, &host->by_vtep, hash_int(record->vtep, 0));
+}
+
+void
+catalog_index_remove_host(struct catalog *catalog,
+                          struct catalog_host_node *host)
+{
+    ovs_assert(!host->n_users);
+    hmap_remove(&catalog->hosts, &host->by_name);
+    hmap_remove(&catalog->vteps, &host->by_vtep);
+    free(host);
+}
+
+/* Groups. */
+
+static uint32_t
+hash_group(uint32_t vni, const char *name)
+{
+    return hash_string(name, vni);
+}
+
+static uint32_t
+hash_service(const struct record_group *r)
+{
+    return hash_bytes(r->address, sizeof r->address,
+                      hash_2words(r->vni, r->protocol << 16 | r->port));
+}
+
+static bool
+is_same_service(const struct record_group *a, const struct record_group *b)
+{
+    return (a->vni == b->vni
+            && a->port == b->port
+            && a->protocol == b->protocol
+            && !memcmp(a->address, b->address, sizeof a->address));
+}
+
+struct catalog_group_node *
+catalog_index_group(const struct catalog *catalog, uint32_t vni,
+                    const char *name)
+{
+    struct catalog_group_node *node;
+
+    HMAP_FOR_EACH_WITH_HASH (node, by_name, hash_group(vni, name),
+                             &catalog->groups) {
+        if (node->group.record.vni == vni
+            && !strcmp(node->group.record.name, name)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+struct catalog_group_node *
+catalog_index_same_service(const struct catalog *catalog,
+                           const struct record_group *record)
+{
+    struct catalog_group_node *node;
+
+    HMAP_FOR_EACH_WITH_HASH (node, by_service, hash_service(record),
+                             &catalog->services) {
+        if (is_same_service(&node->group.record, record)
+            && strcmp(node->group.record.name, record->name)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+struct catalog_group_node *
+catalog_index_id(const struct catalog *catalog, uint32_t id)
+{
+    struct catalog_group_node *node;
+
+    HMAP_FOR_EACH_WITH_HASH (node, by_id, hash_int(id, 0), &catalog->ids) {
+        if (node->group.id == id) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+struct catalog_group_node *
+catalog_index_add_group(struct catalog *catalog,
+                        const struct record_group *record)
+{
+    struct catalog_group_node *node = xzalloc(sizeof *node);
+
+    node->group.record = *record;
+    catalog_index_link_group(catalog, node);
+    return node;
+}
+
+void
+catalog_index_set_group(struct catalog_group_node *node,
+                        const struct record_group *record)
+{
+    ovs_assert(record_equal_fixed(&node->group.record, record));
+    node->group.record = *record;
+}
+
+static void
+link_id(struct catalog *catalog, struct catalog_group_node *node)
+{
+    if (node->group.id) {
+        hmap_insert(&catalog->ids, &node->by_id, hash_int(node->group.id, 0));
+    }
+}
+
+void
+catalog_index_set_id(struct catalog *catalog, struct catalog_group_node *node,
+                     uint32_t id)
+{
+    ovs_assert(!node->group.id);
+    node->group.id = id;
+    link_id(catalog, node);
+}
+
+/* Endpoints. */
+
+static uint32_t
+hash_mac(const struct record_endpoint *r)
+{
+    return hash_bytes(&r->mac, sizeof r->mac, hash_group(r->vni, r->group));
+}
+
+struct catalog_endpoint_node *
+catalog_index_same_mac(const struct catalog *catalog,
+                       const struct record_endpoint *record)
+{
+    struct catalog_endpoint_node *node;
+
+    HMAP_FOR_EACH_WITH_HASH (node, by_mac, hash_mac(record), &catalog->macs) {
+        const struct record_endpoint *r = &node->endpoint.record;
+
+        if (!memcmp(&r->mac, &record->mac, sizeof r->mac)
+            && r->vni == record->vni
+            && !strcmp(r->group, record->group)
+            && strcmp(r->name, record->name)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/* The place of 'name' in the sorted array, or where it would be. */
+static size_t
+endpoint_position(const struct catalog_group *group, const char *name)
+{
+    size_t low = 0, high = group->n_endpoints;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (strcmp(group->endpoints[middle]->record.name, name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool
+is_at(const struct catalog_group *group, size_t i, const char *name)
+{
+    return (i < group->n_endpoints
+            && !strcmp(group->endpoints[i]->record.name, name));
+}
+
+struct catalog_endpoint *
+catalog_index_endpoint(const struct catalog_group *group, const char *name)
+{
+    size_t i = endpoint_position(group, name);
+
+    return is_at(group, i, name) ? group->endpoints[i] : NULL;
+}
+
+static void
+link_endpoint(struct catalog *catalog, struct catalog_endpoint *endpoint)
+{
+    const struct record_endpoint *r = &endpoint->record;
+
+    hmap_insert(&catalog->macs, &catalog_endpoint_node_cast(endpoint)->by_mac,
+                hash_mac(r));
+    catalog_index_host(catalog, r->host)->n_users++;
+    catalog->n_endpoints++;
+}
+
+static void
+unlink_endpoint(struct catalog *catalog, struct catalog_endpoint *endpoint)
+{
+    hmap_remove(&catalog->macs,
+                &catalog_endpoint_node_cast(endpoint)->by_mac);
+    catalog_index_host(catalog, endpoint->record.host)->n_users--;
+    catalog->n_endpoints--;
+}
+
+static void
+insert_endpoint(struct catalog_group_node *node, size_t i,
+                struct catalog_endpoint *endpoint)
+{
+    struct catalog_group *group = &node->group;
+
+    if (group->n_endpoints >= node->allocated_endpoints) {
+        group->endpoints = x2nrealloc(group->endpoints,
+                                      &node->allocated_endpoints,
+                                      sizeof *group->endpoints);
+    }
+    memmove(&group->endpoints[i + 1], &group->endpoints[i],
+            (group->n_endpoints - i) * sizeof *group->endpoints);
+    group->endpoints[i] = endpoint;
+    group->n_endpoints++;
+}
+
+struct catalog_endpoint *
+catalog_index_put_endpoint(struct catalog *catalog,
+                           struct catalog_group_node *node,
+                           const struct record_endpoint *record,
+                           uint16_t index)
+{
+    struct catalog_endpoint_node *new = xzalloc(sizeof *new);
+    size_t i = endpoint_position(&node->group, record->name);
+    struct catalog_endpoint *old = NULL;
+
+    new->endpoint.record = *record;
+    new->endpoint.index = index;
+    if (is_at(&node->group, i, record->name)) {
+        old = node->group.endpoints[i];
+        unlink_endpoint(catalog, old);
+        node->group.endpoints[i] = &new->endpoint;
+    } else {
+        insert_endpoint(node, i, &new->endpoint);
+    }
+    link_endpoint(catalog, &new->endpoint);
+    return old;
+}
+
+struct catalog_endpoint *
+catalog_index_take_endpoint(struct catalog *catalog,
+                            struct catalog_group_node *node, const char *name)
+{
+    struct catalog_group *group = &node->group;
+    size_t i = endpoint_position(group, name);
+    struct catalog_endpoint *old;
+
+    ovs_assert(is_at(group, i, name));
+    old = group->endpoints[i];
+    unlink_endpoint(catalog, old);
+    group->n_endpoints--;
+    memmove(&group->endpoints[i], &group->endpoints[i + 1],
+            (group->n_endpoints - i) * sizeof *group->endpoints);
+    return old;
+}
+
+void
+catalog_index_free_endpoint(struct catalog_endpoint *endpoint)
+{
+    if (endpoint) {
+        free(catalog_endpoint_node_cast(endpoint));
+    }
+}
+
+/* Groups with their endpoints. */
+
+void
+catalog_index_link_group(struct catalog *catalog,
+                         struct catalog_group_node *node)
+{
+    const struct record_group *r = &node->group.record;
+
+    hmap_insert(&catalog->groups, &node->by_name,
+                hash_group(r->vni, r->name));
+    hmap_insert(&catalog->services, &node->by_service, hash_service(r));
+    link_id(catalog, node);
+    for (size_t i = 0; i < node->group.n_endpoints; i++) {
+        link_endpoint(catalog, node->group.endpoints[i]);
+    }
+}
+
+void
+catalog_index_unlink_group(struct catalog *catalog,
+                           struct catalog_group_node *node)
+{
+    hmap_remove(&catalog->groups, &node->by_name);
+    hmap_remove(&catalog->services, &node->by_service);
+    if (node->group.id) {
+        hmap_remove(&catalog->ids, &node->by_id);
+    }
+    for (size_t i = 0; i < node->group.n_endpoints; i++) {
+        unlink_endpoint(catalog, node->group.endpoints[i]);
+    }
+}
+
+/* Any kind. */
+
+bool
+catalog_index_get(const struct catalog *catalog, const struct record *key,
+                  struct record *record)
+{
+    const struct catalog_host_node *host;
+    const struct catalog_group_node *node;
+    const struct catalog_endpoint *endpoint;
+
+    switch (key->kind) {
+    case RECORD_HOST:
+        host = catalog_index_host(catalog, key->host.name);
+        if (host) {
+            *record = (struct record) { .kind = RECORD_HOST,
+                                        .host = host->record };
+        }
+        return host != NULL;
+
+    case RECORD_GROUP:
+        node = catalog_index_group(catalog, key->group.vni, key->group.name);
+        if (node) {
+            *record = (struct record) { .kind = RECORD_GROUP,
+                                        .group = node->group.record };
+        }
+        return node != NULL;
+
+    case RECORD_ENDPOINT:
+        node = catalog_index_group(catalog, key->endpoint.vni,
+                                   key->endpoint.group);
+        endpoint = node ? catalog_index_endpoint(&node->group,
+                                                 key->endpoint.name) : NULL;
+        if (endpoint) {
+            *record = (struct record) { .kind = RECORD_ENDPOINT,
+                                        .endpoint = endpoint->record };
+        }
+        return endpoint != NULL;
+
+    case N_RECORD_KINDS:
+        break;
+    }
+    OVS_NOT_REACHED();
+}

@@ -1,0 +1,50 @@
+/* The inside of a transaction.  Private to catalog*.c.
+ *
+ * A transaction keeps what it touched as it was before.  Undoing is putting
+ * that back, and what changed is the difference from it, so that a record has
+ * one change, or none, whatever was done to it. */
+
+#ifndef MAPPING_CATALOG_CATALOG_TXN_H
+#define MAPPING_CATALOG_CATALOG_TXN_H 1
+
+#include "mapping/catalog/catalog-index.h"
+
+struct catalog_txn_host {
+    struct hmap_node node;      /* In struct catalog_txn, by name. */
+    bool existed;
+    int op;                     /* The last to touch it. */
+    struct record_host before;  /* Only the name if it did not exist. */
+};
+
+struct catalog_txn_group {
+    struct hmap_node node;      /* In struct catalog_txn, by VNI and name. */
+    bool existed;
+    int op;                     /* The last to put it, not an endpoint. */
+    bool changed;               /* Set by catalog_prepare(). */
+    /* Only the key if it did not exist.  The array of endpoints is our own;
+     * slots and endpoints are shared with the group in the catalog as far as
+     * they are the same. */
+    struct catalog_group before;
+};
+
+struct catalog_txn {
+    struct catalog *catalog;
+    struct hmap hosts;          /* struct catalog_txn_host. */
+    struct hmap groups;         /* struct catalog_txn_group. */
+    uint32_t last_group_id;     /* The catalog's, before. */
+    int op;                     /* Of catalog_set_op(). */
+
+    /* Set by catalog_prepare(). */
+    bool prepared;
+    struct catalog_change *changes; /* The records are owned. */
+    size_t n_changes, allocated_changes;
+    const struct catalog_group **changed_groups;
+    size_t n_changed_groups;
+};
+
+/* NULL if it was not touched. */
+struct catalog_txn_group *
+catalog_txn_find_group(const struct catalog_txn *, uint32_t vni,
+                       const char *name);
+
+#endif /* mapping/catalog/catalog-txn.h */

@@ -1,0 +1,327 @@
+#include <config.h>
+#include "mapping/catalog/catalog.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitmap.h"
+#include "mapping/catalog/catalog-check.h"
+#include "mapping/catalog/catalog-index.h"
+#include "util.h"
+
+struct catalog *
+catalog_create(void)
+{
+    struct catalog *catalog = xzalloc(sizeof *catalog);
+
+    hmap_init(&catalog->hosts);
+    hmap_init(&catalog->vteps);
+    hmap_init(&catalog->groups);
+    hmap_init(&catalog->services);
+    hmap_init(&catalog->ids);
+    hmap_init(&catalog->macs);
+    return catalog;
+}
+
+/* Takes a group out and frees all of it. */
+static void
+remove_group(struct catalog *catalog, struct catalog_group_node *node)
+{
+    catalog_index_unlink_group(catalog, node);
+    for (size_t i = 0; i < node->group.n_endpoints; i++) {
+        catalog_index_free_endpoint(node->group.endpoints[i]);
+    }
+    free(node->group.endpoints);
+    free(node->group.slots);
+    free(node);
+}
+
+void
+catalog_destroy(struct catalog *catalog)
+{
+    struct catalog_group_node *group;
+    struct catalog_host_node *host;
+
+    if (!catalog) {
+        return;
+    }
+    ovs_assert(!catalog->txn);
+    HMAP_FOR_EACH_SAFE (group, by_name, &catalog->groups) {
+        remove_group(catalog, group);
+    }
+    HMAP_FOR_EACH_SAFE (host, by_name, &catalog->hosts) {
+        catalog_index_remove_host(catalog, host);
+    }
+    hmap_destroy(&catalog->macs);
+    hmap_destroy(&catalog->ids);
+    hmap_destroy(&catalog->services);
+    hmap_destroy(&catalog->groups);
+    hmap_destroy(&catalog->vteps);
+    hmap_destroy(&catalog->hosts);
+    free(catalog);
+}
+
+/* Reading. */
+
+uint64_t
+catalog_revision(const struct catalog *catalog)
+{
+    return catalog->revision;
+}
+
+size_t
+catalog_count(const struct catalog *catalog, enum record_kind kind)
+{
+    switch (kind) {
+    case RECORD_HOST:
+        return hmap_count(&catalog->hosts);
+    case RECORD_GROUP:
+        return hmap_count(&catalog->groups);
+    case RECORD_ENDPOINT:
+        return catalog->n_endpoints;
+    case N_RECORD_KINDS:
+        break;
+    }
+    OVS_NOT_REACHED();
+}
+
+const struct record_host *
+catalog_find_host(const struct catalog *catalog, const char *name)
+{
+    const struct catalog_host_node *host = catalog_index_host(catalog, name);
+
+    return host ? &host->record : NULL;
+}
+
+const struct catalog_group *
+catalog_find_group(const struct catalog *catalog, uint32_t vni,
+                   const char *name)
+{
+    const struct catalog_group_node *node = catalog_index_group(catalog, vni,
+                                                                name);
+
+    return node ? &node->group : NULL;
+}
+
+static int
+compare_hosts(const void *a_, const void *b_)
+{
+    const struct record_host *const *a = a_, *const *b = b_;
+
+    return strcmp((*a)->name, (*b)->name);
+}
+
+const struct record_host **
+catalog_hosts(const struct catalog *catalog, size_t *n)
+{
+    size_t count = hmap_count(&catalog->hosts);
+    const struct record_host **hosts = xmalloc(MAX(count, 1) * sizeof *hosts);
+    const struct catalog_host_node *host;
+    size_t i = 0;
+
+    HMAP_FOR_EACH (host, by_name, &catalog->hosts) {
+        hosts[i++] = &host->record;
+    }
+    qsort(hosts, count, sizeof *hosts, compare_hosts);
+    *n = count;
+    return hosts;
+}
+
+static int
+compare_groups(const void *a_, const void *b_)
+{
+    const struct catalog_group *const *a = a_, *const *b = b_;
+
+    return ((*a)->record.vni != (*b)->record.vni
+            ? ((*a)->record.vni < (*b)->record.vni ? -1 : 1)
+            : strcmp((*a)->record.name, (*b)->record.name));
+}
+
+const struct catalog_group **
+catalog_groups(const struct catalog *catalog, size_t *n)
+{
+    size_t count = hmap_count(&catalog->groups);
+    const struct catalog_group **groups = xmalloc(MAX(count, 1)
+                                                  * sizeof *groups);
+    const struct catalog_group_node *node;
+    size_t i = 0;
+
+    HMAP_FOR_EACH (node, by_name, &catalog->groups) {
+        groups[i++] = &node->group;
+    }
+    qsort(groups, count, sizeof *groups, compare_groups);
+    *n = count;
+    return groups;
+}
+
+/* Restoring. */
+
+/* As catalog_add() without its transaction: checks that 'record' is new and
+ * fits in. */
+static int
+check_restored(const struct catalog *catalog, const struct record *record,
+               struct diagnosis *diag)
+{
+    struct record old;
+
+    int error = (catalog_index_get(catalog, record, &old)
+                 ? catalog_check_exists(record, diag)
+                 : catalog_check_put(catalog, record, diag));
+
+    return error ? error : catalog_check_unique(catalog, record, diag);
+}
+
+int
+catalog_restore_host(struct catalog *catalog, const struct record_host *host,
+                     struct diagnosis *diag)
+{
+    struct record record = { .kind = RECORD_HOST, .host = *host };
+    int error = check_restored(catalog, &record, diag);
+
+    if (!error) {
+        catalog_index_put_host(catalog, host);
+    }
+    return error;
+}
+
+static int
+refuse_number(const struct catalog_group *group, const char *field,
+              uint32_t value, const char *problem, struct diagnosis *diag)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%"PRIu32, value);
+    return diagnosis_set(diag, DIAG_INVALID, field, text,
+                         "group %"PRIu32"/%s: %s %s %s", group->record.vni,
+                         group->record.name, field, text, problem);
+}
+
+static int
+check_numbers(const struct catalog *catalog,
+              const struct catalog_group *group, struct diagnosis *diag)
+{
+    if (group->id < 1 || group->id > GROUP_MAX_ID) {
+        return refuse_number(group, "id", group->id, "is out of range", diag);
+    }
+    if (catalog_index_id(catalog, group->id)) {
+        return refuse_number(group, "id", group->id, "is used twice", diag);
+    }
+    if (group->next_index >= GROUP_MAX_ENDPOINTS) {
+        return refuse_number(group, "next_index", group->next_index,
+                             "is out of range", diag);
+    }
+    return 0;
+}
+
+/* Marks the endpoint in 'used', and in 'up' if it may own slots. */
+static int
+restore_endpoint(struct catalog *catalog, struct catalog_group_node *node,
+                 const struct catalog_endpoint *endpoint,
+                 unsigned long *used, unsigned long *up,
+                 struct diagnosis *diag)
+{
+    struct record record = { .kind = RECORD_ENDPOINT,
+                             .endpoint = endpoint->record };
+    const struct catalog_group *group = &node->group;
+    uint16_t index = endpoint->index;
+    int error;
+
+    ovs_assert(record.endpoint.vni == group->record.vni
+               && !strcmp(record.endpoint.group, group->record.name));
+    error = check_restored(catalog, &record, diag);
+    if (error) {
+        return error;
+    }
+    if (index >= GROUP_MAX_ENDPOINTS) {
+        return refuse_number(group, "index", index, "is out of range", diag);
+    }
+    if (bitmap_is_set(used, index)) {
+        return refuse_number(group, "index", index, "is used twice", diag);
+    }
+    bitmap_set1(used, index);
+    if (record.endpoint.state == ENDPOINT_UP) {
+        bitmap_set1(up, index);
+    }
+    catalog_index_put_endpoint(catalog, node, &record.endpoint, index);
+    return 0;
+}
+
+static int
+check_slots(const struct catalog_group *group, const unsigned long *up,
+            struct diagnosis *diag)
+{
+    for (size_t i = 0; i < group->record.n_slots; i++) {
+        uint16_t owner = group->slots[i];
+
+        if (owner != GROUP_NO_ENDPOINT
+            && (owner >= GROUP_MAX_ENDPOINTS || !bitmap_is_set(up, owner))) {
+            return refuse_number(group, "slot owner", owner,
+                                 "is no endpoint that is up", diag);
+        }
+    }
+    return 0;
+}
+
+static int
+restore_endpoints(struct catalog *catalog, struct catalog_group_node *node,
+                  const struct catalog_group *group, struct diagnosis *diag)
+{
+    unsigned long *used = bitmap_allocate(GROUP_MAX_ENDPOINTS);
+    unsigned long *up = bitmap_allocate(GROUP_MAX_ENDPOINTS);
+    int error = 0;
+
+    for (size_t i = 0; !error && i < group->n_endpoints; i++) {
+        error = restore_endpoint(catalog, node, group->endpoints[i], used, up,
+                                 diag);
+    }
+    if (!error) {
+        error = check_slots(group, up, diag);
+    }
+    bitmap_free(used);
+    bitmap_free(up);
+    return error;
+}
+
+int
+catalog_restore_group(struct catalog *catalog,
+                      const struct catalog_group *group,
+                      struct diagnosis *diag)
+{
+    struct record record = { .kind = RECORD_GROUP, .group = group->record };
+    struct catalog_group_node *node;
+    int error = check_restored(catalog, &record, diag);
+
+    if (!error) {
+        error = check_numbers(catalog, group, diag);
+    }
+    if (error) {
+        return error;
+    }
+
+    node = catalog_index_add_group(catalog, &group->record);
+    catalog_index_set_id(catalog, node, group->id);
+    node->group.epoch = group->epoch;
+    node->group.next_index = group->next_index;
+    node->group.slots = xmemdup(group->slots, group->record.n_slots
+                                * sizeof *group->slots);
+    error = restore_endpoints(catalog, node, group, diag);
+    if (error) {
+        remove_group(catalog, node);
+    }
+    return error;
+}
+
+void
+catalog_restore_counters(struct catalog *catalog, uint64_t revision,
+                         uint32_t last_group_id)
+{
+    catalog->revision = revision;
+    catalog->last_group_id = last_group_id;
+}
+
+uint32_t
+catalog_last_group_id(const struct catalog *catalog)
+{
+    return catalog->last_group_id;
+}

@@ -1,0 +1,136 @@
+/* Everything that mapd knows: all records, their references, and what mapd
+ * assigns (group ids, endpoint indexes, slot tables).  In memory; the store is
+ * written from what a transaction changed.
+ *
+ *     struct catalog_txn *txn = catalog_begin(catalog);
+ *     error = catalog_add(txn, &record, false, &diag);
+ *     ...
+ *     error = catalog_prepare(txn, &diag);
+ *     if (!error) { error = store_commit(store, txn, ...); }
+ *     if (error) { catalog_abort(txn); } else { catalog_commit(txn); }
+ *
+ * Changes of a transaction are visible in the catalog at once and are undone
+ * by catalog_abort(); one transaction at a time.  Not thread-safe. */
+
+#ifndef MAPPING_CATALOG_CATALOG_H
+#define MAPPING_CATALOG_CATALOG_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mapping/record.h"
+#include "openvswitch/hmap.h"
+
+struct catalog;
+struct catalog_txn;
+
+struct catalog_endpoint {
+    struct record_endpoint record;
+    uint16_t index;             /* Within its group. */
+};
+
+/* A group with its endpoints.  Read-only for all but catalog*.c. */
+struct catalog_group {
+    struct record_group record;
+    uint32_t id;                /* 1...GROUP_MAX_ID. */
+    uint32_t epoch;             /* Counts slot changes, from 0: no slot ever
+                                 * had an owner. */
+    uint16_t next_index;        /* Where the search for a free one starts. */
+    uint16_t *slots;            /* record.n_slots of them. */
+    struct catalog_endpoint **endpoints; /* Sorted by name. */
+    size_t n_endpoints;
+};
+
+/* One record changed by a transaction.  'before' or 'after' is NULL for a
+ * record added or removed. */
+struct catalog_change {
+    const struct record *before, *after;
+};
+
+struct catalog *catalog_create(void);
+void catalog_destroy(struct catalog *);
+
+uint64_t catalog_revision(const struct catalog *);
+size_t catalog_count(const struct catalog *, enum record_kind);
+
+/* NULL if not found.  What these four return is valid until the next operation
+ * of a transaction, catalog_prepare(), catalog_commit() or catalog_abort(). */
+const struct record_host *catalog_find_host(const struct catalog *,
+                                            const char *name);
+const struct catalog_group *catalog_find_group(const struct catalog *,
+                                               uint32_t vni, const char *name);
+
+/* All hosts, or groups, sorted by key; the caller frees the array (not what it
+ * points to). */
+const struct record_host **catalog_hosts(const struct catalog *, size_t *n);
+const struct catalog_group **catalog_groups(const struct catalog *, size_t *n);
+
+/* Transactions.  The three operations return 0, or a positive errno with
+ * '*diag' filled in, having changed nothing (the transaction is then usually
+ * aborted).  An operation that changes nothing succeeds and leaves no trace.
+ * Each sees what those before it did; what must be unique need be so only at
+ * the end, so that two hosts can swap their VTEPs. */
+struct catalog_txn *catalog_begin(struct catalog *);
+/* 'op' is what catalog_prepare() is to call the operations from here on; -1,
+ * as at the beginning: nothing. */
+void catalog_set_op(struct catalog_txn *, int op);
+int catalog_add(struct catalog_txn *, const struct record *, bool may_exist,
+                struct diagnosis *diag);
+/* 'json' as for record_update_from_json(). */
+int catalog_set(struct catalog_txn *, const struct json *json,
+                struct diagnosis *diag);
+/* 'key': only its key members count. */
+int catalog_remove(struct catalog_txn *, const struct record *key,
+                   bool if_exists, bool cascade, struct diagnosis *diag);
+
+/* Ends the operations: checks that nothing is there twice that must be unique,
+ * reassigns the slots of the groups touched, numbers new
+ * groups and endpoints, and compresses the changes to one per record (none if
+ * it is as it was).  What was removed and added again keeps its numbers, save
+ * for the id of a group whose fixed members differ: that is a new one.  Call
+ * once, before the accessors below and catalog_commit().  Returns 0; or a
+ * positive errno, with '*diag' filled in ('op' says which operation is at
+ * fault, if it is known), and then only catalog_abort() may follow. */
+int catalog_prepare(struct catalog_txn *, struct diagnosis *diag)
+    OVS_WARN_UNUSED_RESULT;
+
+/* After catalog_prepare(): what changed (nothing: *n == 0), sorted by
+ * record_compare_keys(); and which groups, or their endpoints, changed, in
+ * their new state, sorted by key (removed ones are not among them).  Owned by
+ * the transaction. */
+const struct catalog_change *catalog_txn_changes(const struct catalog_txn *,
+                                                 size_t *n);
+const struct catalog_group *const *
+catalog_txn_groups(const struct catalog_txn *, size_t *n);
+/* The slots and epoch that 'group' (one of catalog_txn_groups()) had before;
+ * NULL, with '*epoch' untouched, if it is new or made anew (then it has a new
+ * id).  Valid as long as the transaction. */
+const uint16_t *catalog_txn_old_slots(const struct catalog_txn *,
+                                      const struct catalog_group *group,
+                                      uint32_t *epoch);
+/* The revision that the catalog has once committed: one more, or the same if
+ * nothing changed. */
+uint64_t catalog_txn_revision(const struct catalog_txn *);
+
+/* Both end and free the transaction. */
+void catalog_commit(struct catalog_txn *);
+void catalog_abort(struct catalog_txn *);
+
+/* Loading from a store, before any transaction: hosts, then groups, each with
+ * its assigned state.  The same checks as catalog_add(); and a slot owned by
+ * an endpoint that is absent or not up, and an id or index used twice or out
+ * of range, are refused.  'group->slots' and 'group->endpoints' are copied;
+ * the latter need not be sorted, but must be of this group.  Returns 0, or a
+ * positive errno with '*diag' filled in and the catalog as it was. */
+int catalog_restore_host(struct catalog *, const struct record_host *,
+                         struct diagnosis *diag);
+int catalog_restore_group(struct catalog *, const struct catalog_group *,
+                          struct diagnosis *diag);
+/* The revision, and the id last given to a group (ids go round before they are
+ * used again; at most GROUP_MAX_ID). */
+void catalog_restore_counters(struct catalog *, uint64_t revision,
+                              uint32_t last_group_id);
+uint32_t catalog_last_group_id(const struct catalog *);
+
+#endif /* mapping/catalog/catalog.h */

@@ -1,0 +1,212 @@
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mapping/ctl/ctl-call.h"
+#include "mapping/ctl/ctl-change.h"
+#include "mapping/ctl/ctl-diff.h"
+#include "mapping/ctl/ctl-options.h"
+#include "mapping/ctl/ctl-output.h"
+#include "mapping/ctl/ctl-record.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "util.h"
+
+/* Adds to 'record' the members that were given as options. */
+static void
+put_members(const struct ctl *ctl, struct json *record)
+{
+    for (enum ctl_option_id id = CTL_VTEP; id < CTL_VNI; id++) {
+        const struct ctl_option *o = &ctl_options[id];
+        const char *value = ctl->args.values[id];
+
+        if (value) {
+            json_object_put(record, o->name,
+                            o->value == CTL_NUMBER
+                            ? json_integer_create(
+                                ctl_options_number(&ctl->args, id))
+                            : json_string_create(value));
+        }
+    }
+}
+
+static void
+put_flag(const struct ctl *ctl, struct json *object, const char *name,
+         enum ctl_option_id id)
+{
+    if (ctl->args.values[id]) {
+        json_object_put(object, name, json_boolean_create(true));
+    }
+}
+
+void
+ctl_change_put_condition(const struct ctl *ctl, struct json *request)
+{
+    if (ctl->args.values[CTL_IF_REVISION]) {
+        json_object_put(request, "if_revision", json_integer_create(
+                            ctl_options_number(&ctl->args, CTL_IF_REVISION)));
+    }
+}
+
+static void
+copy_array(struct json *to, const struct json *from, const char *name)
+{
+    const struct json *array = ctl_record_get(from, name);
+
+    json_object_put(to, name, array ? json_clone(array)
+                    : json_array_create_empty());
+}
+
+/* Waits, if --wait asks for it, and adds to 'result' the hosts that are
+ * done. */
+static enum ctl_exit
+wait_if_asked(struct ctl *ctl, struct json *result)
+{
+    struct json *answer;
+    enum ctl_exit status;
+
+    if (!ctl->args.values[CTL_WAIT]) {
+        return CTL_OK;
+    }
+    status = ctl_call_wait(ctl, ctl_record_number(result, "revision", 0),
+                           ctl_options_ms(&ctl->args, CTL_WAIT,
+                                          CTL_DEFAULT_WAIT_MS), &answer);
+    if (!status) {
+        copy_array(result, answer, "hosts");
+        copy_array(result, answer, "disconnected");
+        json_destroy(answer);
+    }
+    return status;
+}
+
+/* "h1, h2": names, or objects with a "name". */
+static void
+put_names(struct ds *ds, const struct json *answer, const char *member)
+{
+    struct json *const *hosts;
+    size_t n;
+
+    hosts = ctl_record_array(answer, member, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct json *name = ctl_record_get(hosts[i], "name");
+
+        ds_put_cstr(ds, i ? ", " : "");
+        ctl_record_put_value(ds, name ? name : hosts[i]);
+    }
+}
+
+void
+ctl_change_print_applied(struct ctl_output *out, long long revision,
+                         const struct json *answer)
+{
+    struct ds applied = DS_EMPTY_INITIALIZER;
+    struct ds away = DS_EMPTY_INITIALIZER;
+
+    put_names(&applied, answer, "hosts");
+    put_names(&away, answer, "disconnected");
+    ctl_output_line(out, applied.length && !away.length ? CTL_PLAIN : CTL_CARE,
+                    "revision %lld is in use on %s%s%s", revision,
+                    applied.length ? ds_cstr(&applied) : "no host",
+                    away.length ? "; not connected: " : "",
+                    ds_cstr(&away));
+    if (!applied.length) {
+        ctl_output_note(out, "warning: no host is connected, so none was "
+                        "waited for (see 'grapnelctl status')");
+    }
+    ds_destroy(&applied);
+    ds_destroy(&away);
+}
+
+enum ctl_exit
+ctl_change_finish(struct ctl *ctl, struct json *result)
+{
+    long long revision = ctl_record_number(result, "revision", 0);
+    enum ctl_exit status;
+    size_t n;
+
+    ctl_record_array(result, "changes", &n);
+    if (!ctl->json) {
+        ctl_diff_print(ctl->out, result);
+        ctl_output_line(ctl->out, CTL_PLAIN, "%srevision %lld",
+                        n ? "" : "nothing to change, ", revision);
+        ctl_output_flush(ctl->out);
+    }
+    status = wait_if_asked(ctl, result);
+    if (!status && ctl->json) {
+        ctl_output_json(ctl->out, result);
+    } else if (!status && ctl->args.values[CTL_WAIT]) {
+        ctl_change_print_applied(ctl->out, revision, result);
+    }
+    json_destroy(result);
+    return status;
+}
+
+/* Sends the transaction with the single operation 'op'; takes ownership of
+ * 'record'. */
+static enum ctl_exit
+transact(struct ctl *ctl, const char *op, struct json *record)
+{
+    struct json *operation = json_object_create();
+    struct json *request = json_object_create();
+    struct json *result;
+    enum ctl_exit status;
+
+    json_object_put_string(operation, "op", op);
+    json_object_put(operation, "record", record);
+    put_flag(ctl, operation, "may_exist", CTL_MAY_EXIST);
+    put_flag(ctl, operation, "if_exists", CTL_IF_EXISTS);
+    put_flag(ctl, operation, "cascade", CTL_CASCADE);
+    json_object_put(request, "ops", json_array_create_1(operation));
+    ctl_change_put_condition(ctl, request);
+
+    status = ctl_call(ctl, "transact", request, &result);
+    return status ? status : ctl_change_finish(ctl, result);
+}
+
+enum ctl_exit
+ctl_change_add(struct ctl *ctl)
+{
+    enum ctl_exit status;
+    struct json *record;
+
+    status = ctl_call_key(ctl, ctl->verb->noun, ctl->operands[0], &record);
+    if (status) {
+        return status;
+    }
+    put_members(ctl, record);
+    return transact(ctl, "add", record);
+}
+
+enum ctl_exit
+ctl_change_set(struct ctl *ctl)
+{
+    enum ctl_exit status;
+    struct json *record;
+    bool any = false;
+
+    for (enum ctl_option_id id = CTL_VTEP; id < CTL_VNI; id++) {
+        any = any || ctl->args.values[id];
+    }
+    if (!any) {
+        return ctl_output_error(
+            ctl->out, CTL_USAGE, "usage", "add --help to see what there is",
+            "%s set: nothing to set", ctl->verb->noun);
+    }
+    status = ctl_call_key(ctl, ctl->verb->noun, ctl->operands[0], &record);
+    if (status) {
+        return status;
+    }
+    put_members(ctl, record);
+    return transact(ctl, "set", record);
+}
+
+enum ctl_exit
+ctl_change_remove(struct ctl *ctl)
+{
+    enum ctl_exit status;
+    struct json *record;
+
+    status = ctl_call_key(ctl, ctl->verb->noun, ctl->operands[0], &record);
+    return status ? status : transact(ctl, "remove", record);
+}

@@ -1,0 +1,207 @@
+#include <config.h>
+
+#include "mapping/ctl/ctl-client.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jsonrpc.h"
+#include "mapping/ctl/ctl.h"
+#include "openvswitch/json.h"
+#include "openvswitch/list.h"
+#include "openvswitch/poll-loop.h"
+#include "socket-util.h"
+#include "stream.h"
+#include "timeval.h"
+#include "util.h"
+
+struct ctl_client {
+    struct jsonrpc *rpc;
+    struct ovs_list notes;      /* "struct note"s that arrived early. */
+};
+
+/* A notification. */
+struct note {
+    struct ovs_list node;
+    struct jsonrpc_msg *msg;
+};
+
+bool
+ctl_client_is_remote(const char *remote)
+{
+    struct sockaddr_storage ss;
+
+    if (!strncmp(remote, "unix:", 5)) {
+        return remote[5] != '\0';
+    }
+
+    /* Addresses only: looking up names could block for longer than any
+     * deadline. */
+    return (!strncmp(remote, "tcp:", 4)
+            && inet_parse_active(remote + 4, CTL_DEFAULT_PORT, &ss, false,
+                                 NULL));
+}
+
+int
+ctl_client_open(const char *remote, long long timeout_ms,
+                struct ctl_client **clientp)
+{
+    struct ctl_client *client;
+    struct stream *stream;
+    int error;
+
+    error = stream_open_with_default_port(remote, CTL_DEFAULT_PORT, &stream,
+                                          DSCP_DEFAULT);
+    error = stream_open_block(error, timeout_ms, &stream);
+    if (error) {
+        /* What make_unix_socket() makes of EAGAIN. */
+        return error == EPROTO ? EAGAIN : error;
+    }
+
+    client = xmalloc(sizeof *client);
+    client->rpc = jsonrpc_open(stream);
+    ovs_list_init(&client->notes);
+    *clientp = client;
+    return 0;
+}
+
+void
+ctl_client_close(struct ctl_client *client)
+{
+    struct note *note;
+
+    if (!client) {
+        return;
+    }
+    LIST_FOR_EACH_POP (note, node, &client->notes) {
+        jsonrpc_msg_destroy(note->msg);
+        free(note);
+    }
+    jsonrpc_close(client->rpc);
+    free(client);
+}
+
+/* Deals with a message that is no answer; takes ownership. */
+static void
+take_message(struct ctl_client *client, struct jsonrpc_msg *msg)
+{
+    if (msg->type == JSONRPC_REQUEST && !strcmp(msg->method, "echo")) {
+        jsonrpc_send(client->rpc, jsonrpc_create_reply(
+                         json_clone(msg->params), msg->id));
+        jsonrpc_msg_destroy(msg);
+    } else if (msg->type == JSONRPC_NOTIFY) {
+        struct note *note = xmalloc(sizeof *note);
+
+        note->msg = msg;
+        ovs_list_push_back(&client->notes, &note->node);
+    } else {
+        jsonrpc_msg_destroy(msg);
+    }
+}
+
+/* Waits for the answer to request 'id'. */
+static int
+receive_answer(struct ctl_client *client, const struct json *id,
+               long long deadline, struct jsonrpc_msg **answer)
+{
+    for (;;) {
+        struct jsonrpc_msg *msg;
+        int error;
+
+        jsonrpc_run(client->rpc);
+        error = jsonrpc_recv(client->rpc, &msg);
+        if (!error) {
+            if ((msg->type == JSONRPC_REPLY || msg->type == JSONRPC_ERROR)
+                && json_equal(msg->id, id)) {
+                *answer = msg;
+                return 0;
+            }
+            take_message(client, msg);
+            continue;
+        }
+        if (error != EAGAIN) {
+            return error;
+        }
+        if (time_msec() >= deadline) {
+            return ETIMEDOUT;
+        }
+
+        jsonrpc_wait(client->rpc);
+        jsonrpc_recv_wait(client->rpc);
+        poll_timer_wait_until(deadline);
+        poll_block();
+    }
+}
+
+int
+ctl_client_call(struct ctl_client *client, const char *method,
+                struct json *params, long long timeout_ms,
+                struct json **result, struct json **error_object)
+{
+    long long deadline = time_msec() + timeout_ms;
+    struct jsonrpc_msg *request, *answer;
+    struct json *id;
+    int error;
+
+    request = jsonrpc_create_request(method, params, &id);
+    error = jsonrpc_send(client->rpc, request);
+    if (!error) {
+        error = receive_answer(client, id, deadline, &answer);
+    }
+    json_destroy(id);
+    if (error) {
+        return error;
+    }
+
+    if (answer->type == JSONRPC_ERROR) {
+        *error_object = json_clone(answer->error);
+        *result = NULL;
+    } else {
+        *result = json_clone(answer->result);
+        *error_object = NULL;
+    }
+    jsonrpc_msg_destroy(answer);
+    return 0;
+}
+
+int
+ctl_client_notification(struct ctl_client *client, const char *method,
+                        struct json **param)
+{
+    for (;;) {
+        struct jsonrpc_msg *msg;
+        struct note *note;
+        bool fits;
+        int error;
+
+        jsonrpc_run(client->rpc);
+        while (!(error = jsonrpc_recv(client->rpc, &msg))) {
+            take_message(client, msg);
+        }
+        if (ovs_list_is_empty(&client->notes)) {
+            return error;
+        }
+
+        note = CONTAINER_OF(ovs_list_pop_front(&client->notes), struct note,
+                            node);
+        fits = (!strcmp(note->msg->method, method)
+                && json_array(note->msg->params)->n == 1);
+        if (fits) {
+            *param = json_clone(json_array(note->msg->params)->elems[0]);
+        }
+        jsonrpc_msg_destroy(note->msg);
+        free(note);
+        if (fits) {
+            return 0;
+        }
+    }
+}
+
+void
+ctl_client_wait(struct ctl_client *client)
+{
+    jsonrpc_wait(client->rpc);
+    jsonrpc_recv_wait(client->rpc);
+}

@@ -1,0 +1,416 @@
+#include <config.h>
+
+#include "mapping/ctl/ctl-list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mapping/ctl/ctl-call.h"
+#include "mapping/ctl/ctl-options.h"
+#include "mapping/ctl/ctl-output.h"
+#include "mapping/ctl/ctl-record.h"
+#include "mapping/ctl/ctl-share.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "util.h"
+
+/* An item of a list, taken apart for the cells of its row. */
+struct row {
+    const struct json *record;
+    const struct json *status;
+    const struct json *item;
+    long long revision;         /* Of the list. */
+};
+
+struct column {
+    const char *name;
+    bool right;
+    void (*put)(struct ctl_table *, const struct row *);
+    const char *member;         /* Of the record, if 'put' is put_member. */
+};
+
+static void
+put_member(struct ctl_table *table, const struct row *row, const char *member)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ctl_record_put_value(&ds, ctl_record_get(row->record, member));
+    ctl_output_cell(table, CTL_PLAIN, "%s", ds_cstr(&ds));
+    ds_destroy(&ds);
+}
+
+static void
+put_id(struct ctl_table *table, const struct row *row)
+{
+    char *id = ctl_record_id(row->record);
+
+    ctl_output_cell(table, CTL_PLAIN, "%s", id);
+    free(id);
+}
+
+static void
+put_connected(struct ctl_table *table, const struct row *row)
+{
+    bool connected = ctl_record_is_true(row->status, "connected");
+
+    ctl_output_cell(table, connected ? CTL_GOOD : CTL_BAD, "%s",
+                    connected ? "yes" : "no");
+}
+
+static void
+put_applied(struct ctl_table *table, const struct row *row)
+{
+    long long applied = ctl_record_number(row->status, "applied", 0);
+
+    if (applied) {
+        ctl_output_cell(table, CTL_PLAIN, "%lld", applied);
+    } else {
+        ctl_output_cell(table, CTL_PLAIN, "-");
+    }
+}
+
+static void
+put_lag(struct ctl_table *table, const struct row *row)
+{
+    long long lag = (row->revision
+                     - ctl_record_number(row->status, "applied", 0));
+
+    if (!ctl_record_is_true(row->status, "connected")) {
+        ctl_output_cell(table, CTL_PLAIN, "-");
+    } else {
+        ctl_output_cell(table, lag > 0 ? CTL_CARE : CTL_PLAIN, "%lld", lag);
+    }
+}
+
+static void
+put_port(struct ctl_table *table, const struct row *row)
+{
+    long long port = ctl_record_number(row->record, "port", 0);
+
+    if (port) {
+        ctl_output_cell(table, CTL_PLAIN, "%lld", port);
+    } else {
+        ctl_output_cell(table, CTL_PLAIN, "all");
+    }
+}
+
+static void
+put_endpoints(struct ctl_table *table, const struct row *row)
+{
+    ctl_output_cell(table, CTL_PLAIN, "%lld",
+                    ctl_record_number(row->status, "endpoints", 0));
+}
+
+static void
+put_up(struct ctl_table *table, const struct row *row)
+{
+    long long up = ctl_record_number(row->status, "up", 0);
+
+    ctl_output_cell(table, up ? CTL_GOOD : CTL_BAD, "%lld", up);
+}
+
+static void
+put_state(struct ctl_table *table, const struct row *row)
+{
+    const char *state = ctl_record_text(row->record, "state");
+
+    ctl_output_cell(table, ctl_list_state_color(state), "%s", state);
+}
+
+static void
+put_slots(struct ctl_table *table, const struct row *row)
+{
+    ctl_output_cell(table, CTL_PLAIN, "%lld",
+                    ctl_record_number(row->status, "slots", 0));
+}
+
+static void
+put_share(struct ctl_table *table, const struct row *row)
+{
+    ctl_output_cell(table, CTL_PLAIN, "%.1f %%", ctl_share_slots(row->item));
+}
+
+static const struct column host_columns[] = {
+    {"HOST", false, put_id, NULL},
+    {"VTEP", false, NULL, "vtep"},
+    {"ENCAP", false, NULL, "encap"},
+    {"CONNECTED", false, put_connected, NULL},
+    {"APPLIED", true, put_applied, NULL},
+    {"LAG", true, put_lag, NULL},
+    {.name = NULL},
+};
+
+static const struct column group_columns[] = {
+    {"GROUP", false, put_id, NULL},
+    {"ADDRESS", false, NULL, "address"},
+    {"PROTOCOL", false, NULL, "protocol"},
+    {"PORT", true, put_port, NULL},
+    {"ALGORITHM", false, NULL, "algorithm"},
+    {"AFFINITY", false, NULL, "affinity"},
+    {"SLOTS", true, NULL, "slots"},
+    {"ENDPOINTS", true, put_endpoints, NULL},
+    {"UP", true, put_up, NULL},
+    {.name = NULL},
+};
+
+static const struct column endpoint_columns[] = {
+    {"ENDPOINT", false, put_id, NULL},
+    {"STATE", false, put_state, NULL},
+    {"WEIGHT", true, NULL, "weight"},
+    {"HOST", false, NULL, "host"},
+    {"MAC", false, NULL, "mac"},
+    {"SLOTS", true, put_slots, NULL},
+    {"SHARE", true, put_share, NULL},
+    {.name = NULL},
+};
+
+enum ctl_color
+ctl_list_state_color(const char *state)
+{
+    return (!strcmp(state, "up") ? CTL_GOOD
+            : !strcmp(state, "draining") ? CTL_CARE
+            : !strcmp(state, "down") ? CTL_BAD
+            : CTL_PLAIN);
+}
+
+void
+ctl_list_print(struct ctl_output *out, const char *kind,
+               const struct json *result)
+{
+    const struct column *columns = (!strcmp(kind, "host") ? host_columns
+                                    : !strcmp(kind, "group") ? group_columns
+                                    : endpoint_columns);
+    struct ctl_table *table = ctl_output_table(out, true);
+    struct json *const *items;
+    size_t n;
+
+    for (const struct column *c = columns; c->name; c++) {
+        ctl_output_column(table, c->name, c->right);
+    }
+    items = ctl_record_array(result, "items", &n);
+    for (size_t i = 0; i < n; i++) {
+        struct row row = {
+            .record = ctl_record_get(items[i], "record"),
+            .status = ctl_record_get(items[i], "status"),
+            .item = items[i],
+            .revision = ctl_record_number(result, "revision", 0),
+        };
+
+        ctl_output_row(table);
+        for (const struct column *c = columns; c->name; c++) {
+            if (c->put) {
+                c->put(table, &row);
+            } else {
+                put_member(table, &row, c->member);
+            }
+        }
+    }
+    ctl_output_table_end(table);
+}
+
+void
+ctl_list_keep(struct json *result, const char *member, const char *value)
+{
+    struct json *kept = json_array_create_empty();
+    struct json *const *items;
+    size_t n;
+
+    items = ctl_record_array(result, "items", &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!strcmp(ctl_record_text(ctl_record_get(items[i], "record"),
+                                    member), value)) {
+            json_array_add(kept, json_clone(items[i]));
+        }
+    }
+    json_object_put(result, "items", kept);
+}
+
+/* Whether the array 'items' has records of 'kind', with names. */
+static bool
+makes_sense(const struct json *items, const char *kind)
+{
+    for (size_t i = 0; i < json_array(items)->n; i++) {
+        const struct json *record
+            = ctl_record_get(json_array(items)->elems[i], "record");
+
+        if (strcmp(ctl_record_text(record, "kind"), kind)
+            || !*ctl_record_text(record, "name")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum ctl_exit
+ctl_list_get(struct ctl *ctl, const char *kind, struct json *filter,
+             struct json **resultp)
+{
+    struct json *result, *items;
+    enum ctl_exit status;
+
+    status = ctl_call_list(ctl, kind, filter, &result);
+    if (status) {
+        return status;
+    }
+    items = CONST_CAST(struct json *, ctl_record_get(result, "items"));
+    if (!makes_sense(items, kind)) {
+        json_destroy(result);
+        return ctl_call_nonsense(ctl, "list");
+    }
+    if (!strcmp(kind, "endpoint")) {
+        ctl_share_add(items);
+    }
+    *resultp = result;
+    return CTL_OK;
+}
+
+/* Makes the filter for mapd from --vni or the operand of `endpoint list`. */
+static enum ctl_exit
+make_filter(struct ctl *ctl, struct json **filter)
+{
+    const char *vni = ctl->args.values[CTL_VNI];
+    enum ctl_exit status;
+    struct json *group;
+
+    if (ctl->n_operands && vni) {
+        return ctl_output_error(ctl->out, CTL_USAGE, "usage",
+                                "leave out one of them",
+                                "\"%s\" and --vni exclude each other",
+                                ctl->operands[0]);
+    }
+    if (ctl->n_operands) {
+        status = ctl_call_key(ctl, "group", ctl->operands[0], &group);
+        if (status) {
+            return status;
+        }
+        *filter = json_object_create();
+        json_object_put(*filter, "vni",
+                        json_clone(ctl_record_get(group, "vni")));
+        json_object_put_string(*filter, "group",
+                               ctl_record_text(group, "name"));
+        json_destroy(group);
+        return CTL_OK;
+    }
+    *filter = json_object_create();
+    if (vni) {
+        json_object_put(*filter, "vni", json_integer_create(
+                            ctl_options_number(&ctl->args, CTL_VNI)));
+    }
+    return CTL_OK;
+}
+
+/* An empty list must not hide a mistyped group, VNI or host. */
+static enum ctl_exit
+check_known(struct ctl *ctl)
+{
+    const char *host = ctl->args.values[CTL_HOST];
+    enum ctl_exit status = CTL_OK;
+    struct json *key;
+
+    if (ctl->n_operands) {
+        status = ctl_call_key(ctl, "group", ctl->operands[0], &key);
+        status = status ? status : ctl_call_check_known(ctl, key, NULL);
+    } else if (ctl->args.values[CTL_VNI]) {
+        /* Any name will do: a VNI is known by its groups. */
+        key = ctl_record_from_id("group", "1/any");
+        json_object_put(key, "vni", json_integer_create(
+                            ctl_options_number(&ctl->args, CTL_VNI)));
+        status = ctl_call_check_known(ctl, key, "vni");
+    }
+    if (!status && host) {
+        status = ctl_call_key(ctl, "host", host, &key);
+        status = status ? status : ctl_call_check_known(ctl, key, NULL);
+    }
+    return status;
+}
+
+enum ctl_exit
+ctl_list(struct ctl *ctl)
+{
+    const char *kind = ctl->verb->noun;
+    const char *host = ctl->args.values[CTL_HOST];
+    struct json *filter = NULL, *result;
+    enum ctl_exit status;
+    size_t n;
+
+    status = make_filter(ctl, &filter);
+    status = status ? status : ctl_list_get(ctl, kind, filter, &result);
+    if (status) {
+        return status;
+    }
+    if (host) {
+        ctl_list_keep(result, "host", host);
+    }
+    ctl_record_array(result, "items", &n);
+    if (!n) {
+        status = check_known(ctl);
+    }
+    if (!status && ctl->json) {
+        ctl_output_json(ctl->out, ctl_record_get(result, "items"));
+    } else if (!status) {
+        ctl_list_print(ctl->out, kind, result);
+        if (!n) {
+            ctl_output_note(ctl->out, "there is no %s to list", kind);
+        }
+    }
+    json_destroy(result);
+    return status;
+}
+
+/* Takes from 'result' the item with this id; NULL if there is none. */
+static struct json *
+take_item(const struct json *result, const char *id)
+{
+    struct json *found = NULL;
+    struct json *const *items;
+    size_t n;
+
+    items = ctl_record_array(result, "items", &n);
+    for (size_t i = 0; i < n && !found; i++) {
+        char *key = ctl_record_id(ctl_record_get(items[i], "record"));
+
+        found = strcmp(key, id) ? NULL : json_clone(items[i]);
+        free(key);
+    }
+    return found;
+}
+
+enum ctl_exit
+ctl_list_find(struct ctl *ctl, const char *kind, const char *id,
+              struct json **itemp)
+{
+    struct json *key, *filter, *result, *item;
+    enum ctl_exit status;
+    char *plain_id;
+
+    status = ctl_call_key(ctl, kind, id, &key);
+    if (status) {
+        return status;
+    }
+
+    /* The shares of an endpoint need the whole group. */
+    filter = json_deep_clone(key);
+    if (!strcmp(kind, "endpoint")) {
+        json_destroy(shash_find_and_delete(json_object(filter), "name"));
+    }
+    status = ctl_list_get(ctl, kind, filter, &result);
+    if (status) {
+        json_destroy(key);
+        return status;
+    }
+
+    plain_id = ctl_record_id(key);
+    item = take_item(result, plain_id);
+    free(plain_id);
+    json_destroy(result);
+    if (item) {
+        json_destroy(key);
+        *itemp = item;
+        return CTL_OK;
+    }
+    status = ctl_call_check_known(ctl, key, NULL);
+    return status ? status
+           : ctl_output_error(ctl->out, CTL_FAILED, "not-found",
+                              "it has come just now: try again",
+                              "%s %s is not known", kind, id);
+}

@@ -1,0 +1,306 @@
+#include <config.h>
+
+#include "mapping/ctl/ctl-options.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "anycast/group.h"
+#include "encap/tunnel.h"
+#include "mapping/ctl/ctl-number.h"
+#include "mapping/record.h"
+#include "util.h"
+
+const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
+    [CTL_JSON] = {"json", CTL_FLAG, NULL, NULL,
+                  "answer in JSON, errors too"},
+    [CTL_MAPD] = {"mapd", CTL_TEXT, "REMOTE", NULL,
+                  "where grapnel-mapd listens: unix:PATH or tcp:IP[:PORT] "
+                  "(else from GRAPNEL_MAPD)"},
+    [CTL_TIMEOUT] = {"timeout", CTL_SECONDS, "SECONDS", NULL,
+                     "longest wait for a connection or an answer (5); of the "
+                     "verb 'wait', for the hosts (10)"},
+    [CTL_HELP] = {"help", CTL_FLAG, NULL, NULL, "explain the verb"},
+    [CTL_VERSION] = {"version", CTL_FLAG, NULL, NULL, "print the version"},
+
+    [CTL_VTEP] = {"vtep", CTL_TEXT, "ADDRESS", NULL,
+                  "the host's address on the underlay (IPv4)"},
+    [CTL_ENCAP] = {"encap", CTL_TEXT, "ENCAP", "geneve vxlan",
+                   "how others reach the host: geneve (default) or vxlan"},
+    [CTL_ADDRESS] = {"address", CTL_TEXT, "ADDRESS", NULL,
+                     "the anycast address (IPv4)"},
+    [CTL_PROTOCOL] = {"protocol", CTL_TEXT, "PROTOCOL", "tcp udp",
+                      "tcp (default) or udp"},
+    [CTL_PORT] = {"port", CTL_NUMBER, "PORT", NULL,
+                  "1-65535, or 0 for all ports (default)"},
+    [CTL_ALGORITHM] = {"algorithm", CTL_TEXT, "ALGORITHM", "weighted",
+                       "how an endpoint is picked: weighted"},
+    [CTL_AFFINITY] = {"affinity", CTL_TEXT, "AFFINITY", "flow source",
+                      "what stays together: flow (5-tuple, default) or "
+                      "source (all from one address)"},
+    [CTL_SLOTS] = {"slots", CTL_NUMBER, "SLOTS", NULL,
+                   "size of the slot table: a power of two, 256-65536 (1024)"},
+    [CTL_HOST] = {"host", CTL_TEXT, "HOST", "@host",
+                  "the host that the endpoint is on"},
+    [CTL_MAC] = {"mac", CTL_TEXT, "MAC", NULL,
+                 "Ethernet address of the endpoint's interface"},
+    [CTL_WEIGHT] = {"weight", CTL_NUMBER, "WEIGHT", NULL,
+                    "share of the new flows, 1-1000 (100)"},
+    [CTL_STATE] = {"state", CTL_TEXT, "STATE", "up draining down",
+                   "up (default), draining (keeps its flows, gets no new "
+                   "ones) or down"},
+
+    [CTL_VNI] = {"vni", CTL_NUMBER, "VNI", NULL, "only of this tenant"},
+    [CTL_MAY_EXIST] = {"may-exist", CTL_FLAG, NULL, NULL,
+                       "no error if exactly this exists already"},
+    [CTL_IF_EXISTS] = {"if-exists", CTL_FLAG, NULL, NULL,
+                       "no error if it does not exist"},
+    [CTL_CASCADE] = {"cascade", CTL_FLAG, NULL, NULL,
+                     "remove the group's endpoints too"},
+    [CTL_IF_REVISION] = {"if-revision", CTL_NUMBER, "N", NULL,
+                         "only if the mapping is still at revision N"},
+    [CTL_WAIT] = {"wait", CTL_MAYBE_SECONDS, "SECONDS", NULL,
+                  "wait until all connected hosts have applied it (10)"},
+    [CTL_DRY_RUN] = {"dry-run", CTL_FLAG, NULL, NULL,
+                     "show what would change, and change nothing"},
+    [CTL_PRUNE] = {"prune", CTL_FLAG, NULL, NULL,
+                   "remove what is not in the file"},
+};
+
+/* As of docs/protocol.md. */
+static const struct ctl_range ranges[N_CTL_OPTIONS] = {
+    [CTL_PORT] = {0, UINT16_MAX},
+    [CTL_SLOTS] = {GROUP_MIN_SLOTS, GROUP_MAX_SLOTS},
+    [CTL_WEIGHT] = {1, RECORD_WEIGHT_MAX},
+    [CTL_VNI] = {1, VNI_MAX},
+    [CTL_IF_REVISION] = {0, LLONG_MAX},
+};
+
+static const char see_help[] = "see 'grapnelctl help' or add --help";
+
+enum ctl_option_id
+ctl_options_find(const char *name, size_t length)
+{
+    enum ctl_option_id id;
+
+    for (id = 0; id < N_CTL_OPTIONS; id++) {
+        if (strlen(ctl_options[id].name) == length
+            && !memcmp(ctl_options[id].name, name, length)) {
+            break;
+        }
+    }
+    return id;
+}
+
+bool
+ctl_options_takes_word(enum ctl_option_id id)
+{
+    return (ctl_options[id].value != CTL_FLAG
+            && ctl_options[id].value != CTL_MAYBE_SECONDS);
+}
+
+/* Number of single-character edits, neighbours swapped included, that turn
+ * 'a' into 'b' (Damerau-Levenshtein, optimal string alignment), for short
+ * words. */
+static size_t
+edit_distance(const char *a, const char *b)
+{
+    enum { MAX = 32 };
+    size_t d[MAX + 1][MAX + 1];
+    size_t n = strnlen(a, MAX), m = strnlen(b, MAX);
+
+    for (size_t i = 0; i <= n; i++) {
+        for (size_t j = 0; j <= m; j++) {
+            if (!i || !j) {
+                d[i][j] = i + j;
+                continue;
+            }
+
+            size_t same = a[i - 1] == b[j - 1];
+            size_t best = d[i - 1][j - 1] + !same;
+            best = MIN(best, d[i - 1][j] + 1);
+            best = MIN(best, d[i][j - 1] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2]
+                && a[i - 2] == b[j - 1]) {
+                best = MIN(best, d[i - 2][j - 2] + 1);
+            }
+            d[i][j] = best;
+        }
+    }
+    return d[n][m];
+}
+
+void
+ctl_options_guess(struct ctl_guess *guess, const char *word,
+                  const char *candidate)
+{
+    size_t distance = edit_distance(word, candidate);
+    size_t prefix = strlen(word);
+
+    /* A beginning is what people type who expect abbreviations. */
+    if (prefix >= 2 && !strncmp(word, candidate, prefix)) {
+        distance = 1;
+    }
+    if (distance <= 1 + strlen(candidate) / 4
+        && distance < strlen(candidate)
+        && (!guess->best || distance < guess->distance)) {
+        guess->best = candidate;
+        guess->distance = distance;
+    }
+}
+
+static bool OVS_PRINTF_FORMAT(3, 4)
+refuse(struct ctl_options_error *error, const char *hint,
+       const char *format, ...)
+{
+    va_list args;
+
+    ovs_strlcpy(error->hint, hint, sizeof error->hint);
+    va_start(args, format);
+    vsnprintf(error->message, sizeof error->message, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool
+refuse_unknown(struct ctl_options_error *error, const char *name, int length)
+{
+    struct ctl_guess guess = {NULL, 0};
+    char *word = xmemdup0(name, length);
+    char hint[64];
+
+    for (size_t i = 0; i < N_CTL_OPTIONS; i++) {
+        ctl_options_guess(&guess, word, ctl_options[i].name);
+    }
+    snprintf(hint, sizeof hint, "did you mean --%s?",
+             guess.best ? guess.best : "");
+    refuse(error, guess.best ? hint : see_help, "there is no option --%s",
+           word);
+    free(word);
+    return false;
+}
+
+static bool
+set_value(struct ctl_args *args, enum ctl_option_id id, const char *value,
+          struct ctl_options_error *error)
+{
+    const struct ctl_option *o = &ctl_options[id];
+
+    if (args->values[id] && o->value != CTL_FLAG) {
+        return refuse(error, "give it once", "--%s is given twice", o->name);
+    }
+    args->values[id] = value;
+    return true;
+}
+
+/* Takes the option 'arg' ("--name" or "--name=value").  'next' is the word
+ * after it, or NULL; '*took_next' tells whether it was the value. */
+static bool
+parse_option(struct ctl_args *args, const char *arg, const char *next,
+             bool *took_next, struct ctl_options_error *error)
+{
+    const char *name = arg + 2;
+    size_t length = strcspn(name, "=");
+    const char *value = name[length] ? &name[length + 1] : NULL;
+    enum ctl_option_id id = ctl_options_find(name, length);
+
+    *took_next = false;
+    if (id == N_CTL_OPTIONS) {
+        return refuse_unknown(error, name, length);
+    }
+    if (ctl_options[id].value == CTL_FLAG) {
+        if (value) {
+            return refuse(error, "leave out what begins with =",
+                          "--%s takes no value", ctl_options[id].name);
+        }
+    } else if (!value && ctl_options_takes_word(id)) {
+        if (!next) {
+            return refuse(error, see_help, "--%s needs a value: --%s %s",
+                          ctl_options[id].name, ctl_options[id].name,
+                          ctl_options[id].metavar);
+        }
+        value = next;
+        *took_next = true;
+    }
+    return set_value(args, id, value ? value : "", error);
+}
+
+bool
+ctl_options_parse(int argc, char *argv[], struct ctl_args *args,
+                  struct ctl_options_error *error)
+{
+    bool options = true;
+
+    memset(args, 0, sizeof *args);
+    memset(error, 0, sizeof *error);
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i];
+        bool took_next = false;
+
+        if (options && !strcmp(arg, "--")) {
+            options = false;
+        } else if (options && !strcmp(arg, "-h")) {
+            args->values[CTL_HELP] = "";
+        } else if (options && !strcmp(arg, "-V")) {
+            args->values[CTL_VERSION] = "";
+        } else if (options && arg[0] == '-' && arg[1] == '-') {
+            if (!parse_option(args, arg, argv[i + 1], &took_next, error)) {
+                return false;
+            }
+            i += took_next;
+        } else if (options && arg[0] == '-' && arg[1]) {
+            return refuse(error, see_help, "there is no option %s", arg);
+        } else if (args->n_words == CTL_MAX_ARGS) {
+            return refuse(error, see_help, "too many words, from \"%s\" on",
+                          arg);
+        } else {
+            args->words[args->n_words++] = arg;
+        }
+    }
+    return true;
+}
+
+enum ctl_exit
+ctl_options_check(struct ctl_output *out, const struct ctl_args *args)
+{
+    enum ctl_exit status = CTL_OK;
+    long long number;
+
+    for (size_t id = 0; id < N_CTL_OPTIONS && !status; id++) {
+        const struct ctl_option *o = &ctl_options[id];
+        const char *value = args->values[id];
+
+        if (!value) {
+            continue;
+        } else if (o->value == CTL_NUMBER) {
+            status = ctl_number_read(out, o->name, value, ranges[id],
+                                     &number);
+        } else if (o->value == CTL_SECONDS
+                   || (o->value == CTL_MAYBE_SECONDS && *value)) {
+            status = ctl_number_check_seconds(out, o->name, value);
+        }
+    }
+    return status;
+}
+
+long long
+ctl_options_ms(const struct ctl_args *args, enum ctl_option_id id,
+               long long otherwise)
+{
+    const char *value = args->values[id];
+
+    return value && *value ? llrint(strtod(value, NULL) * 1000) : otherwise;
+}
+
+long long
+ctl_options_number(const struct ctl_args *args, enum ctl_option_id id)
+{
+    long long number = 0;
+
+    str_to_llong(args->values[id], 10, &number);
+    return number;
+}

@@ -1,0 +1,330 @@
+/* grapnel-mapd: the mapping service. */
+
+#include <config.h>
+
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command-line.h"
+#include "daemon.h"
+#include "dirs.h"
+#include "fatal-signal.h"
+#include "latch.h"
+#include "mapping/catalog/catalog.h"
+#include "mapping/mapd/directory.h"
+#include "mapping/mapd/server.h"
+#include "mapping/mapd/store.h"
+#include "mapping/mapd/unix-listener.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+#include "svec.h"
+#include "unixctl.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(mapd);
+
+struct options {
+    const char *store;
+    const char *unixctl;        /* NULL: the default. */
+    struct svec listen;
+};
+
+/* Set by a signal or `exit`: the main loop is to end. */
+static struct latch quit;
+
+static void
+handle_signal(int signal OVS_UNUSED)
+{
+    latch_set(&quit);
+}
+
+/* From here on SIGTERM ends the main loop, so that all is closed in order. */
+static void
+catch_signals(void)
+{
+    latch_init(&quit);
+    fatal_signal_init();
+    signal(SIGTERM, handle_signal);
+    signal(SIGINT, handle_signal);
+}
+
+static void
+unixctl_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
+             const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
+{
+    latch_set(&quit);
+    unixctl_command_reply(conn, NULL);
+}
+
+static void
+unixctl_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
+             const char *argv[] OVS_UNUSED, void *server)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    server_show(server, &ds);
+    unixctl_command_reply(conn, ds_cstr(&ds));
+    ds_destroy(&ds);
+}
+
+OVS_NO_RETURN static void
+usage(void)
+{
+    printf("%s: Grapnel mapping service\n"
+           "usage: %s [OPTIONS]\n"
+           "\n"
+           "Mapping service options:\n"
+           "  --store=sqlite:PATH       keep the records in PATH\n"
+           "                            (default: sqlite:"
+           "/var/lib/grapnel/grapnel.db)\n"
+           "  --listen=punix:PATH       listen on a Unix socket\n"
+           "  --listen=ptcp:[PORT][:IP] listen on TCP, port %d of 127.0.0.1\n"
+           "                            unless given; may be repeated\n"
+           "                            (default: "
+           "punix:%s/grapnel-mapd.sock)\n",
+           program_name, program_name, SERVER_DEFAULT_PORT, ovs_rundir());
+    daemon_usage();
+    vlog_usage();
+    printf("\nOther options:\n"
+           "  --unixctl=SOCKET          override default control socket name\n"
+           "  -h, --help                display this help message\n"
+           "  -V, --version             display version information\n");
+    exit(EXIT_SUCCESS);
+}
+
+enum {
+    OPT_STORE = UCHAR_MAX + 1,
+    OPT_LISTEN,
+    OPT_UNIXCTL,
+    VLOG_OPTION_ENUMS,
+    DAEMON_OPTION_ENUMS,
+};
+
+static const struct option long_options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {"store", required_argument, NULL, OPT_STORE},
+    {"listen", required_argument, NULL, OPT_LISTEN},
+    {"unixctl", required_argument, NULL, OPT_UNIXCTL},
+    DAEMON_LONG_OPTIONS,
+    VLOG_LONG_OPTIONS,
+    {NULL, 0, NULL, 0},
+};
+
+/* Makes the directory of 'path'; takes 'path' over. */
+static void
+make_parent(char *path)
+{
+    int error = directory_make_parent(path, 0755);
+
+    if (error) {
+        VLOG_FATAL("%s: its directory cannot be created (%s)", path,
+                   ovs_strerror(error));
+    }
+    free(path);
+}
+
+/* Makes the directories that the options name: even the parsing of some opens
+ * files in them. */
+static void
+make_directories(int argc, char *argv[])
+{
+    char *short_options = ovs_cmdl_long_options_to_short_options(long_options);
+    bool makes_any = true;
+    char *log_file = NULL, *pidfile = NULL;
+    int c;
+
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, short_options, long_options, NULL))
+           != -1) {
+        if (c == 'h' || c == 'V') {
+            makes_any = false;
+        } else if (c == OPT_LOG_FILE) {
+            free(log_file);
+            log_file = (optarg ? abs_file_name(NULL, optarg)
+                        : xasprintf("%s/x", ovs_logdir()));
+        } else if (c == OPT_PIDFILE && optarg) {
+            free(pidfile);
+            pidfile = abs_file_name(ovs_rundir(), optarg);
+        }
+    }
+    opterr = 1;
+    optind = 0;                 /* Begin anew. */
+    free(short_options);
+
+    if (makes_any) {
+        make_parent(xasprintf("%s/x", ovs_rundir()));
+        if (log_file) {
+            make_parent(xstrdup(log_file));
+        }
+        if (pidfile) {
+            make_parent(xstrdup(pidfile));
+        }
+    }
+    free(log_file);
+    free(pidfile);
+}
+
+static void
+parse_options(int argc, char *argv[], struct options *options)
+{
+    char *short_options = ovs_cmdl_long_options_to_short_options(long_options);
+    int c;
+
+    while ((c = getopt_long(argc, argv, short_options, long_options, NULL))
+           != -1) {
+        switch (c) {
+        case 'h':
+            usage();
+
+        case 'V':
+            printf("grapnel-mapd %s (Open vSwitch library %s)\n",
+                   GRAPNEL_VERSION, VERSION);
+            exit(EXIT_SUCCESS);
+
+        case OPT_STORE:
+            options->store = optarg;
+            break;
+
+        case OPT_LISTEN:
+            svec_add(&options->listen, optarg);
+            break;
+
+        case OPT_UNIXCTL:
+            options->unixctl = optarg;
+            break;
+
+        VLOG_OPTION_HANDLERS
+        DAEMON_OPTION_HANDLERS
+
+        default:
+            exit(EXIT_FAILURE);
+        }
+    }
+    free(short_options);
+
+    if (optind < argc) {
+        ovs_fatal(0, "unexpected argument \"%s\"; use --help for usage",
+                  argv[optind]);
+    }
+    if (!options->listen.n) {
+        svec_add_nocopy(&options->listen,
+                        xasprintf("punix:%s/grapnel-mapd.sock",
+                                  ovs_rundir()));
+    }
+}
+
+OVS_NO_RETURN static void
+die(const struct diagnosis *diag)
+{
+    if (diag->hint[0]) {
+        VLOG_FATAL("%s; %s", diag->message, diag->hint);
+    }
+    VLOG_FATAL("%s", diag->message);
+}
+
+/* The library would take over any file by that name. */
+static void
+check_unixctl(const char *name)
+{
+    struct diagnosis diag;
+
+    unix_listener_remove_dead(ovs_rundir(), program_name);
+    if (name && strcmp(name, "none")) {
+        char *path = abs_file_name(ovs_rundir(), name);
+
+        if (unix_listener_check(path, "unixctl", &diag)) {
+            die(&diag);
+        }
+        free(path);
+    }
+}
+
+static void
+listen_all(struct server *server, const struct svec *targets)
+{
+    struct diagnosis diag;
+
+    for (size_t i = 0; i < targets->n; i++) {
+        if (server_listen(server, targets->names[i], &diag)) {
+            die(&diag);
+        }
+    }
+}
+
+static void
+run(struct server *server, struct unixctl_server *unixctl)
+{
+    while (!latch_is_set(&quit)) {
+        server_run(server);
+        unixctl_server_run(unixctl);
+
+        server_wait(server);
+        unixctl_server_wait(unixctl);
+        latch_wait(&quit);
+        poll_block();
+    }
+}
+
+int
+main(int argc, char *argv[])
+{
+    struct options options = {
+        .store = "sqlite:/var/lib/grapnel/grapnel.db",
+        .listen = SVEC_EMPTY_INITIALIZER,
+    };
+    struct unixctl_server *unixctl;
+    struct catalog *catalog;
+    struct diagnosis diag;
+    struct server *server;
+    struct hash_key key;
+    struct store *store;
+
+    ovs_cmdl_proctitle_init(argc, argv);
+    ovs_set_program_name(argv[0], GRAPNEL_VERSION);
+    service_start(&argc, &argv);
+    make_directories(argc, argv);
+    parse_options(argc, argv, &options);
+    fatal_ignore_sigpipe();
+    signal(SIGXFSZ, SIG_IGN);   /* A file size limit is an error, not death. */
+    daemonize_start(false);
+    catch_signals();
+    check_unixctl(options.unixctl);
+    if (unixctl_server_create(options.unixctl, &unixctl)) {
+        exit(EXIT_FAILURE);
+    }
+
+    catalog = catalog_create();
+    if (store_open(options.store, catalog, &key, &store, &diag)) {
+        die(&diag);
+    }
+    if (server_create(catalog, store, &key, &server, &diag)) {
+        die(&diag);
+    }
+    listen_all(server, &options.listen);
+    unixctl_command_register("exit", "", 0, 0, unixctl_exit, NULL);
+    unixctl_command_register("mapd/show", "", 0, 0, unixctl_show, server);
+    daemonize_complete();
+    vlog_enable_async();
+    VLOG_INFO("grapnel-mapd %s: store %s, revision %"PRIu64, GRAPNEL_VERSION,
+              store_name(store), catalog_revision(catalog));
+
+    run(server, unixctl);
+
+    VLOG_INFO("exiting");
+    server_destroy(server);
+    store_close(store);
+    catalog_destroy(catalog);
+    unixctl_server_destroy(unixctl);
+    svec_destroy(&options.listen);
+    service_stop();
+    vlog_disable_async();
+    latch_destroy(&quit);
+    return 0;
+}

@@ -1,0 +1,146 @@
+/* What an operator should look at, in words. */
+
+#include <config.h>
+
+#include "mapping/mapd/server-private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "mapping/mapd/store.h"
+#include "openvswitch/json.h"
+#include "openvswitch/shash.h"
+#include "timeval.h"
+#include "util.h"
+
+enum {
+    PROBLEMS_MAX = 100,         /* Told in full. */
+    LAG_MS       = 1000,        /* After a change: no problem yet. */
+    LAG_MAX      = 10,          /* Revisions: a problem at once. */
+};
+
+struct problems {
+    struct json *array;
+    size_t n_more;
+};
+
+static void OVS_PRINTF_FORMAT(2, 3)
+add(struct problems *problems, const char *format, ...)
+{
+    va_list args;
+
+    if (json_array(problems->array)->n >= PROBLEMS_MAX) {
+        problems->n_more++;
+        return;
+    }
+    va_start(args, format);
+    json_array_add(problems->array,
+                   json_string_create_nocopy(xvasprintf(format, args)));
+    va_end(args);
+}
+
+static size_t
+count_up(const struct catalog_group *group)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        n += group->endpoints[i]->record.state == ENDPOINT_UP;
+    }
+    return n;
+}
+
+/* Each endpoint that is up has a slot, as long as there are enough. */
+static void
+add_group(struct problems *problems, const struct catalog_group *group)
+{
+    const struct record_group *r = &group->record;
+    size_t n_up = count_up(group);
+
+    if (!n_up) {
+        add(problems, "group %"PRIu32"/%s has no endpoint that is up",
+            r->vni, r->name);
+    } else if (n_up > r->n_slots) {
+        add(problems, "group %"PRIu32"/%s: %"PRIuSIZE" of %"PRIuSIZE
+            " endpoints that are up own no slots and get no flows, as it has "
+            "only %"PRIuSIZE" slots", r->vni, r->name, n_up - r->n_slots,
+            n_up, (size_t) r->n_slots);
+    }
+}
+
+static bool
+lags(const struct server *server, const struct presence_host *host)
+{
+    uint64_t behind = catalog_revision(server->catalog) - host->applied;
+
+    return behind > LAG_MAX
+           || (behind && time_msec() - server->changed >= LAG_MS);
+}
+
+static void
+add_host(struct problems *problems, const struct server *server,
+         const char *name, size_t n_endpoints)
+{
+    const struct presence_host *host = presence_find(&server->presence, name);
+    const char *plural = n_endpoints == 1 ? "" : "s";
+
+    if (!host || !host->owner) {
+        add(problems, "host %s is disconnected and has %"PRIuSIZE
+            " endpoint%s", name, n_endpoints, plural);
+    } else if (lags(server, host)) {
+        add(problems, "host %s uses revision %"PRIu64", not %"PRIu64
+            ", and has %"PRIuSIZE" endpoint%s", name, host->applied,
+            catalog_revision(server->catalog), n_endpoints, plural);
+    }
+}
+
+/* Counts the endpoints of 'group' by host in 'counts', as uintptr_t. */
+static void
+count_endpoints(const struct catalog_group *group, struct shash *counts)
+{
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        const char *host = group->endpoints[i]->record.host;
+        struct shash_node *node = shash_find(counts, host);
+
+        if (!node) {
+            node = shash_add(counts, host, NULL);
+        }
+        node->data = (void *) ((uintptr_t) node->data + 1);
+    }
+}
+
+struct json *
+server_problems(const struct server *server)
+{
+    struct problems problems = { .array = json_array_create_empty() };
+    struct shash counts = SHASH_INITIALIZER(&counts);
+    const struct catalog_group **groups;
+    const struct shash_node **hosts;
+    struct diagnosis diag;
+    size_t n;
+
+    if (store_check(server->store, &diag)) {
+        add(&problems, "%s", diag.message);
+    }
+    groups = catalog_groups(server->catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        add_group(&problems, groups[i]);
+        count_endpoints(groups[i], &counts);
+    }
+    free(groups);
+
+    hosts = shash_sort(&counts);
+    n = shash_count(&counts);
+    for (size_t i = 0; i < n; i++) {
+        add_host(&problems, server, hosts[i]->name,
+                 (uintptr_t) hosts[i]->data);
+    }
+    free(hosts);
+    shash_destroy(&counts);
+    if (problems.n_more) {
+        json_array_add(problems.array, json_string_create_nocopy(
+                           xasprintf("and %"PRIuSIZE" more",
+                                     problems.n_more)));
+    }
+    return problems.array;
+}

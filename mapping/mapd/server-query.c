@@ -1,0 +1,292 @@
+/* Methods that only read. */
+
+#include <config.h>
+
+#include "mapping/mapd/server-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mapping/mapd/params.h"
+#include "mapping/mapd/store.h"
+#include "openvswitch/json.h"
+#include "timeval.h"
+#include "util.h"
+
+struct query_filter {
+    enum record_kind kind;
+    uint32_t vni;               /* 0: any. */
+    const char *group;          /* NULL: any. */
+    const char *name;           /* NULL: any. */
+};
+
+static struct json *
+with_revision(const struct server *server, const char *member,
+              struct json *array)
+{
+    struct json *result = json_object_create();
+
+    json_object_put(result, "revision",
+                    json_integer_create(catalog_revision(server->catalog)));
+    json_object_put(result, member, array);
+    return result;
+}
+
+/* Method: list. */
+
+static void
+add_item(struct json *items, const struct record *record, struct json *status)
+{
+    struct json *item = json_object_create();
+
+    json_object_put(item, "record", record_to_json(record));
+    json_object_put(item, "status", status);
+    json_array_add(items, item);
+}
+
+static void
+list_hosts(const struct server *server, const struct query_filter *filter,
+           struct json *items)
+{
+    const struct record_host **hosts;
+    size_t n;
+
+    hosts = catalog_hosts(server->catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct record record = { .kind = RECORD_HOST, .host = *hosts[i] };
+
+        if (!filter->name || !strcmp(filter->name, record.host.name)) {
+            add_item(items, &record, presence_status(
+                         presence_find(&server->presence, record.host.name)));
+        }
+    }
+    free(hosts);
+}
+
+static void
+list_group(const struct catalog_group *group, struct json *items)
+{
+    struct record record = { .kind = RECORD_GROUP, .group = group->record };
+    struct json *status = json_object_create();
+    size_t n_up = 0;
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        n_up += group->endpoints[i]->record.state == ENDPOINT_UP;
+    }
+    json_object_put(status, "id", json_integer_create(group->id));
+    json_object_put(status, "epoch", json_integer_create(group->epoch));
+    json_object_put(status, "endpoints",
+                    json_integer_create(group->n_endpoints));
+    json_object_put(status, "up", json_integer_create(n_up));
+    add_item(items, &record, status);
+}
+
+static void
+list_endpoints(const struct catalog_group *group, const char *name,
+               struct json *items)
+{
+    size_t n_slots = group->record.n_slots;
+    uint32_t *owned = xcalloc(GROUP_MAX_ENDPOINTS, sizeof *owned);
+
+    for (size_t i = 0; i < n_slots; i++) {
+        if (group->slots[i] < GROUP_MAX_ENDPOINTS) {
+            owned[group->slots[i]]++;
+        }
+    }
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        const struct catalog_endpoint *endpoint = group->endpoints[i];
+        struct record record = { .kind = RECORD_ENDPOINT,
+                                 .endpoint = endpoint->record };
+        uint32_t slots = owned[endpoint->index];
+        struct json *status;
+
+        if (name && strcmp(name, endpoint->record.name)) {
+            continue;
+        }
+        status = json_object_create();
+        json_object_put(status, "slots", json_integer_create(slots));
+        json_object_put(status, "share",
+                        json_real_create((double) slots / n_slots));
+        add_item(items, &record, status);
+    }
+    free(owned);
+}
+
+static void
+list_groups(const struct server *server, const struct query_filter *filter,
+            struct json *items)
+{
+    const char *group_name = (filter->kind == RECORD_GROUP
+                              ? filter->name : filter->group);
+    const struct catalog_group **groups;
+    size_t n;
+
+    groups = catalog_groups(server->catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct record_group *record = &groups[i]->record;
+
+        if ((filter->vni && filter->vni != record->vni)
+            || (group_name && strcmp(group_name, record->name))) {
+            continue;
+        }
+        if (filter->kind == RECORD_GROUP) {
+            list_group(groups[i], items);
+        } else {
+            list_endpoints(groups[i], filter->name, items);
+        }
+    }
+    free(groups);
+}
+
+/* Members that the kind does not have are refused by params_close(). */
+static int
+parse_filter(const struct json *params, struct query_filter *filter,
+             struct diagnosis *diag)
+{
+    struct params p;
+    const char *kind;
+
+    *filter = (struct query_filter) { .kind = RECORD_HOST };
+    params_open(&p, params, diag);
+    kind = params_string(&p, "kind", "");
+    params_require(&p, "kind");
+    if (!p.error && !record_kind_from_name(kind, &filter->kind)) {
+        p.error = diagnosis_set(diag, DIAG_INVALID, "kind", kind,
+                                "kind must be host, group or endpoint, not "
+                                "\"%.64s\"", kind);
+    }
+    if (filter->kind != RECORD_HOST) {
+        filter->vni = params_uint(&p, "vni", 1, VNI_MAX, 0);
+    }
+    if (filter->kind == RECORD_ENDPOINT) {
+        filter->group = params_string(&p, "group", NULL);
+    }
+    filter->name = params_string(&p, "name", NULL);
+    return params_close(&p);
+}
+
+struct json *
+server_list(struct connection *conn, const struct json *params,
+            struct diagnosis *diag)
+{
+    struct query_filter filter;
+    struct json *items;
+
+    if (parse_filter(params, &filter, diag)) {
+        return NULL;
+    }
+    items = json_array_create_empty();
+    if (filter.kind == RECORD_HOST) {
+        list_hosts(conn->server, &filter, items);
+    } else {
+        list_groups(conn->server, &filter, items);
+    }
+    return with_revision(conn->server, "items", items);
+}
+
+/* Method: dump. */
+
+static int
+check_no_params(const struct json *params, struct diagnosis *diag)
+{
+    struct params p;
+
+    params_open(&p, params, diag);
+    return params_close(&p);
+}
+
+struct json *
+server_dump(struct connection *conn, const struct json *params,
+            struct diagnosis *diag)
+{
+    const struct catalog *catalog = conn->server->catalog;
+    const struct catalog_group **groups;
+    const struct record_host **hosts;
+    struct json *records;
+    size_t n;
+
+    if (check_no_params(params, diag)) {
+        return NULL;
+    }
+    records = json_array_create_empty();
+    hosts = catalog_hosts(catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct record record = { .kind = RECORD_HOST, .host = *hosts[i] };
+
+        json_array_add(records, record_to_json(&record));
+    }
+    free(hosts);
+
+    groups = catalog_groups(catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct record record = { .kind = RECORD_GROUP,
+                                 .group = groups[i]->record };
+
+        json_array_add(records, record_to_json(&record));
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < groups[i]->n_endpoints; j++) {
+            struct record record = {
+                .kind = RECORD_ENDPOINT,
+                .endpoint = groups[i]->endpoints[j]->record
+            };
+
+            json_array_add(records, record_to_json(&record));
+        }
+    }
+    free(groups);
+    return with_revision(conn->server, "records", records);
+}
+
+/* Method: status. */
+
+struct json *
+server_disconnected_hosts(const struct server *server)
+{
+    struct json *array = json_array_create_empty();
+    const struct record_host **hosts;
+    size_t n;
+
+    hosts = catalog_hosts(server->catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct presence_host *host
+            = presence_find(&server->presence, hosts[i]->name);
+
+        if (!host || !host->owner) {
+            json_array_add(array, json_string_create(hosts[i]->name));
+        }
+    }
+    free(hosts);
+    return array;
+}
+
+struct json *
+server_status(struct connection *conn, const struct json *params,
+              struct diagnosis *diag)
+{
+    const struct server *server = conn->server;
+    const struct catalog *catalog = server->catalog;
+    struct json *status;
+
+    if (check_no_params(params, diag)) {
+        return NULL;
+    }
+    status = with_revision(server, "lagging", presence_lagging(
+                               &server->presence, catalog_revision(catalog)));
+    json_object_put_string(status, "version", GRAPNEL_VERSION);
+    json_object_put(status, "uptime_ms",
+                    json_integer_create(time_msec() - server->started));
+    json_object_put_string(status, "store", store_name(server->store));
+    json_object_put(status, "hosts", json_integer_create(
+                        catalog_count(catalog, RECORD_HOST)));
+    json_object_put(status, "groups", json_integer_create(
+                        catalog_count(catalog, RECORD_GROUP)));
+    json_object_put(status, "endpoints", json_integer_create(
+                        catalog_count(catalog, RECORD_ENDPOINT)));
+    json_object_put(status, "connected", json_integer_create(
+                        server->presence.n_connected));
+    json_object_put(status, "disconnected",
+                    server_disconnected_hosts(server));
+    json_object_put(status, "problems", server_problems(server));
+    return status;
+}

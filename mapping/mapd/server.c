@@ -1,0 +1,409 @@
+/* Connections: bounding, reading and closing them, and handing
+ * each message to its method.
+ *
+ * This uses struct jsonrpc rather than jsonrpc_session, which hides echo
+ * messages and so makes it impossible to bound the size of one message. */
+
+#include <config.h>
+
+#include "mapping/mapd/server.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jsonrpc.h"
+#include "mapping/mapd/barrier.h"
+#include "mapping/mapd/params.h"
+#include "mapping/mapd/server-private.h"
+#include "mapping/mapd/subscription.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(server);
+
+enum { MESSAGES_PER_RUN = 16 };  /* Per connection. */
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
+
+static const struct {
+    const char *name;
+    server_method *function;
+} methods[] = {
+    { "dump", server_dump },
+    { "list", server_list },
+    { "load", server_load },
+    { "register", server_register },
+    { "status", server_status },
+    { "transact", server_transact },
+    { "watch", server_watch },
+};
+
+/* Life of the server. */
+
+int
+server_create(struct catalog *catalog, struct store *store,
+              const struct hash_key *key, struct server **serverp,
+              struct diagnosis *diag)
+{
+    struct server *server;
+    size_t max_connections;
+    int error = server_listen_find_room(&max_connections, diag);
+
+    if (error) {
+        return error;
+    }
+    server = xzalloc(sizeof *server);
+    server->catalog = catalog;
+    server->store = store;
+    server->key = *key;
+    ovs_list_init(&server->listeners);
+    ovs_list_init(&server->connections);
+    ovs_list_init(&server->snapshot_queue);
+    server->max_connections = max_connections;
+    hmap_init(&server->views);
+    presence_init(&server->presence);
+    ovs_list_init(&server->barriers);
+    server->started = time_msec();
+    *serverp = server;
+    return 0;
+}
+
+static void
+connection_close(struct connection *conn)
+{
+    struct server *server = conn->server;
+
+    barrier_drop(server, conn);
+    server_cancel_snapshot(conn);
+    server_set_host(conn, NULL);
+    subscription_view_put(&server->views, conn->view);
+    jsonrpc_close(conn->rpc);
+    ovs_list_remove(&conn->node);
+    server->n_connections--;
+    free(conn);
+}
+
+void
+server_destroy(struct server *server)
+{
+    struct connection *conn;
+
+    if (!server) {
+        return;
+    }
+    LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
+        connection_close(conn);
+    }
+    server_listen_close(server);
+    presence_destroy(&server->presence);
+    hmap_destroy(&server->views);
+    free(server);
+}
+
+/* Messages. */
+
+void
+server_send(struct connection *conn, struct jsonrpc_msg *msg)
+{
+    jsonrpc_send(conn->rpc, msg);
+}
+
+void
+server_doom(struct connection *conn)
+{
+    conn->doomed = true;
+}
+
+void
+server_set_host(struct connection *conn, struct presence_host *host)
+{
+    if (conn->host && conn->host != host) {
+        presence_disconnect(&conn->server->presence, conn->host);
+    }
+    conn->host = host;
+}
+
+static server_method *
+find_method(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        if (!strcmp(methods[i].name, name)) {
+            return methods[i].function;
+        }
+    }
+    return NULL;
+}
+
+static void
+handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
+{
+    struct diagnosis diag = { .op = -1 };
+    server_method *method = find_method(msg->method);
+    struct json *result = NULL;
+
+    if (!strcmp(msg->method, "echo")) {
+        result = json_clone(msg->params);
+    } else if (!strcmp(msg->method, "wait")) {
+        if (!barrier_add(conn, msg->id, msg->params, &diag)) {
+            return;
+        }
+    } else if (!strcmp(msg->method, "subscribe")) {
+        if (!server_subscribe(conn, msg->id, msg->params, &diag)) {
+            return;
+        }
+    } else if (method) {
+        result = method(conn, msg->params, &diag);
+    } else {
+        diagnosis_set(&diag, DIAG_UNSUPPORTED, "method", msg->method,
+                      "no such method: %.64s", msg->method);
+    }
+
+    if (result) {
+        server_send(conn, jsonrpc_create_reply(result, msg->id));
+    } else {
+        server_send(conn, jsonrpc_create_error(diagnosis_to_json(&diag),
+                                               msg->id));
+    }
+}
+
+static void OVS_PRINTF_FORMAT(2, 3)
+reject(struct connection *conn, const char *format, ...)
+{
+    va_list args;
+    char *cause;
+
+    va_start(args, format);
+    cause = xvasprintf(format, args);
+    va_end(args);
+    VLOG_WARN_RL(&rl, "%s: %s, closing", jsonrpc_get_name(conn->rpc), cause);
+    free(cause);
+    server_doom(conn);
+}
+
+static void
+handle_applied(struct connection *conn, const struct json *params)
+{
+    struct server *server = conn->server;
+    struct diagnosis diag = { .op = -1 };
+    uint64_t revision;
+    struct params p;
+
+    params_open(&p, params, &diag);
+    revision = params_uint(&p, "revision", 0,
+                           catalog_revision(server->catalog), 0);
+    params_require(&p, "revision");
+    if (params_close(&p)) {
+        reject(conn, "bad \"applied\": %s", diag.message);
+    } else if (conn->host) {
+        presence_applied(&server->presence, conn->host, revision);
+    }
+}
+
+static void
+handle_message(struct connection *conn, const struct jsonrpc_msg *msg)
+{
+    switch (msg->type) {
+    case JSONRPC_REQUEST:
+        handle_request(conn, msg);
+        break;
+
+    case JSONRPC_NOTIFY:
+        if (!strcmp(msg->method, "applied")) {
+            handle_applied(conn, msg->params);
+        } else {
+            VLOG_DBG_RL(&rl, "%s: unknown notification %s is ignored",
+                        jsonrpc_get_name(conn->rpc), msg->method);
+        }
+        break;
+
+    case JSONRPC_REPLY:
+    case JSONRPC_ERROR:
+        if (!msg->id || msg->id->type != JSON_STRING
+            || strcmp(json_string(msg->id), "echo")) {
+            reject(conn, "sent a reply to nothing");
+        }
+        break;
+    }
+}
+
+/* Connections. */
+
+static void
+note_activity(struct connection *conn)
+{
+    unsigned int received = jsonrpc_get_received_bytes(conn->rpc);
+    size_t backlog = jsonrpc_get_backlog(conn->rpc);
+
+    if (received != conn->received) {
+        if (conn->host) {
+            conn->host->last_seen = time_msec();
+        }
+    }
+    if (backlog < conn->backlog) {
+        conn->drained = time_msec();
+    }
+    if (received != conn->received || backlog < conn->backlog) {
+        conn->active = time_msec();
+        conn->probed = false;
+    }
+    conn->received = received;
+    conn->backlog = backlog;
+}
+
+static void
+probe(struct connection *conn)
+{
+    long long int idle = time_msec() - conn->active;
+
+    if (idle >= 2 * SERVER_PROBE_MS) {
+        VLOG_INFO_RL(&rl, "%s: no sign of life for %lld ms, closing",
+                     jsonrpc_get_name(conn->rpc), idle);
+        server_doom(conn);
+    } else if (idle >= SERVER_PROBE_MS && !conn->probed) {
+        struct jsonrpc_msg *msg
+            = jsonrpc_create_request("echo", json_array_create_empty(), NULL);
+
+        json_destroy(msg->id);
+        msg->id = json_string_create("echo");
+        server_send(conn, msg);
+        conn->probed = true;
+    }
+}
+
+/* Of a message that has begun. */
+static size_t
+unfinished_bytes(const struct connection *conn)
+{
+    return jsonrpc_get_received_bytes(conn->rpc) - conn->message_start;
+}
+
+static void
+drop_largest(struct server *server, size_t unfinished)
+{
+    struct connection *conn, *largest = NULL;
+
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        if (!conn->doomed && (!largest || unfinished_bytes(conn)
+                                          > unfinished_bytes(largest))) {
+            largest = conn;
+        }
+    }
+    if (largest) {
+        reject(largest, "has the largest of the unfinished messages "
+               "(%"PRIuSIZE" bytes), which are %"PRIuSIZE" bytes in all",
+               unfinished_bytes(largest), unfinished);
+    }
+}
+
+static void
+receive(struct connection *conn)
+{
+    for (int i = 0; i < MESSAGES_PER_RUN && !conn->doomed; i++) {
+        struct jsonrpc_msg *msg;
+
+        if (jsonrpc_get_backlog(conn->rpc) > SERVER_MAX_UNREAD
+            || jsonrpc_recv(conn->rpc, &msg)) {
+            break;
+        }
+        conn->message_start = jsonrpc_get_received_bytes(conn->rpc);
+        handle_message(conn, msg);
+        jsonrpc_msg_destroy(msg);
+    }
+    if (unfinished_bytes(conn) > SERVER_MAX_MESSAGE) {
+        reject(conn, "sent a message of more than %d bytes",
+               SERVER_MAX_MESSAGE);
+    }
+}
+
+static void
+connection_run(struct connection *conn)
+{
+    jsonrpc_run(conn->rpc);
+    receive(conn);
+    note_activity(conn);
+    if (conn->probes) {
+        probe(conn);
+    }
+    if (jsonrpc_get_status(conn->rpc)) {
+        server_doom(conn);
+    }
+}
+
+static void
+connection_wait(struct connection *conn)
+{
+    jsonrpc_wait(conn->rpc);
+    if (jsonrpc_get_backlog(conn->rpc) <= SERVER_MAX_UNREAD) {
+        jsonrpc_recv_wait(conn->rpc);
+    }
+    if (conn->probes) {
+        poll_timer_wait_until(conn->active + (conn->probed + 1)
+                              * SERVER_PROBE_MS);
+    }
+    if (conn->doomed) {
+        poll_immediate_wake();
+    }
+}
+
+void
+server_run(struct server *server)
+{
+    struct connection *conn;
+    size_t unfinished = 0;
+
+    server_listen_run(server);
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        if (!conn->doomed) {
+            connection_run(conn);
+            unfinished += unfinished_bytes(conn);
+        }
+    }
+    if (unfinished > SERVER_MAX_UNFINISHED) {
+        drop_largest(server, unfinished);
+    }
+    barrier_run(server);
+    LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
+        if (conn->doomed) {
+            connection_close(conn);
+        }
+    }
+    server_send_snapshots(server); /* What has left has made room. */
+}
+
+void
+server_wait(struct server *server)
+{
+    struct connection *conn;
+
+    server_listen_wait(server);
+    server_wait_snapshots(server);
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        connection_wait(conn);
+    }
+    barrier_wait(server);
+}
+
+void
+server_show(const struct server *server, struct ds *ds)
+{
+    const struct connection *conn;
+
+    ds_put_format(ds, "connections: %"PRIuSIZE" of %"PRIuSIZE"\n",
+                  server->n_connections, server->max_connections);
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        ds_put_format(ds, "%s:", jsonrpc_get_name(conn->rpc));
+        if (conn->host) {
+            ds_put_format(ds, " host %s, revision %"PRIu64",",
+                          conn->host->name, conn->host->applied);
+        }
+        ds_put_format(ds, "%s%s unsent %"PRIuSIZE" bytes\n",
+                      conn->view ? " subscribed," : "",
+                      conn->watching ? " watching," : "",
+                      jsonrpc_get_backlog(conn->rpc));
+    }
+}

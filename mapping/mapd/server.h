@@ -1,0 +1,62 @@
+/* The mapping service's JSON-RPC server: docs/protocol.md.
+ *
+ *     error = server_create(catalog, store, &key, &server, &diag);
+ *     error = server_listen(server, "punix:/run/x.sock", &diag);
+ *     for (;;) {
+ *         server_run(server);
+ *         server_wait(server);
+ *         poll_block();
+ *     }
+ *
+ * Single-threaded, in the caller's poll loop. */
+
+#ifndef MAPPING_MAPD_SERVER_H
+#define MAPPING_MAPD_SERVER_H 1
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "anycast/flow-hash.h"
+#include "mapping/catalog/catalog.h"
+#include "mapping/diagnosis.h"
+
+struct ds;
+struct server;
+struct store;
+
+enum {
+    SERVER_DEFAULT_PORT    = 6670,
+    SERVER_MAX_CONNECTIONS = 4096,
+    SERVER_MIN_CONNECTIONS = 64, /* mapd does not start with fewer. */
+    SERVER_RESERVED        = 16, /* Connections for Unix sockets only. */
+    SERVER_MAX_MESSAGE     = 64 * 1024 * 1024, /* Bytes of a request. */
+    SERVER_MAX_UNFINISHED  = 128 * 1024 * 1024, /* Of requests, all told. */
+    SERVER_MAX_SNAPSHOTS   = 64 * 1024 * 1024, /* Bytes of them unsent. */
+    SERVER_SNAPSHOT_MS     = 3 * 1000, /* To read on while others wait, */
+    SERVER_SNAPSHOT_MAX_MS = 60 * 1000, /* and to read all of it. */
+    SERVER_MAX_BACKLOG     = 4 * 1024 * 1024, /* Bytes of updates unsent. */
+    SERVER_MAX_UNREAD      = 256 * 1024, /* Bytes of replies unsent. */
+    SERVER_PROBE_MS        = 10 * 1000, /* Between probes of silent peers. */
+};
+
+/* 'catalog' and 'store' stay the caller's and must outlive the server.
+ * Returns 0 and '*server', owned by the caller; or a positive errno with
+ * '*diag' filled in: the process may not open enough files. */
+int server_create(struct catalog *catalog, struct store *store,
+                  const struct hash_key *key, struct server **server,
+                  struct diagnosis *diag);
+void server_destroy(struct server *);
+
+/* Listens on 'target', "punix:PATH" or "ptcp:[PORT][:IP]", where IP is
+ * 127.0.0.1 unless given.  Returns 0, or a positive errno with '*diag'
+ * filled in. */
+int server_listen(struct server *, const char *target,
+                  struct diagnosis *diag);
+
+void server_run(struct server *);
+void server_wait(struct server *);
+
+/* Appends a line per connection, for people. */
+void server_show(const struct server *, struct ds *);
+
+#endif /* mapping/mapd/server.h */

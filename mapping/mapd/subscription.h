@@ -1,0 +1,51 @@
+/* What subscribers are sent: snapshots, and the updates that follow from a
+ * transaction, encoded as text once for all who see the same.
+ *
+ * A view is what subscribers with the same filter of VNIs share.  It lives as
+ * long as somebody holds a reference.  Not thread-safe. */
+
+#ifndef MAPPING_MAPD_SUBSCRIPTION_H
+#define MAPPING_MAPD_SUBSCRIPTION_H 1
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "anycast/flow-hash.h"
+#include "mapping/catalog/catalog.h"
+#include "openvswitch/hmap.h"
+
+struct json;
+struct subscription_view;
+
+/* The view in 'views' (which holds nothing else) of the 'n' VNIs at 'vnis',
+ * in any order; of all VNIs if 'vnis' is NULL.  Takes a reference for the
+ * caller. */
+struct subscription_view *subscription_view_get(struct hmap *views,
+                                                const uint32_t *vnis,
+                                                size_t n);
+void subscription_view_put(struct hmap *views, struct subscription_view *);
+
+/* The snapshot of 'catalog' (with no transaction open) that 'view' sees; the
+ * caller owns a reference. */
+struct json *subscription_snapshot(struct subscription_view *view,
+                                   const struct catalog *catalog,
+                                   const struct hash_key *key);
+
+/* Frees the texts that the views other than 'keep' hold, if they and that of
+ * 'keep' are more than 'max_bytes' in all. */
+void subscription_forget_others(const struct hmap *views,
+                                const struct subscription_view *keep,
+                                size_t max_bytes);
+
+/* What a prepared transaction changes, encoded.  Refers to nothing of 'txn'
+ * once created. */
+struct subscription_update *
+subscription_update_create(const struct catalog_txn *txn);
+void subscription_update_destroy(struct subscription_update *);
+
+/* The parameter of the `update` notification for 'view'; the caller owns a
+ * reference. */
+struct json *subscription_update_encode(const struct subscription_update *,
+                                        struct subscription_view *view);
+
+#endif /* mapping/mapd/subscription.h */

@@ -1,0 +1,406 @@
+#include <config.h>
+#include "mapping/record-field.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "encap/inet.h"
+#include "mapping/record.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "util.h"
+
+enum {
+    EXCERPT_MAX = 40            /* Of a value, in a message. */
+};
+
+/* Values in messages. */
+
+void
+record_field_put_excerpt(struct ds *ds, const char *text)
+{
+    size_t start = ds->length;
+
+    for (const char *p = text; *p; p++) {
+        unsigned char c = *p;
+
+        if (ds->length - start >= EXCERPT_MAX) {
+            ds_put_cstr(ds, "...");
+            return;
+        } else if (c == '"' || c == '\\') {
+            ds_put_format(ds, "\\%c", c);
+        } else if (c >= ' ' && c < 0x7f) {
+            ds_put_char(ds, c);
+        } else {
+            ds_put_format(ds, "\\x%02x", c);
+        }
+    }
+}
+
+void
+record_field_put_value(struct ds *ds, const struct json *json, bool quotes)
+{
+    switch ((int) json->type) {
+    case JSON_STRING:
+        ds_put_cstr(ds, quotes ? "\"" : "");
+        record_field_put_excerpt(ds, json_string(json));
+        ds_put_cstr(ds, quotes ? "\"" : "");
+        break;
+    case JSON_INTEGER:
+        ds_put_format(ds, "%"PRId64, json_integer(json));
+        break;
+    case JSON_REAL:
+        ds_put_format(ds, "%g", json_real(json));
+        break;
+    case JSON_OBJECT:
+        ds_put_cstr(ds, "an object");
+        break;
+    case JSON_ARRAY:
+        ds_put_cstr(ds, "an array");
+        break;
+    default:
+        ds_put_cstr(ds, json_type_to_string(json->type));
+        break;
+    }
+}
+
+int
+record_field_refuse(const char *name, const struct json *json,
+                    struct diagnosis *diag, const char *problem, ...)
+{
+    struct ds plain = DS_EMPTY_INITIALIZER;
+    struct ds message = DS_EMPTY_INITIALIZER;
+    va_list args;
+    int error;
+
+    record_field_put_value(&plain, json, false);
+    ds_put_format(&message, "%s: ", name);
+    record_field_put_value(&message, json, true);
+    ds_put_char(&message, ' ');
+    va_start(args, problem);
+    ds_put_format_valist(&message, problem, args);
+    va_end(args);
+
+    error = diagnosis_set(diag, DIAG_INVALID, name, ds_cstr(&plain), "%s",
+                          ds_cstr(&message));
+    ds_destroy(&plain);
+    ds_destroy(&message);
+    return error;
+}
+
+/* The same with the hint of 'f'. */
+#define refuse(F, JSON, DIAG, ...)                                      \
+    add_hint(F, DIAG, record_field_refuse((F)->name, JSON, DIAG, __VA_ARGS__))
+
+static int
+add_hint(const struct record_field *f, struct diagnosis *diag, int error)
+{
+    if (f->hint) {
+        diagnosis_set_hint(diag, "%s", f->hint);
+    }
+    return error;
+}
+
+/* Names. */
+
+static bool
+is_name_character(char c)
+{
+    return ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+            || (c >= '0' && c <= '9'));
+}
+
+static bool
+is_name(const char *name)
+{
+    if (!is_name_character(*name)) {
+        return false;
+    }
+    while (is_name_character(*name) || (*name && strchr("._-", *name))) {
+        name++;
+    }
+    return !*name;
+}
+
+bool
+record_is_name(const char *name)
+{
+    return is_name(name) && strlen(name) <= RECORD_NAME_MAX;
+}
+
+static int
+read_name(const struct record_field *f, const struct json *json, void *member,
+          struct diagnosis *diag)
+{
+    if (json->type != JSON_STRING || !is_name(json_string(json))) {
+        return refuse(f, json, diag, "is not a name");
+    }
+    if (strlen(json_string(json)) > RECORD_NAME_MAX) {
+        return refuse(f, json, diag, "is %"PRIuSIZE" characters long, "
+                      "more than %d", strlen(json_string(json)),
+                      RECORD_NAME_MAX);
+    }
+    ovs_strzcpy(member, json_string(json), f->size);
+    return 0;
+}
+
+static struct json *
+write_name(const struct record_field *f OVS_UNUSED, const void *member)
+{
+    return json_string_create(member);
+}
+
+const struct record_type record_type_name = { read_name, write_name };
+
+/* Numbers, and choices, which are numbers with names. */
+
+static void
+put_number(const struct record_field *f, void *member, uint32_t value)
+{
+    uint16_t value16 = value;
+    uint8_t value8 = value;
+
+    memcpy(member, f->size == 4 ? &value
+                   : f->size == 2 ? (void *) &value16
+                   : (void *) &value8, f->size);
+}
+
+static uint32_t
+get_number(const struct record_field *f, const void *member)
+{
+    uint32_t value = 0;
+    uint16_t value16;
+
+    switch (f->size) {
+    case 4:
+        memcpy(&value, member, sizeof value);
+        return value;
+    case 2:
+        memcpy(&value16, member, sizeof value16);
+        return value16;
+    case 1:
+        return *(const uint8_t *) member;
+    default:
+        return 0;
+    }
+}
+
+/* -1 if 'json' is a number below the range of 'f', 1 if it is one above. */
+static int
+compare_to_range(const struct record_field *f, const struct json *json)
+{
+    if (json->type == JSON_INTEGER) {
+        return (json_integer(json) < f->min ? -1
+                : json_integer(json) > f->max);
+    }
+    /* What is too large for an integer was read as a real. */
+    return (json->type != JSON_REAL ? 0
+            : json_real(json) < f->min ? -1
+            : json_real(json) > f->max);
+}
+
+static int
+read_number(const struct record_field *f, const struct json *json,
+            void *member, struct diagnosis *diag)
+{
+    int side = compare_to_range(f, json);
+
+    if (side) {
+        int error = record_field_refuse(f->name, json, diag, "is out of range "
+                                        "%"PRIu32"..%"PRIu32, f->min, f->max);
+        return side < 0 ? add_hint(f, diag, error) : error;
+    }
+    if (json->type != JSON_INTEGER) {
+        return record_field_refuse(f->name, json, diag, "is not an integer");
+    }
+    put_number(f, member, json_integer(json));
+    return 0;
+}
+
+static int
+read_power(const struct record_field *f, const struct json *json, void *member,
+           struct diagnosis *diag)
+{
+    uint32_t value;
+    int error = read_number(f, json, &value, diag);
+
+    if (!error && !IS_POW2(value)) {
+        return refuse(f, json, diag, "is not a power of two in "
+                      "%"PRIu32"..%"PRIu32, f->min, f->max);
+    }
+    if (!error) {
+        put_number(f, member, value);
+    }
+    return error;
+}
+
+static struct json *
+write_number(const struct record_field *f, const void *member)
+{
+    return json_integer_create(get_number(f, member));
+}
+
+const struct record_type record_type_number = { read_number, write_number };
+const struct record_type record_type_power = { read_power, write_number };
+
+static int
+read_choice(const struct record_field *f, const struct json *json,
+            void *member, struct diagnosis *diag)
+{
+    struct ds names = DS_EMPTY_INITIALIZER;
+    int error;
+
+    for (const struct record_choice *c = f->choices; c->name; c++) {
+        if (json->type == JSON_STRING && !strcmp(json_string(json), c->name)) {
+            put_number(f, member, c->value);
+            ds_destroy(&names);
+            return 0;
+        }
+        ds_put_format(&names, "%s%s", c == f->choices ? "" : ", ", c->name);
+    }
+    error = refuse(f, json, diag, "is not %s%s",
+                   f->choices[1].name ? "one of " : "", ds_cstr(&names));
+    ds_destroy(&names);
+    return error;
+}
+
+static struct json *
+write_choice(const struct record_field *f, const void *member)
+{
+    uint32_t value = get_number(f, member);
+
+    for (const struct record_choice *c = f->choices; c->name; c++) {
+        if (c->value == value) {
+            return json_string_create(c->name);
+        }
+    }
+    OVS_NOT_REACHED();
+}
+
+const struct record_type record_type_choice = { read_choice, write_choice };
+
+/* Addresses. */
+
+/* Reads a unicast IPv4 address, in host byte order. */
+static int
+read_ipv4(const struct record_field *f, const struct json *json, void *member,
+          struct diagnosis *diag)
+{
+    const char *text = json->type == JSON_STRING ? json_string(json) : "";
+    struct in6_addr in6;
+    struct in_addr in4;
+    uint32_t address;
+
+    if (inet_pton(AF_INET6, text, &in6) == 1) {
+        return refuse(f, json, diag,
+                      "is IPv6; this version serves IPv4");
+    }
+    if (inet_pton(AF_INET, text, &in4) != 1) {
+        return refuse(f, json, diag, "is not an IPv4 address");
+    }
+    address = ntohl(in4.s_addr);
+    if (!inet_is_unicast4(address)) {
+        return refuse(f, json, diag, "is not a unicast address "
+                      "(0/8, 127/8 and 224/3 are not)");
+    }
+    memcpy(member, &address, sizeof address);
+    return 0;
+}
+
+static struct json *
+write_ipv4(const struct record_field *f OVS_UNUSED, const void *member)
+{
+    char text[INET_ADDRSTRLEN];
+    struct in_addr in4;
+    uint32_t address;
+
+    memcpy(&address, member, sizeof address);
+    in4.s_addr = htonl(address);
+    return json_string_create(inet_ntop(AF_INET, &in4, text, sizeof text));
+}
+
+const struct record_type record_type_ipv4 = { read_ipv4, write_ipv4 };
+
+/* RFC 4291 section 2.5.5.2. */
+static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff };
+
+static int
+read_mapped(const struct record_field *f, const struct json *json,
+            void *member, struct diagnosis *diag)
+{
+    uint8_t *bytes = member;
+    uint32_t address;
+    int error = read_ipv4(f, json, &address, diag);
+
+    if (!error) {
+        address = htonl(address);
+        memcpy(bytes, mapped_prefix, sizeof mapped_prefix);
+        memcpy(bytes + sizeof mapped_prefix, &address, sizeof address);
+    }
+    return error;
+}
+
+static struct json *
+write_mapped(const struct record_field *f, const void *member)
+{
+    const uint8_t *bytes = member;
+    uint32_t address;
+
+    memcpy(&address, bytes + sizeof mapped_prefix, sizeof address);
+    address = ntohl(address);
+    return write_ipv4(f, &address);
+}
+
+const struct record_type record_type_mapped = { read_mapped, write_mapped };
+
+/* Reads "02:00:00:00:00:01". */
+static bool
+scan_mac(const char *text, struct mac *mac)
+{
+    for (int i = 0; i < 6; i++) {
+        if (!isxdigit((unsigned char) text[0])
+            || !isxdigit((unsigned char) text[1])
+            || text[2] != (i < 5 ? ':' : '\0')) {
+            return false;
+        }
+        mac->octet[i] = hexit_value(text[0]) << 4 | hexit_value(text[1]);
+        text += 3;
+    }
+    return true;
+}
+
+static int
+read_mac(const struct record_field *f, const struct json *json, void *member,
+         struct diagnosis *diag)
+{
+    static const struct mac zero;
+    struct mac mac;
+
+    if (json->type != JSON_STRING || !scan_mac(json_string(json), &mac)) {
+        return refuse(f, json, diag, "is not an Ethernet address");
+    }
+    if (inet_is_multicast_mac(&mac)) {
+        return refuse(f, json, diag, "is a multicast address");
+    }
+    if (!memcmp(&mac, &zero, sizeof mac)) {
+        return refuse(f, json, diag, "is no station's address");
+    }
+    memcpy(member, &mac, sizeof mac);
+    return 0;
+}
+
+static struct json *
+write_mac(const struct record_field *f OVS_UNUSED, const void *member)
+{
+    const uint8_t *o = member;
+
+    return json_string_create_nocopy(
+        xasprintf("%02x:%02x:%02x:%02x:%02x:%02x",
+                  o[0], o[1], o[2], o[3], o[4], o[5]));
+}
+
+const struct record_type record_type_mac = { read_mac, write_mac };

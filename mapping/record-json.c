@@ -1,0 +1,349 @@
+#include <config.h>
+#include "mapping/record.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "mapping/record-field.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "util.h"
+
+/* One table of members per kind of record; reading, changing and printing
+ * follow it. */
+
+static const struct record_choice encaps[] = {
+    { "geneve", TUNNEL_GENEVE }, { "vxlan", TUNNEL_VXLAN }, { NULL, 0 },
+};
+static const struct record_choice protocols[] = {
+    { "tcp", IPPROTO_NR_TCP }, { "udp", IPPROTO_NR_UDP }, { NULL, 0 },
+};
+static const struct record_choice algorithms[] = {
+    { "weighted", 0 }, { NULL, 0 },
+};
+static const struct record_choice affinities[] = {
+    { "flow", AFFINITY_FLOW }, { "source", AFFINITY_SOURCE }, { NULL, 0 },
+};
+static const struct record_choice states[] = {
+    { "up", ENDPOINT_UP }, { "draining", ENDPOINT_DRAINING },
+    { "down", ENDPOINT_DOWN }, { NULL, 0 },
+};
+
+enum {
+    KEY      = RECORD_FIELD_KEY,
+    REQUIRED = RECORD_FIELD_REQUIRED,
+    FIXED    = RECORD_FIELD_FIXED,
+    OPTIONAL = 0,
+};
+
+#define FIELD(NAME, TYPE, MEMBER, FLAGS, ...)                           \
+    { .name = NAME, .type = &record_type_##TYPE, .flags = FLAGS,        \
+      .offset = offsetof(struct record, MEMBER),                        \
+      .size = sizeof(((struct record *) NULL)->MEMBER), __VA_ARGS__ }
+
+#define NAME_HINT "names are 1 to 63 of A-Z a-z 0-9 . _ -, "            \
+                  "the first one a letter or digit"
+#define WEIGHT_HINT "to stop new flows, set state draining"
+
+static const struct record_field host_fields[] = {
+    FIELD("name", name, host.name, KEY, .hint = NAME_HINT),
+    FIELD("vtep", ipv4, host.vtep, REQUIRED, .hint = NULL),
+    FIELD("encap", choice, host.encap, OPTIONAL, .choices = encaps),
+    { .name = NULL },
+};
+
+static const struct record_field group_fields[] = {
+    FIELD("vni", number, group.vni, KEY, .min = 1, .max = VNI_MAX),
+    FIELD("name", name, group.name, KEY, .hint = NAME_HINT),
+    FIELD("address", mapped, group.address, REQUIRED | FIXED, .hint = NULL),
+    FIELD("protocol", choice, group.protocol, FIXED, .choices = protocols),
+    FIELD("port", number, group.port, FIXED, .min = 0, .max = 65535,
+          .hint = "0 stands for all ports"),
+    /* There is one algorithm, so nothing has to be remembered. */
+    { .name = "algorithm", .type = &record_type_choice,
+      .choices = algorithms },
+    FIELD("affinity", choice, group.affinity, OPTIONAL,
+          .choices = affinities),
+    FIELD("slots", power, group.n_slots, FIXED, .min = GROUP_MIN_SLOTS,
+          .max = GROUP_MAX_SLOTS),
+    { .name = NULL },
+};
+
+static const struct record_field endpoint_fields[] = {
+    FIELD("vni", number, endpoint.vni, KEY, .min = 1, .max = VNI_MAX),
+    FIELD("group", name, endpoint.group, KEY, .hint = NAME_HINT),
+    FIELD("name", name, endpoint.name, KEY, .hint = NAME_HINT),
+    FIELD("host", name, endpoint.host, REQUIRED, .hint = NAME_HINT),
+    FIELD("mac", mac, endpoint.mac, REQUIRED,
+          .hint = "write it like 02:00:00:00:00:01"),
+    FIELD("weight", number, endpoint.weight, OPTIONAL, .min = 1,
+          .max = RECORD_WEIGHT_MAX, .hint = WEIGHT_HINT),
+    FIELD("state", choice, endpoint.state, OPTIONAL, .choices = states),
+    { .name = NULL },
+};
+
+static const struct {
+    const char *article;
+    const struct record_field *fields;
+    struct record defaults;     /* Of the members that are not required. */
+} kinds[N_RECORD_KINDS] = {
+    [RECORD_HOST] = {
+        "a", host_fields,
+        { .kind = RECORD_HOST, .host = { .encap = TUNNEL_GENEVE } },
+    },
+    [RECORD_GROUP] = {
+        "a", group_fields,
+        { .kind = RECORD_GROUP,
+          .group = { .protocol = IPPROTO_NR_TCP, .affinity = AFFINITY_FLOW,
+                     .n_slots = 1024 } },
+    },
+    [RECORD_ENDPOINT] = {
+        "an", endpoint_fields,
+        { .kind = RECORD_ENDPOINT,
+          .endpoint = { .weight = 100, .state = ENDPOINT_UP } },
+    },
+};
+
+/* Reading. */
+
+static void *
+member_of(struct record *record, const struct record_field *f)
+{
+    return (char *) record + f->offset;
+}
+
+static const void *
+const_member_of(const struct record *record, const struct record_field *f)
+{
+    return (const char *) record + f->offset;
+}
+
+static int
+read_kind(const struct json *json, enum record_kind *kind,
+          struct diagnosis *diag)
+{
+    const struct json *member;
+
+    if (json->type != JSON_OBJECT) {
+        return record_field_refuse("record", json, diag,
+                                   "is not a JSON object");
+    }
+    member = shash_find_data(json_object(json), "kind");
+    if (!member) {
+        return diagnosis_set(diag, DIAG_INVALID, "kind", NULL,
+                             "kind: required in a record");
+    }
+    if (member->type != JSON_STRING
+        || !record_kind_from_name(json_string(member), kind)) {
+        return record_field_refuse("kind", member, diag,
+                      "is not one of host, group, endpoint");
+    }
+    return 0;
+}
+
+static bool
+is_known(const struct record_field *f, const char *name)
+{
+    while (f->name && strcmp(f->name, name)) {
+        f++;
+    }
+    return f->name || !strcmp(name, "kind");
+}
+
+static int
+refuse_unknown(enum record_kind kind, const char *name,
+               struct diagnosis *diag)
+{
+    struct ds excerpt = DS_EMPTY_INITIALIZER;
+    struct ds names = DS_EMPTY_INITIALIZER;
+    int error;
+
+    record_field_put_excerpt(&excerpt, name);
+    for (const struct record_field *f = kinds[kind].fields; f->name; f++) {
+        ds_put_format(&names, ", %s", f->name);
+    }
+    error = diagnosis_set(diag, DIAG_INVALID, ds_cstr(&excerpt), NULL,
+                          "%s: unknown member of %s %s record",
+                          ds_cstr(&excerpt), kinds[kind].article,
+                          record_kind_name(kind));
+    diagnosis_set_hint(diag, "its members are kind%s", ds_cstr(&names));
+    ds_destroy(&excerpt);
+    ds_destroy(&names);
+    return error;
+}
+
+/* The first in alphabetical order, so that the message is always the same. */
+static int
+check_unknown(enum record_kind kind, const struct json *json,
+              struct diagnosis *diag)
+{
+    const char *unknown = NULL;
+    struct shash_node *node;
+
+    SHASH_FOR_EACH (node, json_object(json)) {
+        if (!is_known(kinds[kind].fields, node->name)
+            && (!unknown || strcmp(node->name, unknown) < 0)) {
+            unknown = node->name;
+        }
+    }
+    return unknown ? refuse_unknown(kind, unknown, diag) : 0;
+}
+
+/* Reads the members that have a flag of 'which' or, if it is 0, all that are
+ * there; those with a flag of 'required' must be. */
+static int
+read_members(const struct json *json, unsigned int which,
+             unsigned int required, struct record *record,
+             struct diagnosis *diag)
+{
+    const struct record_field *f;
+
+    for (f = kinds[record->kind].fields; f->name; f++) {
+        const struct json *member
+            = shash_find_data(json_object(json), f->name);
+        int error = 0;
+
+        if (which && !(f->flags & which)) {
+            continue;
+        }
+        if (member) {
+            error = f->type->read(f, member, member_of(record, f), diag);
+        } else if (f->flags & required) {
+            error = diagnosis_set(diag, DIAG_INVALID, f->name, NULL,
+                                  "%s: required in %s %s record", f->name,
+                                  kinds[record->kind].article,
+                                  record_kind_name(record->kind));
+        }
+        if (error) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+int
+record_from_json(const struct json *json, struct record *record,
+                 struct diagnosis *diag)
+{
+    enum record_kind kind;
+    struct record new;
+    int error = read_kind(json, &kind, diag);
+
+    if (!error) {
+        error = check_unknown(kind, json, diag);
+    }
+    if (!error) {
+        new = kinds[kind].defaults;
+        error = read_members(json, 0, KEY | REQUIRED, &new, diag);
+    }
+    if (!error) {
+        *record = new;
+    }
+    return error;
+}
+
+int
+record_key_from_json(const struct json *json, struct record *record,
+                     struct diagnosis *diag)
+{
+    enum record_kind kind;
+    struct record new;
+    int error = read_kind(json, &kind, diag);
+
+    if (!error) {
+        new = kinds[kind].defaults;
+        error = read_members(json, KEY, KEY, &new, diag);
+    }
+    if (!error) {
+        *record = new;
+    }
+    return error;
+}
+
+/* Changing. */
+
+static bool
+is_member_equal(const struct record_field *f, const struct record *a,
+                const struct record *b)
+{
+    const void *x = const_member_of(a, f);
+    const void *y = const_member_of(b, f);
+
+    /* What follows the end of a name does not count. */
+    return (f->type == &record_type_name
+            ? !strcmp(x, y) : !memcmp(x, y, f->size));
+}
+
+static int
+refuse_change(const struct record_field *f, const struct record *record,
+              const struct json *json, struct diagnosis *diag)
+{
+    const char *kind = record_kind_name(record->kind);
+    struct json *was = f->type->write(f, const_member_of(record, f));
+    const struct json *member = shash_find_data(json_object(json), f->name);
+    struct ds old = DS_EMPTY_INITIALIZER;
+    char key[RECORD_KEY_SIZE];
+    int error;
+
+    record_format_key(record, key);
+    record_field_put_value(&old, was, false);
+    error = record_field_refuse(f->name, member, diag, "cannot replace %s, "
+                                "which is fixed when the %s is made",
+                                ds_cstr(&old), kind);
+    diagnosis_set_hint(diag, "add another %s with a new name, or remove %s "
+                       "and add it again", kind, key);
+    json_destroy(was);
+    ds_destroy(&old);
+    return error;
+}
+
+int
+record_update_from_json(const struct json *json, struct record *record,
+                        struct diagnosis *diag)
+{
+    struct record new = *record;
+    enum record_kind kind;
+    int error = read_kind(json, &kind, diag);
+
+    if (!error && kind != record->kind) {
+        error = diagnosis_set(diag, DIAG_INVALID, "kind",
+                              record_kind_name(kind),
+                              "kind: the record is %s %s, not %s %s",
+                              kinds[record->kind].article,
+                              record_kind_name(record->kind),
+                              kinds[kind].article, record_kind_name(kind));
+    }
+    if (!error) {
+        error = check_unknown(kind, json, diag);
+    }
+    if (!error) {
+        error = read_members(json, 0, KEY, &new, diag);
+    }
+    for (const struct record_field *f = kinds[record->kind].fields;
+         !error && f->name; f++) {
+        if (f->flags & (KEY | FIXED)
+            && !is_member_equal(f, record, &new)) {
+            error = refuse_change(f, record, json, diag);
+        }
+    }
+    if (!error) {
+        *record = new;
+    }
+    return error;
+}
+
+/* Printing. */
+
+struct json *
+record_to_json(const struct record *record)
+{
+    struct json *json = json_object_create();
+    const struct record_field *f;
+
+    json_object_put_string(json, "kind", record_kind_name(record->kind));
+    for (f = kinds[record->kind].fields; f->name; f++) {
+        json_object_put(json, f->name,
+                        f->type->write(f, const_member_of(record, f)));
+    }
+    return json;
+}

@@ -1,0 +1,430 @@
+#include <config.h>
+#include "mapping/replica/replica-group.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "anycast/group.h"
+#include "mapping/json-members.h"
+#include "mapping/replica/replica-index.h"
+#include "mapping/slot-codec.h"
+#include "util.h"
+
+/* Puts the name of 'group' in front of what '*diag' says; returns 'error'. */
+static int
+name_group(const struct replica_group *group, int error,
+           struct diagnosis *diag)
+{
+    if (diag) {
+        char message[sizeof diag->message];
+
+        ovs_strlcpy(message, diag->message, sizeof message);
+        snprintf(diag->message, sizeof diag->message, "group %"PRIu32"/%s: "
+                 "%.*s", group->record.vni, group->record.name,
+                 (int) (sizeof message - sizeof(record_name) - 32), message);
+    }
+    return error;
+}
+
+static struct replica_group *
+create_group(const struct record_group *record)
+{
+    struct replica_group *group = xzalloc(sizeof *group);
+
+    group->record = *record;
+    group->slots = xmalloc(record->n_slots * sizeof *group->slots);
+    memset(group->slots, 0xff, record->n_slots * sizeof *group->slots);
+    return group;
+}
+
+void
+replica_group_destroy(struct replica_group *group)
+{
+    if (group) {
+        free(group->slots);
+        free(group->endpoints);
+        free(group);
+    }
+}
+
+static int
+compare_indexes(const void *a_, const void *b_)
+{
+    const struct replica_endpoint *a = a_;
+    const struct replica_endpoint *b = b_;
+
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static int
+compare_names(const void *a_, const void *b_)
+{
+    const struct replica_endpoint *const *a = a_;
+    const struct replica_endpoint *const *b = b_;
+
+    return strcmp((*a)->record.name, (*b)->record.name);
+}
+
+static int
+compare_macs(const void *a_, const void *b_)
+{
+    const struct replica_endpoint *const *a = a_;
+    const struct replica_endpoint *const *b = b_;
+
+    return memcmp(&(*a)->record.mac, &(*b)->record.mac, sizeof(struct mac));
+}
+
+/* Returns 0 if no two of the group's endpoints are equal by 'compare', which
+ * looks at 'field'. */
+static int
+check_unique(const struct replica_group *group, const char *field,
+             int (*compare)(const void *, const void *),
+             struct diagnosis *diag)
+{
+    const struct replica_endpoint **sorted;
+    int error = 0;
+
+    sorted = xmalloc(MAX(group->n_endpoints, 1) * sizeof *sorted);
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        sorted[i] = &group->endpoints[i];
+    }
+    qsort(sorted, group->n_endpoints, sizeof *sorted, compare);
+    for (size_t i = 1; i < group->n_endpoints && !error; i++) {
+        if (!compare(&sorted[i - 1], &sorted[i])) {
+            error = diagnosis_set(diag, DIAG_EXISTS, field,
+                                  sorted[i]->record.name,
+                                  "endpoints %s and %s have the same %s",
+                                  sorted[i - 1]->record.name,
+                                  sorted[i]->record.name, field);
+        }
+    }
+    free(sorted);
+    return error;
+}
+
+static int
+decode_endpoint(const struct replica_group *group, const struct json *json,
+                struct replica_endpoint *endpoint, struct diagnosis *diag)
+{
+    struct json_member m[] = {
+        { .name = "record", .type = JSON_OBJECT },
+        { .name = "index", .type = JSON_INTEGER },
+    };
+    struct record record;
+    uint32_t index;
+    int error;
+
+    error = json_members_take(json, "endpoints", m, ARRAY_SIZE(m), diag);
+    if (!error) {
+        error = record_from_json(m[0].value, &record, diag);
+    }
+    if (!error) {
+        error = json_members_u32(&m[1], 0, GROUP_MAX_ENDPOINTS - 1, &index,
+                                 diag);
+    }
+    if (error) {
+        return error;
+    }
+    if (record.kind != RECORD_ENDPOINT
+        || record.endpoint.vni != group->record.vni
+        || strcmp(record.endpoint.group, group->record.name)) {
+        char key[RECORD_KEY_SIZE];
+
+        record_format_key(&record, key);
+        return diagnosis_set(diag, DIAG_INVALID, "record", key,
+                             "%s %s is not an endpoint of this group",
+                             record_kind_name(record.kind), key);
+    }
+    endpoint->record = record.endpoint;
+    endpoint->index = index;
+    return 0;
+}
+
+/* Sets the endpoints of 'group', which has none. */
+static int
+decode_endpoints(struct replica_group *group, const struct json *json,
+                 struct diagnosis *diag)
+{
+    size_t n = json_array(json)->n;
+
+    if (n > GROUP_MAX_ENDPOINTS) {
+        return diagnosis_set(diag, DIAG_INVALID, "endpoints", NULL,
+                             "%"PRIuSIZE" endpoints are more than %d", n,
+                             GROUP_MAX_ENDPOINTS);
+    }
+    group->endpoints = xcalloc(MAX(n, 1), sizeof *group->endpoints);
+    group->n_endpoints = n;
+    for (size_t i = 0; i < n; i++) {
+        int error = decode_endpoint(group, json_array(json)->elems[i],
+                                    &group->endpoints[i], diag);
+        if (error) {
+            return error;
+        }
+    }
+    qsort(group->endpoints, n, sizeof *group->endpoints, compare_indexes);
+    for (size_t i = 1; i < n; i++) {
+        const struct replica_endpoint *e = &group->endpoints[i];
+
+        if (e[-1].index == e->index) {
+            return diagnosis_set(diag, DIAG_EXISTS, "index", e->record.name,
+                                 "endpoints %s and %s have the same index %d",
+                                 e[-1].record.name, e->record.name, e->index);
+        }
+    }
+    return 0;
+}
+
+/* Returns 0 if all slots belong to endpoints that are up, or to nobody. */
+static int
+check_owners(const struct replica_group *group, struct diagnosis *diag)
+{
+    bool up[GROUP_MAX_ENDPOINTS] = { false };
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        const struct replica_endpoint *e = &group->endpoints[i];
+
+        up[e->index] = e->record.state == ENDPOINT_UP;
+    }
+    for (size_t i = 0; i < group->record.n_slots; i++) {
+        uint16_t owner = group->slots[i];
+
+        if (owner != GROUP_NO_ENDPOINT && !up[owner]) {
+            char index[8];
+
+            snprintf(index, sizeof index, "%u", owner);
+            return diagnosis_set(diag, DIAG_INVALID, "slots", index,
+                                 "slot %"PRIuSIZE" names endpoint index %s, "
+                                 "which is absent or not up", i, index);
+        }
+    }
+    return 0;
+}
+
+/* Applies what a GROUP and a delta have in common: the slot difference and all
+ * endpoints. */
+static int
+decode_contents(struct replica_group *group, const struct json *slots,
+                const struct json *endpoints, struct diagnosis *diag)
+{
+    int error;
+
+    error = slot_codec_apply(json_string(slots), group->slots,
+                             group->record.n_slots);
+    if (error) {
+        return diagnosis_set(diag, DIAG_INVALID, "slots", json_string(slots),
+                             "slots is no difference of a table of "
+                             "%"PRIu32" slots", group->record.n_slots);
+    }
+    error = decode_endpoints(group, endpoints, diag);
+    if (!error) {
+        error = check_unique(group, "name", compare_names, diag);
+    }
+    if (!error) {
+        error = check_unique(group, "mac", compare_macs, diag);
+    }
+    return error ? error : check_owners(group, diag);
+}
+
+int
+replica_group_from_json(const struct json *json, struct replica_group **groupp,
+                        struct diagnosis *diag)
+{
+    struct json_member m[] = {
+        { .name = "record", .type = JSON_OBJECT },
+        { .name = "id", .type = JSON_INTEGER },
+        { .name = "epoch", .type = JSON_INTEGER },
+        { .name = "slots", .type = JSON_STRING },
+        { .name = "endpoints", .type = JSON_ARRAY },
+    };
+    struct replica_group *group;
+    struct record record;
+    int error;
+
+    error = json_members_take(json, "group", m, ARRAY_SIZE(m), diag);
+    if (!error) {
+        error = record_from_json(m[0].value, &record, diag);
+    }
+    if (error) {
+        return error;
+    }
+    if (record.kind != RECORD_GROUP) {
+        return diagnosis_set(diag, DIAG_INVALID, "kind",
+                             record_kind_name(record.kind),
+                             "group: its record is of kind %s",
+                             record_kind_name(record.kind));
+    }
+
+    group = create_group(&record.group);
+    error = json_members_u32(&m[1], 1, GROUP_MAX_ID, &group->id, diag);
+    if (!error) {
+        error = json_members_u32(&m[2], 0, UINT32_MAX, &group->epoch, diag);
+    }
+    if (!error) {
+        error = decode_contents(group, m[3].value, m[4].value, diag);
+    }
+    if (error) {
+        name_group(group, error, diag);
+        replica_group_destroy(group);
+        return error;
+    }
+    *groupp = group;
+    return 0;
+}
+
+/* The group that members 'vni' and 'name' name. */
+static int
+find_group(const struct replica *replica, const struct json_member *vni,
+           const struct json_member *name, struct replica_group **groupp,
+           struct diagnosis *diag)
+{
+    const char *text = json_string(name->value);
+    struct replica_group *group;
+    uint32_t number;
+    int error;
+
+    error = json_members_u32(vni, 1, VNI_MAX, &number, diag);
+    if (error) {
+        return error;
+    }
+    group = replica_index_group(replica, number, text);
+    if (!group) {
+        return diagnosis_set(diag, DIAG_NOT_FOUND, "name", text,
+                             "no group \"%s\" in VNI %"PRIu32" here",
+                             text, number);
+    }
+    *groupp = group;
+    return 0;
+}
+
+int
+replica_group_from_key(const struct replica *replica, const struct json *json,
+                       struct replica_group **group, struct diagnosis *diag)
+{
+    struct json_member m[] = {
+        { .name = "vni", .type = JSON_INTEGER },
+        { .name = "name", .type = JSON_STRING },
+    };
+    int error;
+
+    error = json_members_take(json, "group_removed", m, ARRAY_SIZE(m), diag);
+    return error ? error : find_group(replica, &m[0], &m[1], group, diag);
+}
+
+/* Creates the group that follows 'before', with the epochs and contents in
+ * 'm', as listed in replica_group_from_delta(). */
+static int
+apply_delta(const struct replica_group *before, const struct json_member m[],
+            struct replica_group **groupp, struct diagnosis *diag)
+{
+    struct replica_group *group;
+    uint32_t from_epoch = 0;
+    int error;
+
+    error = json_members_u32(&m[2], 0, UINT32_MAX, &from_epoch, diag);
+    if (!error && from_epoch != before->epoch) {
+        char text[16];
+
+        snprintf(text, sizeof text, "%"PRIu32, from_epoch);
+        error = diagnosis_set(diag, DIAG_NOT_FOUND, "from_epoch", text,
+                              "from_epoch is %"PRIu32", but epoch "
+                              "%"PRIu32" is here", from_epoch, before->epoch);
+    }
+    if (error) {
+        return error;
+    }
+
+    group = create_group(&before->record);
+    group->id = before->id;
+    memcpy(group->slots, before->slots,
+           group->record.n_slots * sizeof *group->slots);
+    error = json_members_u32(&m[3], 0, UINT32_MAX, &group->epoch, diag);
+    if (!error) {
+        error = decode_contents(group, m[4].value, m[5].value, diag);
+    }
+    if (error) {
+        replica_group_destroy(group);
+        return error;
+    }
+    *groupp = group;
+    return 0;
+}
+
+int
+replica_group_from_delta(const struct replica *replica,
+                         const struct json *json, struct replica_group **group,
+                         struct diagnosis *diag)
+{
+    struct json_member m[] = {
+        { .name = "vni", .type = JSON_INTEGER },
+        { .name = "name", .type = JSON_STRING },
+        { .name = "from_epoch", .type = JSON_INTEGER },
+        { .name = "epoch", .type = JSON_INTEGER },
+        { .name = "slots", .type = JSON_STRING },
+        { .name = "endpoints", .type = JSON_ARRAY },
+    };
+    struct replica_group *before;
+    int error;
+
+    error = json_members_take(json, "group_delta", m, ARRAY_SIZE(m), diag);
+    if (!error) {
+        error = find_group(replica, &m[0], &m[1], &before, diag);
+    }
+    if (error) {
+        return error;
+    }
+    error = apply_delta(before, m, group, diag);
+    return error ? name_group(before, error, diag) : 0;
+}
+
+static bool
+endpoints_equal(const struct replica_endpoint *a,
+                const struct replica_endpoint *b)
+{
+    struct record x = { .kind = RECORD_ENDPOINT, .endpoint = a->record };
+    struct record y = { .kind = RECORD_ENDPOINT, .endpoint = b->record };
+
+    return a->index == b->index && record_equal(&x, &y);
+}
+
+bool
+replica_group_equal(const struct replica_group *a,
+                    const struct replica_group *b)
+{
+    struct record x = { .kind = RECORD_GROUP, .group = a->record };
+    struct record y = { .kind = RECORD_GROUP, .group = b->record };
+
+    if (!record_equal(&x, &y) || a->id != b->id || a->epoch != b->epoch
+        || a->n_endpoints != b->n_endpoints
+        || memcmp(a->slots, b->slots, a->record.n_slots * sizeof *a->slots)) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_endpoints; i++) {
+        if (!endpoints_equal(&a->endpoints[i], &b->endpoints[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int
+replica_group_check_epoch(const struct replica_group *before,
+                          const struct replica_group *after,
+                          struct diagnosis *diag)
+{
+    char text[16];
+    int error;
+
+    if (after->epoch > before->epoch
+        || (after->epoch == before->epoch
+            && after->record.n_slots == before->record.n_slots
+            && !memcmp(after->slots, before->slots,
+                       after->record.n_slots * sizeof *after->slots))) {
+        return 0;
+    }
+    snprintf(text, sizeof text, "%"PRIu32, after->epoch);
+    error = diagnosis_set(diag, DIAG_INVALID, "epoch", text,
+                          "epoch %s cannot follow epoch %"PRIu32" with other "
+                          "slots", text, before->epoch);
+    return name_group(after, error, diag);
+}

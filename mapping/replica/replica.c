@@ -1,0 +1,414 @@
+/* A snapshot is decoded into a new replica, which then takes the old one's
+ * place; an update is a transaction (replica-txn.h) on the replica itself. */
+
+#include <config.h>
+#include "mapping/replica/replica.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mapping/json-members.h"
+#include "mapping/replica/replica-group.h"
+#include "mapping/replica/replica-index.h"
+#include "mapping/replica/replica-txn.h"
+#include "util.h"
+
+enum {
+    HEX_WORD = 16,              /* Hex digits of a word of the hash key. */
+};
+
+void
+replica_init(struct replica *replica)
+{
+    memset(replica, 0, sizeof *replica);
+    replica_index_init(replica);
+}
+
+void
+replica_destroy(struct replica *replica)
+{
+    struct replica_group *group;
+    struct replica_host *host;
+
+    if (!replica) {
+        return;
+    }
+    HMAP_FOR_EACH_SAFE (group, node, &replica->groups) {
+        replica_index_remove_group(replica, group);
+        replica_group_destroy(group);
+    }
+    HMAP_FOR_EACH_SAFE (host, node, &replica->hosts) {
+        replica_index_remove_host(replica, host);
+        free(host);
+    }
+    replica_index_destroy(replica);
+}
+
+const struct replica_host *
+replica_find_host(const struct replica *replica, const char *name)
+{
+    return replica_index_host(replica, name);
+}
+
+const struct replica_group *
+replica_find_group(const struct replica *replica, uint32_t vni,
+                   const char *name)
+{
+    return replica_index_group(replica, vni, name);
+}
+
+const struct replica_group *
+replica_find_group_by_id(const struct replica *replica, uint32_t id)
+{
+    const struct replica_group *group;
+
+    HMAP_FOR_EACH_WITH_HASH (group, id_node, replica_index_hash_id(id),
+                             &replica->by_id) {
+        if (group->id == id) {
+            return group;
+        }
+    }
+    return NULL;
+}
+
+/* 32 hex digits: the words in order, each with its highest digit first.  A
+ * word of 0 would make all flows hash alike. */
+static int
+decode_key(const struct json_member *member, struct hash_key *key,
+           struct diagnosis *diag)
+{
+    const char *text = json_string(member->value);
+    struct hash_key k;
+    bool ok[2] = { false, false };
+
+    if (strlen(text) == 2 * HEX_WORD) {
+        k.word[0] = hexits_value(text, HEX_WORD, &ok[0]);
+        k.word[1] = hexits_value(text + HEX_WORD, HEX_WORD, &ok[1]);
+    }
+    if (!ok[0] || !ok[1] || !k.word[0] || !k.word[1]) {
+        return diagnosis_set(diag, DIAG_INVALID, member->name, NULL,
+                             "%s must be %d hex digits, neither half of them "
+                             "all 0", member->name, 2 * HEX_WORD);
+    }
+    *key = k;
+    return 0;
+}
+
+static int
+decode_host(struct replica_txn *txn, const struct json *json, bool may_exist,
+            struct diagnosis *diag)
+{
+    struct replica_host *host;
+    struct record record;
+    int error;
+
+    error = record_from_json(json, &record, diag);
+    if (error) {
+        return error;
+    }
+    if (record.kind != RECORD_HOST) {
+        return diagnosis_set(diag, DIAG_INVALID, "kind",
+                             record_kind_name(record.kind),
+                             "host: its record is of kind %s",
+                             record_kind_name(record.kind));
+    }
+    if (!may_exist && replica_index_host(txn->replica, record.host.name)) {
+        return diagnosis_set(diag, DIAG_EXISTS, "name", record.host.name,
+                             "host %s is there twice", record.host.name);
+    }
+    host = xzalloc(sizeof *host);
+    host->record = record.host;
+    replica_txn_put_host(txn, host);
+    return 0;
+}
+
+static int
+add_host(struct replica_txn *txn, const struct json *json,
+         struct diagnosis *diag)
+{
+    return decode_host(txn, json, false, diag);
+}
+
+static int
+put_host(struct replica_txn *txn, const struct json *json,
+                 struct diagnosis *diag)
+{
+    return decode_host(txn, json, true, diag);
+}
+
+static int
+remove_host(struct replica_txn *txn, const struct json *json,
+            struct diagnosis *diag)
+{
+    struct replica_host *host;
+
+    if (json->type != JSON_STRING) {
+        return diagnosis_set(diag, DIAG_INVALID, "host_removed",
+                             json_type_to_string(json->type),
+                             "host_removed must be a string, not %s",
+                             json_type_to_string(json->type));
+    }
+    host = replica_index_host(txn->replica, json_string(json));
+    if (!host) {
+        return diagnosis_set(diag, DIAG_NOT_FOUND, "host_removed",
+                             json_string(json), "no host \"%s\" here",
+                             json_string(json));
+    }
+    replica_txn_remove_host(txn, host);
+    return 0;
+}
+
+static int
+add_group(struct replica_txn *txn, const struct json *json,
+          struct diagnosis *diag)
+{
+    struct replica_group *group;
+    int error;
+
+    error = replica_group_from_json(json, &group, diag);
+    if (error) {
+        return error;
+    }
+    if (replica_index_group(txn->replica, group->record.vni,
+                            group->record.name)) {
+        error = diagnosis_set(diag, DIAG_EXISTS, "name", group->record.name,
+                              "group %"PRIu32"/%s is there twice",
+                              group->record.vni, group->record.name);
+        replica_group_destroy(group);
+        return error;
+    }
+    replica_txn_put_group(txn, group);
+    return 0;
+}
+
+/* Puts in 'group', takes ownership of it, unless it cannot follow what is
+ * there.  (One with another id is not the same group any more.) */
+static int
+succeed_group(struct replica_txn *txn, struct replica_group *group,
+              struct diagnosis *diag)
+{
+    const struct replica_group *before;
+    int error = 0;
+
+    before = replica_index_group(txn->replica, group->record.vni,
+                                 group->record.name);
+    if (before && before->id == group->id) {
+        error = replica_group_check_epoch(before, group, diag);
+    }
+    if (error) {
+        replica_group_destroy(group);
+    } else {
+        replica_txn_put_group(txn, group);
+    }
+    return error;
+}
+
+static int
+put_group(struct replica_txn *txn, const struct json *json,
+          struct diagnosis *diag)
+{
+    struct replica_group *group;
+    int error;
+
+    error = replica_group_from_json(json, &group, diag);
+    return error ? error : succeed_group(txn, group, diag);
+}
+
+static int
+put_delta(struct replica_txn *txn, const struct json *json,
+          struct diagnosis *diag)
+{
+    struct replica_group *group;
+    int error;
+
+    error = replica_group_from_delta(txn->replica, json, &group, diag);
+    return error ? error : succeed_group(txn, group, diag);
+}
+
+static int
+remove_group(struct replica_txn *txn, const struct json *json,
+             struct diagnosis *diag)
+{
+    struct replica_group *group;
+    int error;
+
+    error = replica_group_from_key(txn->replica, json, &group, diag);
+    if (!error) {
+        replica_txn_remove_group(txn, group);
+    }
+    return error;
+}
+
+static const struct {
+    const char *name;
+    int (*apply)(struct replica_txn *, const struct json *,
+                 struct diagnosis *);
+} changes[] = {
+    { "host", put_host },
+    { "host_removed", remove_host },
+    { "group", put_group },
+    { "group_delta", put_delta },
+    { "group_removed", remove_group },
+};
+
+static int
+apply_change(struct replica_txn *txn, const struct json *json,
+             struct diagnosis *diag)
+{
+    if (json->type == JSON_OBJECT && shash_count(json_object(json)) == 1) {
+        for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+            const struct json *change = shash_find_data(json_object(json),
+                                                        changes[i].name);
+
+            if (change) {
+                return changes[i].apply(txn, change, diag);
+            }
+        }
+    }
+    return diagnosis_set(diag, DIAG_INVALID, "changes", NULL,
+                         "a change must be an object with one member out of "
+                         "host, host_removed, group, group_delta and "
+                         "group_removed");
+}
+
+/* Applies each element of the array 'json'. */
+static int
+apply_all(struct replica_txn *txn, const struct json *json,
+          int (*apply)(struct replica_txn *, const struct json *,
+                       struct diagnosis *),
+          struct diagnosis *diag)
+{
+    const struct json_array *array = json_array(json);
+    int error = 0;
+
+    for (size_t i = 0; i < array->n && !error; i++) {
+        error = apply(txn, array->elems[i], diag);
+    }
+    return error;
+}
+
+/* Fills the empty replica 'fresh' from a snapshot. */
+static int
+decode_snapshot(struct replica *fresh, const struct json *json,
+                struct diagnosis *diag)
+{
+    struct json_member m[] = {
+        { .name = "revision", .type = JSON_INTEGER },
+        { .name = "hash_key", .type = JSON_STRING },
+        { .name = "hosts", .type = JSON_ARRAY },
+        { .name = "groups", .type = JSON_ARRAY },
+    };
+    struct replica_txn txn;
+    int error;
+
+    error = json_members_take(json, "snapshot", m, ARRAY_SIZE(m), diag);
+    if (!error) {
+        error = json_members_u64(&m[0], 0, INT64_MAX, &fresh->revision, diag);
+    }
+    if (!error) {
+        error = decode_key(&m[1], &fresh->key, diag);
+    }
+    if (error) {
+        return error;
+    }
+
+    replica_txn_begin(&txn, fresh);
+    error = apply_all(&txn, m[2].value, add_host, diag);
+    if (!error) {
+        error = apply_all(&txn, m[3].value, add_group, diag);
+    }
+    if (!error) {
+        error = replica_txn_check(&txn, diag);
+    }
+    if (error) {
+        replica_txn_abort(&txn);
+        return error;
+    }
+    replica_txn_commit(&txn, fresh->generation);
+    return 0;
+}
+
+/* Groups of 'fresh' that 'old' has too changed when they last did there. */
+static void
+inherit_changed(struct replica *fresh, const struct replica *old)
+{
+    struct replica_group *group;
+
+    if (memcmp(&fresh->key, &old->key, sizeof fresh->key)) {
+        return;
+    }
+    HMAP_FOR_EACH (group, node, &fresh->groups) {
+        const struct replica_group *before =
+            replica_index_group(old, group->record.vni, group->record.name);
+
+        if (before && replica_group_equal(before, group)) {
+            group->changed = before->changed;
+        }
+    }
+}
+
+int
+replica_load_snapshot(struct replica *replica, const struct json *json,
+                      struct diagnosis *diag)
+{
+    struct replica fresh;
+    int error;
+
+    replica_init(&fresh);
+    fresh.generation = replica->generation + 1;
+    error = decode_snapshot(&fresh, json, diag);
+    if (!error) {
+        inherit_changed(&fresh, replica);
+        hmap_swap(&replica->groups, &fresh.groups);
+        hmap_swap(&replica->hosts, &fresh.hosts);
+        hmap_swap(&replica->by_id, &fresh.by_id);
+        hmap_swap(&replica->by_key, &fresh.by_key);
+        hmap_swap(&replica->by_vtep, &fresh.by_vtep);
+        hmap_swap(&replica->uses, &fresh.uses);
+        replica->key = fresh.key;
+        replica->revision = fresh.revision;
+        replica->generation = fresh.generation;
+    }
+    replica_destroy(&fresh);
+    return error;
+}
+
+int
+replica_apply_update(struct replica *replica, const struct json *json,
+                     struct diagnosis *diag)
+{
+    struct json_member m[] = {
+        { .name = "revision", .type = JSON_INTEGER },
+        { .name = "changes", .type = JSON_ARRAY },
+    };
+    struct replica_txn txn;
+    uint64_t revision;
+    int error;
+
+    if (!replica->generation) {
+        return diagnosis_set(diag, DIAG_NOT_FOUND, NULL, NULL,
+                             "an update came before any snapshot");
+    }
+    error = json_members_take(json, "update", m, ARRAY_SIZE(m), diag);
+    if (!error) {
+        error = json_members_u64(&m[0], replica->revision + 1, INT64_MAX,
+                                 &revision, diag);
+    }
+    if (error) {
+        return error;
+    }
+
+    replica_txn_begin(&txn, replica);
+    error = apply_all(&txn, m[1].value, apply_change, diag);
+    if (!error) {
+        error = replica_txn_check(&txn, diag);
+    }
+    if (error) {
+        replica_txn_abort(&txn);
+        return error;
+    }
+    replica_txn_commit(&txn, ++replica->generation);
+    replica->revision = revision;
+    return 0;
+}

@@ -1,0 +1,625 @@
+#include <config.h>
+#include "tests/unit/replica-model.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "anycast/group.h"
+#include "mapping/slot-codec.h"
+#include "openvswitch/dynamic-string.h"
+#include "util.h"
+
+static const char *const states[] = { "up", "draining", "down" };
+
+static uint64_t random_state;
+
+void
+model_seed(uint64_t seed)
+{
+    random_state = seed;
+}
+
+uint32_t
+model_random(uint32_t n)
+{
+    random_state = random_state * 6364136223846793005 + 1442695040888963407;
+    return (random_state >> 33) % n;
+}
+
+void
+model_init(struct model *m)
+{
+    memset(m, 0, sizeof *m);
+    m->next_id = 1;
+    for (int i = 0; i < MODEL_GROUPS; i++) {
+        memset(m->groups[i].slots, 0xff, sizeof m->groups[i].slots);
+    }
+}
+
+/* Groups 0 and 1 are of VNI 1, 2 and 3 of VNI 2, and so on; names repeat. */
+static int
+group_vni(int i)
+{
+    return i / 2 + 1;
+}
+
+static const char *
+group_name(int i)
+{
+    return i % 2 ? "b" : "a";
+}
+
+/* Changes. */
+
+static int
+random_host(const struct model *m)
+{
+    int start = model_random(MODEL_HOSTS);
+
+    for (int i = 0; i < MODEL_HOSTS; i++) {
+        if (m->hosts[(start + i) % MODEL_HOSTS].exists) {
+            return (start + i) % MODEL_HOSTS;
+        }
+    }
+    return -1;
+}
+
+static bool
+is_host_used(const struct model *m, int host)
+{
+    for (int i = 0; i < MODEL_GROUPS; i++) {
+        for (int j = 0; m->groups[i].exists && j < MODEL_ENDPOINTS; j++) {
+            const struct model_endpoint *e = &m->groups[i].endpoints[j];
+
+            if (e->exists && e->host == host) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A number that no existing host has. */
+static int
+free_vtep(const struct model *m)
+{
+    for (;;) {
+        int vtep = 1 + model_random(2 * MODEL_HOSTS);
+        int i = 0;
+
+        while (i < MODEL_HOSTS
+               && !(m->hosts[i].exists && m->hosts[i].vtep == vtep)) {
+            i++;
+        }
+        if (i == MODEL_HOSTS) {
+            return vtep;
+        }
+    }
+}
+
+static void
+change_host(struct model *m, int i)
+{
+    struct model_host *host = &m->hosts[i];
+    struct model_host *other = &m->hosts[model_random(MODEL_HOSTS)];
+
+    if (!host->exists) {
+        host->vtep = free_vtep(m);
+        host->encap = model_random(2);
+        host->exists = true;
+    } else if (model_random(2) && !is_host_used(m, i)) {
+        host->exists = false;
+    } else if (other->exists) {
+        int vtep = host->vtep;
+
+        host->vtep = other->vtep;
+        other->vtep = vtep;
+    } else {
+        host->vtep = free_vtep(m);
+    }
+}
+
+static void
+change_endpoint(struct model *m, struct model_group *g)
+{
+    struct model_endpoint *e = &g->endpoints[model_random(MODEL_ENDPOINTS)];
+    int host = random_host(m);
+
+    if (host < 0) {
+        return;
+    }
+    if (!e->exists) {
+        e->exists = true;
+        e->index = m->next_index++ % GROUP_MAX_ENDPOINTS;
+        e->mac = e->index;
+        e->weight = 100;
+        e->state = model_random(4) ? 0 : 1 + model_random(2);
+        e->host = host;
+    } else {
+        switch (model_random(4)) {
+        case 0:
+            e->exists = false;
+            break;
+        case 1:
+            e->weight = 1 + model_random(1000);
+            break;
+        case 2:
+            e->state = model_random(3);
+            break;
+        case 3:
+            e->host = host;
+            break;
+        }
+    }
+}
+
+/* Takes the slots of those that may not have any, and some others. */
+static void
+change_slots(struct model_group *g)
+{
+    uint16_t up[MODEL_ENDPOINTS];
+    bool changed = false;
+    int n_up = 0;
+
+    for (int i = 0; i < MODEL_ENDPOINTS; i++) {
+        if (g->endpoints[i].exists && !g->endpoints[i].state) {
+            up[n_up++] = g->endpoints[i].index;
+        }
+    }
+    for (int i = 0; i < MODEL_SLOTS; i++) {
+        int j = 0;
+
+        while (j < n_up && up[j] != g->slots[i]) {
+            j++;
+        }
+        if (j < n_up && model_random(100)) {
+            continue;
+        }
+        j = n_up ? up[model_random(n_up)] : GROUP_NO_ENDPOINT;
+        changed |= j != g->slots[i];
+        g->slots[i] = j;
+    }
+    g->epoch += changed;
+}
+
+static void
+change_group(struct model *m, int i)
+{
+    struct model_group *g = &m->groups[i];
+    struct model_group *other = &m->groups[i ^ 1]; /* In the same VNI. */
+
+    if (!g->exists) {
+        memset(g, 0, sizeof *g);
+        memset(g->slots, 0xff, sizeof g->slots);
+        g->exists = true;
+        g->id = m->next_id++;
+        g->address = 2 * MODEL_GROUPS + i;
+        if (other->exists && other->address == g->address) {
+            g->address = 2 * MODEL_GROUPS + (i ^ 1);
+        }
+        g->port = model_random(2) * 80;
+    } else if (!model_random(6)) {
+        g->exists = false;
+        return;
+    } else if (!model_random(4)) {
+        g->affinity = model_random(2);
+    } else if (other->exists && !model_random(4)) {
+        int address = g->address;
+
+        g->address = other->address;
+        other->address = address;
+    }
+    for (int j = model_random(4); j > 0; j--) {
+        change_endpoint(m, g);
+    }
+    change_slots(g);
+}
+
+void
+model_change(struct model *m)
+{
+    m->revision += 1 + !model_random(5);
+    for (int i = model_random(4); i > 0; i--) {
+        if (model_random(3)) {
+            change_group(m, model_random(MODEL_GROUPS));
+        } else {
+            change_host(m, model_random(MODEL_HOSTS));
+        }
+    }
+}
+
+/* Messages. */
+
+static struct json *
+host_to_json(const struct model *m, int i)
+{
+    struct json *json = json_object_create();
+
+    json_object_put_string(json, "kind", "host");
+    json_object_put_format(json, "name", "h%d", i);
+    json_object_put_format(json, "vtep", "192.0.2.%d", m->hosts[i].vtep);
+    json_object_put_string(json, "encap",
+                           m->hosts[i].encap ? "vxlan" : "geneve");
+    return json;
+}
+
+static struct json *
+endpoint_to_json(const struct model_endpoint *e, int group, int i)
+{
+    struct json *json = json_object_create();
+    struct json *record = json_object_create();
+
+    json_object_put_string(record, "kind", "endpoint");
+    json_object_put(record, "vni", json_integer_create(group_vni(group)));
+    json_object_put_string(record, "group", group_name(group));
+    json_object_put_format(record, "name", "e%d", i);
+    json_object_put_format(record, "host", "h%d", e->host);
+    json_object_put_format(record, "mac", "02:00:00:00:%02x:%02x",
+                           e->mac >> 8, e->mac & 0xff);
+    json_object_put(record, "weight", json_integer_create(e->weight));
+    json_object_put_string(record, "state", states[e->state]);
+    json_object_put(json, "record", record);
+    json_object_put(json, "index", json_integer_create(e->index));
+    return json;
+}
+
+static void
+put_contents(struct json *json, const struct model *m, int i,
+             const uint16_t *from)
+{
+    const struct model_group *g = &m->groups[i];
+    struct json *endpoints = json_array_create_empty();
+
+    for (int j = 0; j < MODEL_ENDPOINTS; j++) {
+        if (g->endpoints[j].exists) {
+            json_array_add(endpoints,
+                           endpoint_to_json(&g->endpoints[j], i, j));
+        }
+    }
+    json_object_put(json, "endpoints", endpoints);
+    json_object_put(json, "epoch", json_integer_create(g->epoch));
+    json_object_put(json, "slots", json_string_create_nocopy(
+                        slot_codec_encode(from, g->slots, MODEL_SLOTS)));
+}
+
+static struct json *
+group_to_json(const struct model *m, int i)
+{
+    const struct model_group *g = &m->groups[i];
+    struct json *json = json_object_create();
+    struct json *record = json_object_create();
+
+    json_object_put_string(record, "kind", "group");
+    json_object_put(record, "vni", json_integer_create(group_vni(i)));
+    json_object_put_string(record, "name", group_name(i));
+    json_object_put_format(record, "address", "10.0.0.%d", g->address);
+    json_object_put_string(record, "protocol", "tcp");
+    json_object_put(record, "port", json_integer_create(g->port));
+    json_object_put_string(record, "algorithm", "weighted");
+    json_object_put_string(record, "affinity",
+                           g->affinity ? "source" : "flow");
+    json_object_put(record, "slots", json_integer_create(MODEL_SLOTS));
+    json_object_put(json, "record", record);
+    json_object_put(json, "id", json_integer_create(g->id));
+    put_contents(json, m, i, NULL);
+    return json;
+}
+
+static struct json *
+group_key_to_json(int i)
+{
+    struct json *json = json_object_create();
+
+    json_object_put(json, "vni", json_integer_create(group_vni(i)));
+    json_object_put_string(json, "name", group_name(i));
+    return json;
+}
+
+struct json *
+model_snapshot(const struct model *m)
+{
+    struct json *json = json_object_create();
+    struct json *hosts = json_array_create_empty();
+    struct json *groups = json_array_create_empty();
+
+    for (int i = 0; i < MODEL_HOSTS; i++) {
+        if (m->hosts[i].exists) {
+            json_array_add(hosts, host_to_json(m, i));
+        }
+    }
+    for (int i = 0; i < MODEL_GROUPS; i++) {
+        if (m->groups[i].exists) {
+            json_array_add(groups, group_to_json(m, i));
+        }
+    }
+    json_object_put(json, "revision", json_integer_create(m->revision));
+    json_object_put_string(json, "hash_key",
+                           "0123456789abcdeffedcba9876543210");
+    json_object_put(json, "hosts", hosts);
+    json_object_put(json, "groups", groups);
+    return json;
+}
+
+/* Adds {'name': 'value'} to the array 'changes', in a random place. */
+static void
+add_change(struct json *changes, const char *name, struct json *value)
+{
+    struct json *change = json_object_create();
+    size_t i = model_random(changes->array.n + 1);
+
+    json_object_put(change, name, value);
+    json_array_add(changes, change);
+    changes->array.elems[changes->array.n - 1] = changes->array.elems[i];
+    changes->array.elems[i] = change;
+}
+
+static void
+add_group_change(struct json *changes, const struct model *before,
+                 const struct model *after, int i)
+{
+    const struct model_group *a = &before->groups[i];
+    const struct model_group *b = &after->groups[i];
+    struct json *json;
+
+    if (a->exists && b->exists && a->id == b->id && a->address == b->address
+        && a->affinity == b->affinity && model_random(5)) {
+        json = group_key_to_json(i);
+        json_object_put(json, "from_epoch", json_integer_create(a->epoch));
+        put_contents(json, after, i, a->slots);
+        add_change(changes, "group_delta", json);
+    } else if (b->exists) {
+        add_change(changes, "group", group_to_json(after, i));
+    } else if (a->exists) {
+        add_change(changes, "group_removed", group_key_to_json(i));
+    }
+}
+
+struct json *
+model_update(const struct model *before, const struct model *after)
+{
+    struct json *json = json_object_create();
+    struct json *changes = json_array_create_empty();
+
+    for (int i = 0; i < MODEL_HOSTS; i++) {
+        const struct model_host *a = &before->hosts[i], *b = &after->hosts[i];
+
+        if (b->exists && memcmp(a, b, sizeof *a)) {
+            add_change(changes, "host", host_to_json(after, i));
+        } else if (a->exists && !b->exists) {
+            add_change(changes, "host_removed",
+                       json_string_create_nocopy(xasprintf("h%d", i)));
+        }
+    }
+    for (int i = 0; i < MODEL_GROUPS; i++) {
+        if (memcmp(&before->groups[i], &after->groups[i],
+                   sizeof before->groups[i])) {
+            add_group_change(changes, before, after, i);
+        }
+    }
+    json_object_put(json, "revision", json_integer_create(after->revision));
+    json_object_put(json, "changes", changes);
+    return json;
+}
+
+/* Checks. */
+
+static void
+check_endpoints(const struct model_group *g, const struct replica_group *r)
+{
+    size_t n = 0;
+
+    for (int j = 0; j < MODEL_ENDPOINTS; j++) {
+        const struct model_endpoint *e = &g->endpoints[j];
+        const struct replica_endpoint *found = NULL;
+        char name[16], host[16];
+
+        if (!e->exists) {
+            continue;
+        }
+        n++;
+        snprintf(name, sizeof name, "e%d", j);
+        snprintf(host, sizeof host, "h%d", e->host);
+        for (size_t k = 0; k < r->n_endpoints; k++) {
+            if (r->endpoints[k].index == e->index) {
+                found = &r->endpoints[k];
+            }
+        }
+        assert_non_null(found);
+        assert_string_equal(found->record.name, name);
+        assert_string_equal(found->record.host, host);
+        assert_int_equal(found->record.weight, e->weight);
+        assert_int_equal(found->record.state, ENDPOINT_UP + e->state);
+        assert_int_equal(found->record.mac.octet[4], e->mac >> 8);
+        assert_int_equal(found->record.mac.octet[5], e->mac & 0xff);
+    }
+    assert_int_equal(r->n_endpoints, n);
+}
+
+void
+model_check(const struct model *m, const struct replica *replica)
+{
+    size_t n_hosts = 0, n_groups = 0;
+
+    for (int i = 0; i < MODEL_HOSTS; i++) {
+        const struct replica_host *r;
+        char name[16];
+
+        snprintf(name, sizeof name, "h%d", i);
+        r = replica_find_host(replica, name);
+        assert_int_equal(!!r, m->hosts[i].exists);
+        if (r) {
+            n_hosts++;
+            assert_int_equal(r->record.vtep, 0xc0000200 + m->hosts[i].vtep);
+            assert_int_equal(r->record.encap,
+                             m->hosts[i].encap ? TUNNEL_VXLAN : TUNNEL_GENEVE);
+        }
+    }
+    for (int i = 0; i < MODEL_GROUPS; i++) {
+        const struct model_group *g = &m->groups[i];
+        const struct replica_group *r = replica_find_group(
+            replica, group_vni(i), group_name(i));
+
+        assert_int_equal(!!r, g->exists);
+        if (r) {
+            n_groups++;
+            assert_int_equal(r->id, g->id);
+            assert_int_equal(r->epoch, g->epoch);
+            assert_int_equal(r->record.address[15], g->address);
+            assert_int_equal(r->record.port, g->port);
+            assert_int_equal(r->record.affinity,
+                             g->affinity ? AFFINITY_SOURCE : AFFINITY_FLOW);
+            assert_memory_equal(r->slots, g->slots, sizeof g->slots);
+            check_endpoints(g, r);
+        }
+    }
+    assert_int_equal(hmap_count(&replica->hosts), n_hosts);
+    assert_int_equal(hmap_count(&replica->groups), n_groups);
+    assert_int_equal(replica->revision, m->revision);
+}
+
+static void
+check_group_alone(const struct replica *replica, const struct replica_group *g)
+{
+    bool up[GROUP_MAX_ENDPOINTS] = { false };
+
+    assert_in_range(g->id, 1, GROUP_MAX_ID);
+    for (size_t i = 0; i < g->n_endpoints; i++) {
+        const struct record_endpoint *e = &g->endpoints[i].record;
+
+        assert_non_null(replica_find_host(replica, e->host));
+        assert_in_range(g->endpoints[i].index, 0, GROUP_MAX_ENDPOINTS - 1);
+        assert_string_equal(e->group, g->record.name);
+        assert_int_equal(e->vni, g->record.vni);
+        up[g->endpoints[i].index] = e->state == ENDPOINT_UP;
+        for (size_t j = 0; j < i; j++) {
+            assert_true(g->endpoints[j].index < g->endpoints[i].index);
+            assert_string_not_equal(g->endpoints[j].record.name, e->name);
+            assert_memory_not_equal(&g->endpoints[j].record.mac, &e->mac,
+                                    sizeof e->mac);
+        }
+    }
+    for (size_t i = 0; i < g->record.n_slots; i++) {
+        assert_true(g->slots[i] == GROUP_NO_ENDPOINT
+                    || (g->slots[i] < GROUP_MAX_ENDPOINTS && up[g->slots[i]]));
+    }
+}
+
+void
+model_check_consistent(const struct replica *replica)
+{
+    const struct replica_group *g, *g2;
+    const struct replica_host *h, *h2;
+
+    HMAP_FOR_EACH (g, node, &replica->groups) {
+        check_group_alone(replica, g);
+        HMAP_FOR_EACH (g2, node, &replica->groups) {
+            if (g != g2) {
+                assert_true(g->id != g2->id);
+                assert_true(g->record.vni != g2->record.vni
+                            || strcmp(g->record.name, g2->record.name));
+                assert_true(g->record.vni != g2->record.vni
+                            || g->record.port != g2->record.port
+                            || g->record.protocol != g2->record.protocol
+                            || memcmp(g->record.address, g2->record.address,
+                                      16));
+            }
+        }
+    }
+    HMAP_FOR_EACH (h, node, &replica->hosts) {
+        HMAP_FOR_EACH (h2, node, &replica->hosts) {
+            assert_true(h == h2 || (h->record.vtep != h2->record.vtep
+                                    && strcmp(h->record.name,
+                                              h2->record.name)));
+        }
+    }
+    assert_int_equal(hmap_count(&replica->by_id),
+                     hmap_count(&replica->groups));
+    assert_int_equal(hmap_count(&replica->by_key),
+                     hmap_count(&replica->groups));
+    assert_int_equal(hmap_count(&replica->by_vtep),
+                     hmap_count(&replica->hosts));
+}
+
+static int
+compare_lines(const void *a_, const void *b_)
+{
+    return strcmp(*(char *const *) a_, *(char *const *) b_);
+}
+
+static void
+print_record(struct ds *s, enum record_kind kind, const void *contents,
+             size_t size)
+{
+    struct record record = { .kind = kind };
+    struct json *json;
+
+    memcpy(&record.host, contents, size);
+    json = record_to_json(&record);
+    json_to_ds(json, JSSF_SORT, s);
+    json_destroy(json);
+}
+
+static char *
+print_group(const struct replica_group *g, bool bookkeeping)
+{
+    struct ds s = DS_EMPTY_INITIALIZER;
+
+    print_record(&s, RECORD_GROUP, &g->record, sizeof g->record);
+    ds_put_format(&s, " id %"PRIu32" epoch %"PRIu32, g->id, g->epoch);
+    if (bookkeeping) {
+        ds_put_format(&s, " changed %"PRIu64, g->changed);
+    }
+    for (size_t i = 0; i < g->n_endpoints; i++) {
+        ds_put_format(&s, "\n %d ", g->endpoints[i].index);
+        print_record(&s, RECORD_ENDPOINT, &g->endpoints[i].record,
+                     sizeof g->endpoints[i].record);
+    }
+    ds_put_char(&s, '\n');
+    for (size_t i = 0; i < g->record.n_slots; i++) {
+        ds_put_char(&s, '!' + (g->slots[i] >> 12));
+        ds_put_char(&s, '!' + (g->slots[i] >> 6 & 63));
+        ds_put_char(&s, '!' + (g->slots[i] & 63));
+    }
+    return ds_steal_cstr(&s);
+}
+
+char *
+model_print(const struct replica *replica, bool bookkeeping)
+{
+    size_t n = hmap_count(&replica->groups) + hmap_count(&replica->hosts);
+    char **lines = xmalloc((n + 1) * sizeof *lines);
+    struct ds s = DS_EMPTY_INITIALIZER;
+    const struct replica_group *g;
+    const struct replica_host *h;
+    size_t i = 0;
+
+    HMAP_FOR_EACH (g, node, &replica->groups) {
+        lines[i++] = print_group(g, bookkeeping);
+    }
+    HMAP_FOR_EACH (h, node, &replica->hosts) {
+        struct ds line = DS_EMPTY_INITIALIZER;
+
+        print_record(&line, RECORD_HOST, &h->record, sizeof h->record);
+        lines[i++] = ds_steal_cstr(&line);
+    }
+    assert_int_equal(i, n);
+    qsort(lines, n, sizeof *lines, compare_lines);
+    ds_put_format(&s, "revision %"PRIu64" key %"PRIx64" %"PRIx64"\n",
+                  replica->revision, replica->key.word[0],
+                  replica->key.word[1]);
+    if (bookkeeping) {
+        ds_put_format(&s, "generation %"PRIu64" uses %"PRIuSIZE"\n",
+                      replica->generation, hmap_count(&replica->uses));
+    }
+    for (i = 0; i < n; i++) {
+        ds_put_format(&s, "%s\n", lines[i]);
+        free(lines[i]);
+    }
+    free(lines);
+    return ds_steal_cstr(&s);
+}

@@ -1,0 +1,336 @@
+/* What mapd sends is what a host understands: a replica that follows the
+ * updates of random transactions equals one made from a fresh snapshot, and
+ * both equal the catalog. */
+
+#include <config.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mapping/catalog/catalog.h"
+#include "mapping/replica/replica.h"
+#include "mapping/mapd/subscription.h"
+#include "openvswitch/json.h"
+#include "util.h"
+
+static const struct hash_key key = { { 0x0123456789abcdefULL, 42 } };
+
+/* A subscriber and its copy. */
+struct follower {
+    struct subscription_view *view;
+    struct replica replica;
+    const uint32_t *vnis;
+    size_t n;
+};
+
+/* As a host sees it: printed and parsed again. */
+static struct json *
+over_the_wire(struct json *json)
+{
+    char *text = json_to_string(json, 0);
+    struct json *parsed = json_from_string(text);
+
+    assert_int_equal(JSON_OBJECT, parsed->type);
+    json_destroy(json);
+    free(text);
+    return parsed;
+}
+
+static void
+load_snapshot(struct replica *replica, struct subscription_view *view,
+              const struct catalog *catalog)
+{
+    struct json *json = over_the_wire(subscription_snapshot(view, catalog,
+                                                            &key));
+    struct diagnosis diag = { .message = "" };
+
+    if (replica_load_snapshot(replica, json, &diag)) {
+        fail_msg("snapshot: %s", diag.message);
+    }
+    json_destroy(json);
+}
+
+static void
+apply_update(struct follower *f, const struct subscription_update *update)
+{
+    struct json *json = over_the_wire(subscription_update_encode(update,
+                                                                 f->view));
+    struct diagnosis diag = { .message = "" };
+
+    if (replica_apply_update(&f->replica, json, &diag)) {
+        char *text = json_to_string(json, 0);
+
+        fail_msg("update: %s: %s", diag.message, text);
+    }
+    json_destroy(json);
+}
+
+static bool
+is_followed(const struct follower *f, uint32_t vni)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        if (f->vnis[i] == vni) {
+            return true;
+        }
+    }
+    return !f->vnis;
+}
+
+static void
+assert_same_group(const struct catalog_group *a, const struct replica_group *b)
+{
+    struct record ra = { .kind = RECORD_GROUP, .group = a->record };
+    struct record rb = { .kind = RECORD_GROUP, .group = b->record };
+
+    assert_true(record_equal(&ra, &rb));
+    assert_int_equal(a->id, b->id);
+    assert_int_equal(a->epoch, b->epoch);
+    assert_memory_equal(a->slots, b->slots,
+                        a->record.n_slots * sizeof *a->slots);
+    assert_int_equal(a->n_endpoints, b->n_endpoints);
+    for (size_t i = 0; i < a->n_endpoints; i++) {
+        struct record ea = { .kind = RECORD_ENDPOINT,
+                             .endpoint = a->endpoints[i]->record };
+        struct record eb = { .kind = RECORD_ENDPOINT };
+        size_t j = 0;
+
+        while (j < b->n_endpoints
+               && b->endpoints[j].index != a->endpoints[i]->index) {
+            j++;
+        }
+        assert_true(j < b->n_endpoints);
+        eb.endpoint = b->endpoints[j].record;
+        assert_true(record_equal(&ea, &eb));
+    }
+}
+
+static void
+assert_in_step(const struct follower *f, const struct catalog *catalog)
+{
+    const struct catalog_group **groups;
+    const struct record_host **hosts;
+    size_t n, n_followed = 0;
+
+    assert_int_equal(catalog_revision(catalog), f->replica.revision);
+    assert_memory_equal(&key, &f->replica.key, sizeof key);
+    hosts = catalog_hosts(catalog, &n);
+    assert_int_equal(n, hmap_count(&f->replica.hosts));
+    for (size_t i = 0; i < n; i++) {
+        const struct replica_host *host = replica_find_host(&f->replica,
+                                                            hosts[i]->name);
+        struct record a = { .kind = RECORD_HOST, .host = *hosts[i] };
+        struct record b = { .kind = RECORD_HOST };
+
+        assert_non_null(host);
+        b.host = host->record;
+        assert_true(record_equal(&a, &b));
+    }
+    free(hosts);
+
+    groups = catalog_groups(catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (is_followed(f, groups[i]->record.vni)) {
+            const struct replica_group *group
+                = replica_find_group(&f->replica, groups[i]->record.vni,
+                                     groups[i]->record.name);
+
+            assert_non_null(group);
+            assert_same_group(groups[i], group);
+            n_followed++;
+        }
+    }
+    free(groups);
+    assert_int_equal(n_followed, hmap_count(&f->replica.groups));
+}
+
+/* One random operation; false if it was refused. */
+static bool
+random_op(struct catalog_txn *txn)
+{
+    int vni = 1 + rand() % 3, e = rand() % 8, h = 1 + rand() % 5;
+    const char *op = "add";
+    struct diagnosis diag;
+    struct record record;
+    struct json *json;
+    char *text;
+    int error;
+
+    switch (rand() % 8) {
+    case 0:
+    case 1:
+    case 2:
+        text = xasprintf("{\"kind\":\"endpoint\",\"vni\":%d,\"group\":\"g\","
+                         "\"name\":\"e%d\",\"host\":\"h%d\",\"weight\":%d,"
+                         "\"mac\":\"02:00:00:00:00:0%d\"}", vni, e, h,
+                         1 + rand() % 999, e);
+        break;
+    case 3:
+        op = "set";
+        text = xasprintf("{\"kind\":\"endpoint\",\"vni\":%d,\"group\":\"g\","
+                         "\"name\":\"e%d\",\"state\":\"%s\"}", vni, e,
+                         rand() % 2 ? "up" : "down");
+        break;
+    case 4:
+        op = "remove";
+        text = xasprintf("{\"kind\":\"endpoint\",\"vni\":%d,\"group\":\"g\","
+                         "\"name\":\"e%d\"}", vni, e);
+        break;
+    case 5:
+        op = rand() % 3 ? "add" : "remove";
+        text = xasprintf("{\"kind\":\"group\",\"vni\":%d,\"name\":\"%s\","
+                         "\"address\":\"10.0.0.1\",\"slots\":%d}", vni,
+                         rand() % 2 ? "g" : "g2", 256 << rand() % 3);
+        break;
+    case 6:
+        op = "set";
+        text = xasprintf("{\"kind\":\"group\",\"vni\":%d,\"name\":\"g\","
+                         "\"affinity\":\"%s\"}", vni,
+                         rand() % 2 ? "flow" : "source");
+        break;
+    default:
+        op = rand() % 2 ? "add" : "remove";
+        text = xasprintf("{\"kind\":\"host\",\"name\":\"h%d\",\"vtep\":"
+                         "\"192.0.2.%d\"}", h, h);
+        break;
+    }
+
+    json = json_from_string(text);
+    free(text);
+    if (!strcmp(op, "set")) {
+        error = catalog_set(txn, json, &diag);
+    } else {
+        error = record_from_json(json, &record, &diag);
+        if (!error && !strcmp(op, "add")) {
+            error = catalog_add(txn, &record, false, &diag);
+        } else if (!error) {
+            error = catalog_remove(txn, &record, false, true, &diag);
+        }
+    }
+    json_destroy(json);
+    return !error;
+}
+
+/* Commits a transaction of up to 4 operations and tells 'followers'; false if
+ * it was refused or changed nothing. */
+static bool
+random_transaction(struct catalog *catalog, struct follower *followers,
+                   size_t n_followers)
+{
+    struct catalog_txn *txn = catalog_begin(catalog);
+    struct subscription_update *update;
+    size_t n;
+
+    for (int i = rand() % 5 / 3; i >= 0; i--) {
+        if (!random_op(txn)) {
+            catalog_abort(txn);
+            return false;
+        }
+    }
+    if (catalog_prepare(txn, NULL)) {
+        catalog_abort(txn);
+        return false;
+    }
+    catalog_txn_changes(txn, &n);
+    if (!n) {
+        catalog_abort(txn);
+        return false;
+    }
+    update = subscription_update_create(txn);
+    for (size_t i = 0; i < n_followers; i++) {
+        apply_update(&followers[i], update);
+    }
+    subscription_update_destroy(update);
+    catalog_commit(txn);
+    return true;
+}
+
+static void
+replicas_follow_random_transactions(void **state OVS_UNUSED)
+{
+    static const uint32_t some[] = { 3, 1, 3 };
+    struct follower followers[] = {
+        { .vnis = NULL }, { .vnis = some, .n = ARRAY_SIZE(some) },
+        { .vnis = some, .n = 0 },
+    };
+    struct hmap views = HMAP_INITIALIZER(&views);
+    struct catalog *catalog = catalog_create();
+    int n_committed = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(followers); i++) {
+        struct follower *f = &followers[i];
+
+        f->view = subscription_view_get(&views, f->vnis, f->n);
+        replica_init(&f->replica);
+        load_snapshot(&f->replica, f->view, catalog);
+    }
+
+    srand(3);
+    for (int i = 0; i < 6000; i++) {
+        if (random_transaction(catalog, followers, ARRAY_SIZE(followers))) {
+            struct follower *f = &followers[rand() % ARRAY_SIZE(followers)];
+
+            n_committed++;
+            assert_in_step(&followers[n_committed % ARRAY_SIZE(followers)],
+                           catalog);
+            if (!(n_committed % 50)) {
+                load_snapshot(&f->replica, f->view, catalog);
+                assert_in_step(f, catalog);
+            }
+        }
+    }
+    assert_true(n_committed > 500);
+
+    for (size_t i = 0; i < ARRAY_SIZE(followers); i++) {
+        assert_in_step(&followers[i], catalog);
+        replica_destroy(&followers[i].replica);
+        subscription_view_put(&views, followers[i].view);
+    }
+    assert_int_equal(0, hmap_count(&views));
+    hmap_destroy(&views);
+    catalog_destroy(catalog);
+}
+
+static void
+equal_filters_share_a_view_and_its_text(void **state OVS_UNUSED)
+{
+    static const uint32_t a[] = { 9, 4, 4 }, b[] = { 4, 9 }, c[] = { 4 };
+    struct hmap views = HMAP_INITIALIZER(&views);
+    struct catalog *catalog = catalog_create();
+    struct subscription_view *va = subscription_view_get(&views, a, 3);
+    struct subscription_view *vb = subscription_view_get(&views, b, 2);
+    struct subscription_view *vc = subscription_view_get(&views, c, 1);
+    struct subscription_view *all = subscription_view_get(&views, NULL, 0);
+    struct json *s1 = subscription_snapshot(va, catalog, &key);
+    struct json *s2 = subscription_snapshot(vb, catalog, &key);
+
+    assert_ptr_equal(va, vb);
+    assert_ptr_not_equal(va, vc);
+    assert_ptr_not_equal(va, all);
+    assert_ptr_equal(s1, s2);
+    json_destroy(s1);
+    json_destroy(s2);
+    subscription_view_put(&views, va);
+    subscription_view_put(&views, vb);
+    subscription_view_put(&views, vc);
+    subscription_view_put(&views, all);
+    assert_int_equal(0, hmap_count(&views));
+    hmap_destroy(&views);
+    catalog_destroy(catalog);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replicas_follow_random_transactions),
+        cmocka_unit_test(equal_filters_share_a_view_and_its_text),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
