@@ -42,7 +42,12 @@ ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 	ctl-record.o ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o \
 	ctl-verbs.o ctl-wait.o ctl-watch.o)
 
-PROGRAMS := grapnel-mapd grapnelctl
+vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o \
+	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
+	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
+	appctl.o agent.o mapd-session.o table-builder.o resolver.o rtnl.o)
+
+PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 
 # Flags.  Each folder sees the folders below it and nothing else: its include
 # path is a staged directory with links to just those.
@@ -90,6 +95,12 @@ help:
 	@echo 'make deps       install the Debian packages that all this needs (root)'
 	@echo 'make install    [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
+
+$(B)/grapnel-vswitchd: $(addprefix $(B)/,$(vswitchd_OBJS) $(replica_OBJS) $(mapping_OBJS) \
+		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
+	@echo '  LD      $@'
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) \
+		-lmnl $(JEMALLOC)
 
 $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
@@ -147,7 +158,7 @@ PREFIX  ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	install $(B)/grapnel-mapd $(DESTDIR)$(PREFIX)/sbin/
+	install $(B)/grapnel-vswitchd $(B)/grapnel-mapd $(DESTDIR)$(PREFIX)/sbin/
 	install $(B)/grapnelctl $(DESTDIR)$(PREFIX)/bin/
 	$(B)/grapnelctl completion bash \
 		> $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grapnelctl

@@ -50,6 +50,17 @@ unit/test-store_OBJS := $(store_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 unit/test-subscription_OBJS := mapping/mapd/subscription.o $(catalog_OBJS) \
 	$(replica_OBJS) $(mapping_OBJS)
 
+# The same: vswitchd-ext.
+ovs_TESTS += unit/test-frame-ring unit/test-resolver \
+	unit/test-table-builder unit/test-virtual-port
+unit/test-frame-ring_OBJS := vswitchd-ext/frame-ring.o
+unit/test-resolver_OBJS := vswitchd-ext/resolver.o
+unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
+	$(replica_OBJS) $(mapping_OBJS) anycast/anycast-table.o \
+	anycast/flow-hash.o anycast/group.o encap/csum.o encap/tunnel.o
+unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
+	vswitchd-ext/virtual-port.o
+
 # Benchmarks, run one after the other by `make bench`.
 ovs_BENCHES := bench/engine
 bench/engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/bench/engine-path.o \

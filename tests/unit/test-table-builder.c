@@ -1,0 +1,270 @@
+/* Tables built from a replica that is read from JSON text, with a resolver
+ * that answers from the address: what the table leads to is compared with the
+ * replica's own records. */
+
+#include <config.h>
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "anycast/anycast-table.h"
+#include "mapping/replica/replica.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "util.h"
+#include "vswitchd-ext/resolver.h"
+#include "vswitchd-ext/table-builder.h"
+
+#define VTEP(N) (0xc6336400u + (N)) /* 198.51.100.N. */
+
+enum {
+    OWN_VTEP   = 0xcb007101,    /* 203.0.113.1. */
+    IFINDEX    = 7,
+    UNRESOLVED = 13,            /* No way to this host. */
+    MAX_HOSTS  = 100,           /* In a round. */
+    MTU        = 1500,
+};
+
+/* The test double of the resolver. */
+static struct {
+    uint32_t vtep;
+    int ifindex;
+    unsigned int n_lookups;
+} asked;
+
+void
+resolver_set_origin(struct resolver *r OVS_UNUSED, uint32_t vtep, int ifindex)
+{
+    asked.vtep = vtep;
+    asked.ifindex = ifindex;
+}
+
+bool
+resolver_lookup(struct resolver *r OVS_UNUSED, uint32_t vtep,
+                struct resolver_hop *hop)
+{
+    asked.n_lookups++;
+    if (vtep == VTEP(UNRESOLVED)) {
+        return false;
+    }
+    *hop = (struct resolver_hop) {
+        .src_mac = { { 2, 0, 0, 0, 0, 1 } },
+        .dst_mac = { { 2, 0, vtep >> 24, vtep >> 16, vtep >> 8, vtep } },
+        .mtu = MTU,
+    };
+    return true;
+}
+
+void
+resolver_forget_unused(struct resolver *r OVS_UNUSED)
+{
+}
+
+/* Hosts h<first>...: one group 'web' with an endpoint on each, all slots with
+ * the first of them, and a group 'same' on a host of its own that never
+ * changes. */
+static void
+load(struct replica *replica, int revision, int first, int n)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    struct diagnosis diag;
+    struct json *json;
+
+    ds_put_format(&ds, "{\"revision\":%d,\"hash_key\":"
+                  "\"00112233445566778899aabbccddeeff\",\"hosts\":["
+                  "{\"kind\":\"host\",\"name\":\"anchor\","
+                  "\"vtep\":\"198.51.99.9\"}", revision);
+    for (int i = first; i < first + n; i++) {
+        ds_put_format(&ds, ",{\"kind\":\"host\",\"name\":\"h%d\",\"vtep\":"
+                      "\"198.51.%d.%d\"}", i, 100 + i / 256, i % 256);
+    }
+    ds_put_format(&ds, "],\"groups\":[{\"record\":{\"kind\":\"group\","
+                  "\"vni\":5001,\"name\":\"same\",\"address\":\"10.1.0.101\","
+                  "\"port\":80,\"slots\":256},\"id\":4,\"epoch\":0,"
+                  "\"slots\":\"AIACAA==\",\"endpoints\":[{\"record\":"
+                  "{\"kind\":\"endpoint\",\"vni\":5001,"
+                  "\"group\":\"same\",\"name\":\"w\","
+                  "\"host\":\"anchor\",\"mac\":"
+                  "\"02:00:00:00:00:01\"},\"index\":0}]},"
+                  "{\"record\":{\"kind\":\"group\",\"vni\":5001,"
+                  "\"name\":\"web\",\"address\":\"10.1.0.100\",\"port\":80,"
+                  "\"slots\":256},\"id\":3,\"epoch\":%d,\"slots\":"
+                  "\"AIACAA==\",\"endpoints\":[", revision);
+    for (int i = first; i < first + n; i++) {
+        ds_put_format(&ds, "%s{\"record\":{\"kind\":\"endpoint\","
+                      "\"vni\":5001,\"group\":\"web\",\"name\":\"w%d\","
+                      "\"host\":\"h%d\",\"mac\":\"02:00:00:00:%02x:%02x\"},"
+                      "\"index\":%d}", i > first ? "," : "", i, i, i / 256,
+                      i % 256, i - first);
+    }
+    ds_put_cstr(&ds, "]}]}");
+
+    json = json_from_string(ds_cstr(&ds));
+    if (replica_load_snapshot(replica, json, &diag)) {
+        fail_msg("%s", diag.message);
+    }
+    json_destroy(json);
+    ds_destroy(&ds);
+}
+
+static const struct group *
+find(const struct anycast_table *table, uint32_t address)
+{
+    const struct group *group = anycast_table_lookup4(table, 5001, address, 6,
+                                                      80);
+
+    assert_non_null(group);
+    return group;
+}
+
+/* Each endpoint of the group leads to its record's host and to nowhere else.
+ */
+static void
+check_group(const struct anycast_table *table, const struct replica *replica,
+            const char *name, uint32_t address, const char *self)
+{
+    const struct replica_group *rg = replica_find_group(replica, 5001, name);
+    const struct group *group = find(table, address);
+
+    assert_int_equal(group->n_endpoints, rg->n_endpoints);
+    for (size_t i = 0; i < rg->n_endpoints; i++) {
+        const struct record_endpoint *record = &rg->endpoints[i].record;
+        const struct group_endpoint *e = &group->endpoints[i];
+        const struct replica_host *host = replica_find_host(replica,
+                                                            record->host);
+        const struct tunnel *tunnel;
+        uint8_t addresses[8];
+
+        assert_memory_equal(&e->mac, &record->mac, sizeof e->mac);
+        assert_int_equal(e->local, !strcmp(record->host, self));
+        assert_true(e->host < table->n_hosts);
+        tunnel = &table->tunnels[e->host];
+        if (e->local || host->record.vtep == VTEP(UNRESOLVED)) {
+            assert_int_equal(tunnel->type, TUNNEL_NONE);
+            continue;
+        }
+        assert_int_equal(tunnel->type, TUNNEL_GENEVE);
+        for (int j = 0; j < 4; j++) {
+            addresses[j] = OWN_VTEP >> (24 - 8 * j);
+            addresses[4 + j] = host->record.vtep >> (24 - 8 * j);
+        }
+        /* Source and destination in the outer IPv4 header. */
+        assert_memory_equal(&tunnel->header[14 + 12], addresses, 8);
+        assert_memory_equal(&tunnel->header[2], addresses + 4, 4);
+    }
+}
+
+static void
+check_table(const struct anycast_table *table, const struct replica *replica,
+            const char *self)
+{
+    check_group(table, replica, "web", 0x0a010064, self);
+    check_group(table, replica, "same", 0x0a010065, self);
+}
+
+static struct anycast_table *
+build(struct table_builder *b, const struct replica *replica,
+      const char *self)
+{
+    struct anycast_table *table;
+
+    memset(&asked, 0, sizeof asked);
+    table = table_builder_build(b, replica, NULL, self, OWN_VTEP, IFINDEX);
+    assert_int_equal(asked.vtep, OWN_VTEP);
+    assert_int_equal(asked.ifindex, IFINDEX);
+    return table;
+}
+
+static void
+test_endpoints_lead_to_their_hosts(void **state OVS_UNUSED)
+{
+    struct table_builder *b = table_builder_create();
+    struct anycast_table *table;
+    struct replica replica;
+
+    replica_init(&replica);
+    load(&replica, 1, 10, 6);
+    table = build(b, &replica, "h11");
+    check_table(table, &replica, "h11");
+    /* Not to this one; and one cannot be reached. */
+    assert_int_equal(asked.n_lookups, 6);
+    assert_int_equal(table_builder_n_unresolved(b), 1);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+    table_builder_destroy(b);
+    replica_destroy(&replica);
+}
+
+static void
+test_only_what_changed_is_built_anew(void **state OVS_UNUSED)
+{
+    struct table_builder *b = table_builder_create();
+    const struct group *same, *web;
+    struct anycast_table *table;
+    struct replica replica;
+
+    replica_init(&replica);
+    load(&replica, 1, 20, 3);
+    table = build(b, &replica, "h20");
+    same = find(table, 0x0a010065);
+    web = find(table, 0x0a010064);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+
+    load(&replica, 2, 20, 4);
+    table = build(b, &replica, "h20");
+    check_table(table, &replica, "h20");
+    assert_ptr_equal(find(table, 0x0a010065), same);
+    assert_ptr_not_equal(find(table, 0x0a010064), web);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+
+    /* Another host's name concerns all groups. */
+    table = build(b, &replica, "h21");
+    check_table(table, &replica, "h21");
+    assert_ptr_not_equal(find(table, 0x0a010065), same);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+    table_builder_destroy(b);
+    replica_destroy(&replica);
+}
+
+/* Hosts that come and go leave nothing behind, and nothing gets mixed up. */
+static void
+test_hosts_come_and_go(void **state OVS_UNUSED)
+{
+    struct table_builder *b = table_builder_create();
+    struct replica replica;
+
+    replica_init(&replica);
+    for (int round = 0; round < 40; round++) {
+        int n = 1 + round * 37 % MAX_HOSTS;
+        struct anycast_table *table;
+
+        load(&replica, 1 + round, round * 50, n);
+        table = build(b, &replica, "h0");
+        check_table(table, &replica, "h0");
+        assert_in_range(table->n_hosts, n + 1, 4 * MAX_HOSTS);
+        table_builder_published(b);
+        anycast_table_destroy(table);
+    }
+    table_builder_destroy(b);
+    replica_destroy(&replica);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_endpoints_lead_to_their_hosts),
+        cmocka_unit_test(test_only_what_changed_is_built_anew),
+        cmocka_unit_test(test_hosts_come_and_go),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

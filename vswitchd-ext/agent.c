@@ -1,0 +1,462 @@
+#include <config.h>
+
+#include "vswitchd-ext/agent.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "anycast/anycast-table.h"
+#include "anycast/flow-table.h"
+#include "latch.h"
+#include "mapping/replica/replica.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "ovs-rcu.h"
+#include "ovs-thread.h"
+#include "seq.h"
+#include "timeval.h"
+#include "util.h"
+#include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/mapd-session.h"
+#include "vswitchd-ext/resolver.h"
+#include "vswitchd-ext/table-builder.h"
+
+VLOG_DEFINE_THIS_MODULE(agent);
+
+/* The flow table is swept bit by bit, once round in SWEEP_ROUND_S. */
+enum {
+    SWEEP_INTERVAL_MS = 1000,
+    SWEEP_ROUND_S     = 600,
+};
+
+/* What is handed over between the main thread and the agent's: held for a few
+ * assignments at a time.  Lock order: 'replica_mutex', then this. */
+static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
+static struct agent_config config OVS_GUARDED_BY(mutex); /* Owns strings. */
+static bool config_changed OVS_GUARDED_BY(mutex);
+static struct agent_status status OVS_GUARDED_BY(mutex);
+static long long int in_step_at OVS_GUARDED_BY(mutex);
+static uint64_t steered_serial OVS_GUARDED_BY(mutex);
+static uint64_t steered_revision OVS_GUARDED_BY(mutex);
+
+/* Written by the agent's thread alone, which may read it without the mutex;
+ * held for as long as a snapshot takes to be read. */
+static struct ovs_mutex replica_mutex = OVS_MUTEX_INITIALIZER;
+static struct replica replica OVS_GUARDED_BY(replica_mutex);
+
+static struct latch exit_latch;
+static struct seq *work_seq;    /* The agent has something to do. */
+static struct seq *table_seq;   /* A table was published. */
+static pthread_t thread;
+
+/* The agent thread's own. */
+struct agent {
+    struct agent_config config; /* Copy in force; owns its strings. */
+    struct mapd_session *session; /* NULL: no mapd is configured. */
+    struct resolver *resolver;  /* NULL before the first session. */
+    struct table_builder *builder;
+    uint64_t resolver_seqno;
+    bool dirty;                 /* A new table is needed. */
+    uint64_t serial;            /* Of the last table. */
+    unsigned int n_snapshots;   /* When it was built. */
+    uint64_t snapshot_serial;   /* Of the first table after a snapshot. */
+    long long int sweep_at;
+};
+
+/* Configuration. */
+
+static void
+agent_config_copy(struct agent_config *dst, const struct agent_config *src)
+{
+    *dst = *src;
+    dst->mapd = nullable_xstrdup(src->mapd);
+    dst->host = nullable_xstrdup(src->host);
+    dst->vnis = src->n_vnis
+                ? xmemdup(src->vnis, src->n_vnis * sizeof *src->vnis) : NULL;
+}
+
+static void
+agent_config_uninit(struct agent_config *c)
+{
+    free(CONST_CAST(char *, c->mapd));
+    free(CONST_CAST(char *, c->host));
+    free(CONST_CAST(uint32_t *, c->vnis));
+    memset(c, 0, sizeof *c);
+}
+
+static bool
+agent_config_equal(const struct agent_config *a, const struct agent_config *b)
+{
+    return nullable_string_is_equal(a->mapd, b->mapd)
+           && nullable_string_is_equal(a->host, b->host)
+           && a->vtep == b->vtep && a->encap == b->encap
+           && a->n_flows == b->n_flows
+           && a->all_vnis == b->all_vnis && a->n_vnis == b->n_vnis
+           && (!a->n_vnis
+               || !memcmp(a->vnis, b->vnis, a->n_vnis * sizeof *a->vnis))
+           && a->underlay_ifindex == b->underlay_ifindex;
+}
+
+void
+agent_configure(const struct agent_config *c)
+{
+    static struct agent_config last; /* The main thread's own copy. */
+
+    if (agent_config_equal(&last, c)) {
+        return;
+    }
+    agent_config_uninit(&last);
+    agent_config_copy(&last, c);
+
+    ovs_mutex_lock(&mutex);
+    agent_config_uninit(&config);
+    agent_config_copy(&config, c);
+    config_changed = true;
+    ovs_mutex_unlock(&mutex);
+    seq_change(work_seq);
+}
+
+static bool
+take_config(struct agent_config *new_config)
+{
+    bool changed;
+
+    ovs_mutex_lock(&mutex);
+    changed = config_changed;
+    if (changed) {
+        config_changed = false;
+        agent_config_copy(new_config, &config);
+    }
+    ovs_mutex_unlock(&mutex);
+    return changed;
+}
+
+/* The session with mapd. */
+
+static void
+describe_self(const struct agent_config *c, struct record_host *self,
+              struct mapd_interest *interest)
+{
+    *self = (struct record_host) { .vtep = c->vtep, .encap = c->encap };
+    ovs_strlcpy(self->name, c->host, sizeof self->name);
+    *interest = (struct mapd_interest) {
+        .all = c->all_vnis, .vnis = c->vnis, .n_vnis = c->n_vnis,
+    };
+}
+
+/* What serving needs; false if it cannot be had. */
+static bool
+prepare_to_serve(struct agent *agent)
+{
+    int error = datapath_create_flows(agent->config.n_flows);
+
+    if (error == ENOMEM) {
+        VLOG_ERR("no memory for a flow table of %"PRIuSIZE" flows: lower "
+                 "external_ids:grapnel-flows", agent->config.n_flows);
+        return false;
+    }
+    if (!agent->resolver) {
+        error = resolver_create(&agent->resolver);
+        if (error) {
+            VLOG_ERR("cannot ask the kernel for routes over netlink: %s",
+                     ovs_strerror(error));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Serves nothing any more, as before the first snapshot. */
+static void
+forget_mapping(struct agent *agent)
+{
+    ovs_mutex_lock(&replica_mutex);
+    replica_destroy(&replica);
+    replica_init(&replica);
+    ovs_mutex_unlock(&replica_mutex);
+
+    datapath_publish(NULL);
+    table_builder_destroy(agent->builder);
+    agent->builder = table_builder_create();
+    agent->dirty = false;
+
+    ovs_mutex_lock(&mutex);
+    memset(&status, 0, sizeof status);
+    ovs_mutex_unlock(&mutex);
+    seq_change(table_seq);
+}
+
+static void
+configure_session(struct agent *agent, const struct agent_config *old)
+{
+    const struct agent_config *c = &agent->config;
+    struct mapd_interest interest;
+    struct record_host self;
+
+    if (agent->session && c->mapd && !strcmp(c->mapd, old->mapd)
+        && !strcmp(c->host, old->host)) {
+        describe_self(c, &self, &interest);
+        mapd_session_set_self(agent->session, &self);
+        mapd_session_set_interest(agent->session, &interest);
+        return;
+    }
+
+    mapd_session_destroy(agent->session);
+    agent->session = NULL;
+    if (!c->mapd) {
+        forget_mapping(agent);
+    } else if (prepare_to_serve(agent)) {
+        describe_self(c, &self, &interest);
+        agent->session = mapd_session_create(c->mapd, &self, &interest);
+        agent->n_snapshots = 0;
+    }
+}
+
+static void
+reconfigure(struct agent *agent)
+{
+    struct agent_config old = agent->config;
+
+    if (take_config(&agent->config)) {
+        agent->dirty = true;
+        if (old.n_flows && old.n_flows != agent->config.n_flows
+            && datapath_flows()) {
+            VLOG_INFO("external_ids:grapnel-flows takes effect when the "
+                      "switch starts the next time");
+        }
+        configure_session(agent, &old);
+        agent_config_uninit(&old);
+    }
+}
+
+static void
+receive(struct agent *agent)
+{
+    ovs_mutex_lock(&replica_mutex);
+    if (mapd_session_run(agent->session, &replica)) {
+        agent->dirty = true;
+    }
+    ovs_mutex_unlock(&replica_mutex);
+}
+
+/* Tells mapd which revision is in use: that of the table that was last seen
+ * with its steering rules in place, unless it is from before the last
+ * snapshot. */
+static void
+report(struct agent *agent) OVS_REQUIRES(mutex)
+{
+    if (agent->n_snapshots == mapd_session_n_snapshots(agent->session)
+        && steered_serial >= agent->snapshot_serial) {
+        mapd_session_applied(agent->session, steered_revision);
+    }
+}
+
+static void
+update_status(struct agent *agent)
+{
+    ovs_mutex_lock(&mutex);
+    status.configured = agent->session != NULL;
+    status.connected = (agent->session
+                        && mapd_session_is_synced(agent->session));
+    if (status.connected) {
+        in_step_at = time_msec();
+        report(agent);
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+/* The table. */
+
+static bool
+replica_is_filled(void) OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    return replica.generation != 0;
+}
+
+static void
+publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    struct anycast_table *table;
+
+    table = table_builder_build(agent->builder, &replica, agent->resolver,
+                                agent->config.host, agent->config.vtep,
+                                agent->config.underlay_ifindex);
+    table->serial = ++agent->serial;
+    if (agent->n_snapshots != mapd_session_n_snapshots(agent->session)) {
+        agent->n_snapshots = mapd_session_n_snapshots(agent->session);
+        agent->snapshot_serial = agent->serial;
+    }
+    datapath_publish(table);
+    table_builder_published(agent->builder);
+
+    ovs_mutex_lock(&mutex);
+    status.revision = replica.revision;
+    status.n_groups = hmap_count(&replica.groups);
+    status.n_hosts = hmap_count(&replica.hosts);
+    status.n_unresolved = table_builder_n_unresolved(agent->builder);
+    ovs_mutex_unlock(&mutex);
+    seq_change(table_seq);
+}
+
+static void
+sweep_flows(struct agent *agent)
+{
+    struct flow_table *flows = datapath_flows();
+    long long int now = time_msec();
+    struct flow_table_stats stats;
+
+    if (flows && now >= agent->sweep_at) {
+        flow_table_get_stats(flows, &stats);
+        flow_table_sweep(flows, now / 1000,
+                         DIV_ROUND_UP(stats.capacity / FLOW_WAYS,
+                                      SWEEP_ROUND_S));
+        agent->sweep_at = now + SWEEP_INTERVAL_MS;
+    }
+}
+
+static void
+agent_run(struct agent *agent)
+{
+    reconfigure(agent);
+    if (agent->session) {
+        uint64_t seqno;
+
+        receive(agent);
+        seqno = resolver_run(agent->resolver);
+        if (seqno != agent->resolver_seqno) {
+            agent->resolver_seqno = seqno;
+            agent->dirty = true;
+        }
+        if (agent->dirty && replica_is_filled()) {
+            agent->dirty = false;
+            publish(agent);
+        }
+    }
+    update_status(agent);
+    sweep_flows(agent);
+}
+
+static void *
+agent_main(void *agent_)
+{
+    struct agent *agent = agent_;
+
+    while (!latch_is_set(&exit_latch)) {
+        uint64_t seq = seq_read(work_seq);
+
+        agent_run(agent);
+        seq_wait(work_seq, seq);
+        latch_wait(&exit_latch);
+        if (datapath_flows()) {
+            poll_timer_wait_until(agent->sweep_at);
+        }
+        if (agent->session) {
+            resolver_wait(agent->resolver);
+            mapd_session_wait(agent->session);
+        }
+        poll_block();
+    }
+
+    datapath_publish(NULL);
+    mapd_session_destroy(agent->session);
+    table_builder_destroy(agent->builder);
+    resolver_destroy(agent->resolver);
+    agent_config_uninit(&agent->config);
+    free(agent);
+    return NULL;
+}
+
+void
+agent_start(void)
+{
+    struct agent *agent = xzalloc(sizeof *agent);
+
+    agent->builder = table_builder_create();
+    ovs_mutex_lock(&replica_mutex);
+    replica_init(&replica);
+    ovs_mutex_unlock(&replica_mutex);
+    latch_init(&exit_latch);
+    work_seq = seq_create();
+    table_seq = seq_create();
+    thread = ovs_thread_create("agent", agent_main, agent);
+}
+
+void
+agent_stop(void)
+{
+    latch_set(&exit_latch);
+    xpthread_join(thread, NULL);
+    latch_destroy(&exit_latch);
+    seq_destroy(work_seq);
+    seq_destroy(table_seq);
+    ovs_mutex_lock(&replica_mutex);
+    replica_destroy(&replica);
+    ovs_mutex_unlock(&replica_mutex);
+    ovs_mutex_lock(&mutex);
+    agent_config_uninit(&config);
+    ovs_mutex_unlock(&mutex);
+}
+
+/* Questions and news from the main thread. */
+
+void
+agent_steered(uint64_t serial, uint64_t revision)
+{
+    static uint64_t last;       /* The main thread's own copy. */
+
+    if (serial != last) {
+        last = serial;
+        ovs_mutex_lock(&mutex);
+        steered_serial = serial;
+        steered_revision = revision;
+        ovs_mutex_unlock(&mutex);
+        seq_change(work_seq);
+    }
+}
+
+void
+agent_wait(void)
+{
+    static uint64_t seen;
+    uint64_t seq = seq_read(table_seq);
+
+    if (seq != seen) {
+        seen = seq;
+        poll_immediate_wake();
+    } else {
+        seq_wait(table_seq, seq);
+    }
+}
+
+void
+agent_get_status(struct agent_status *s)
+{
+    ovs_mutex_lock(&mutex);
+    *s = status;
+    s->age_ms = (status.revision && !status.connected
+                 ? time_msec() - in_step_at : 0);
+    ovs_mutex_unlock(&mutex);
+}
+
+bool
+agent_describe(uint32_t id, uint16_t index, struct record_group *group,
+               struct record_endpoint *endpoint)
+{
+    const struct replica_group *rg;
+    bool found;
+
+    ovs_mutex_lock(&replica_mutex);
+    rg = replica_find_group_by_id(&replica, id);
+    found = rg && !endpoint;
+    if (rg && group) {
+        *group = rg->record;
+    }
+    for (size_t i = 0; rg && endpoint && i < rg->n_endpoints; i++) {
+        if (rg->endpoints[i].index == index) {
+            *endpoint = rg->endpoints[i].record;
+            found = true;
+        }
+    }
+    ovs_mutex_unlock(&replica_mutex);
+    return found;
+}

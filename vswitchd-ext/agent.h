@@ -1,0 +1,65 @@
+/* The host's agent: a thread that follows the mapping service and the
+ * kernel's next hops, and publishes the packet path's table.  While mapd is
+ * away it goes on with what it has.
+ *
+ *     agent_start();
+ *     agent_configure(&config);              whenever it may have changed
+ *     agent_steered(serial, revision);       when steering rules are in place
+ *     agent_stop();
+ *
+ * All functions are for the main thread, and none of them but those that
+ * answer questions of an operator ever waits for the agent's. */
+
+#ifndef VSWITCHD_EXT_AGENT_H
+#define VSWITCHD_EXT_AGENT_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "encap/tunnel.h"
+#include "mapping/record.h"
+
+/* What the agent works with.  Nothing is kept of the pointers. */
+struct agent_config {
+    const char *mapd;           /* Remote, or NULL: serve nothing. */
+    const char *host;           /* This host's name; NULL only without mapd. */
+    uint32_t vtep;              /* Host byte order. */
+    enum tunnel_type encap;
+    size_t n_flows;             /* Flow-table capacity, for the first mapd. */
+    bool all_vnis;              /* Else: just these, ascending. */
+    const uint32_t *vnis;
+    size_t n_vnis;
+    int underlay_ifindex;       /* Routes must lead there; 0: unknown. */
+};
+
+struct agent_status {
+    bool configured;
+    bool connected;             /* To mapd, and in step with it. */
+    uint64_t revision;          /* Published; 0: none yet. */
+    long long int age_ms;       /* Since mapd was last known to agree. */
+    size_t n_groups, n_hosts;
+    size_t n_unresolved;        /* Hosts without a next hop. */
+};
+
+void agent_start(void);
+void agent_stop(void);
+
+/* Cheap if nothing has changed. */
+void agent_configure(const struct agent_config *);
+
+/* The steering rules for the table with this serial number and revision are in
+ * place: only then is the revision reported to mapd as applied. */
+void agent_steered(uint64_t serial, uint64_t revision);
+
+/* Wakes the poll loop when a table is published. */
+void agent_wait(void);
+
+void agent_get_status(struct agent_status *);
+
+/* The records behind the group with 'id' and its endpoint 'index'; false if
+ * there is none any more.  Either output may be NULL. */
+bool agent_describe(uint32_t id, uint16_t index, struct record_group *,
+                    struct record_endpoint *);
+
+#endif /* vswitchd-ext/agent.h */

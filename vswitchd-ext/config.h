@@ -1,0 +1,40 @@
+/* What the operator wrote in OVSDB about this host: `external_ids:grapnel-*`
+ * of the Open_vSwitch table (docs/architecture.md lists them), and which
+ * bridge each of our ports is in.  For the main thread only. */
+
+#ifndef VSWITCHD_EXT_CONFIG_H
+#define VSWITCHD_EXT_CONFIG_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "encap/tunnel.h"
+
+struct config {
+    char *mapd;                 /* Remote, or NULL: not configured. */
+    char *host;                 /* This host's name. */
+    uint32_t vtep;              /* Host byte order; 0: not configured. */
+    enum tunnel_type encap;
+    char *underlay;             /* Port or device, or NULL: find the port. */
+    size_t n_flows;             /* Flow-table capacity. */
+};
+
+void config_init(const char *ovsdb_remote);
+void config_exit(void);
+
+/* True if the configuration or the bridges may have changed. */
+bool config_run(void);
+void config_wait(void);
+
+/* The last valid configuration; NULL before the first one, and while another
+ * process serves this database. */
+const struct config *config_get(void);
+
+/* Why the newest configuration is not in force, or NULL. */
+const char *config_error(void);
+
+/* The bridge that has an interface called 'name', or NULL. */
+const char *config_bridge_of(const char *name);
+
+#endif /* vswitchd-ext/config.h */

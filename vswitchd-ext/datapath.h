@@ -1,0 +1,60 @@
+/* What the ports share on the packet path: the published table, the flow
+ * table, where encapsulated frames go, and each thread's counters.
+ *
+ * Readers are packet-processing threads between quiescent states (RCU). */
+
+#ifndef VSWITCHD_EXT_DATAPATH_H
+#define VSWITCHD_EXT_DATAPATH_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "anycast/engine.h"
+
+struct anycast_table;
+struct dp_packet;
+struct dp_packet_batch;
+struct flow_table;
+
+/* Where encapsulated frames go.  Immutable. */
+struct datapath_underlay {
+    struct virtual_port *port;  /* Into this port's bridge, or ... */
+    struct netdev *device;      /* ... straight out of this device. */
+};
+
+void datapath_init(void);
+
+/* Creates the flow table for 'n_flows' flows, once.  Returns 0, EALREADY, or
+ * ENOMEM.  Must precede the first datapath_publish(); the agent's thread
+ * does it, since touching all that memory takes a while. */
+int datapath_create_flows(size_t n_flows);
+
+/* Publishes 'table', which it takes ownership of, and destroys the one before
+ * once nobody reads it.  Only the agent's thread may call it.  'table'
+ * NULL: nothing is served any more. */
+void datapath_publish(struct anycast_table *table);
+
+/* Likewise for the underlay (main thread only).  'release' is postponed until
+ * nobody uses the previous one, and called with it. */
+void datapath_set_underlay(struct datapath_underlay *,
+                           void (*release)(struct datapath_underlay *));
+
+/* The current ones; NULL if there are none.  Valid until the thread quiesces.
+ */
+const struct anycast_table *datapath_table(void);
+struct flow_table *datapath_flows(void);
+const struct datapath_underlay *datapath_underlay(void);
+
+/* This thread's counters and state. */
+struct engine_thread *datapath_thread(void);
+
+/* Sums up all threads' counters, ended ones' included.  A count may be a few
+ * packets behind. */
+void datapath_get_counters(struct engine_thread *total);
+
+/* Sends the encapsulated frames of 'batch', whose packets it takes ownership
+ * of, and counts those that could not be sent in 'thread'. */
+void datapath_send_underlay(struct dp_packet_batch *batch,
+                            struct engine_thread *thread);
+
+#endif /* vswitchd-ext/datapath.h */

@@ -1,0 +1,341 @@
+#include <config.h>
+
+#include "vswitchd-ext/mapd-session.h"
+
+#include <string.h>
+
+#include "jsonrpc.h"
+#include "mapping/replica/replica.h"
+#include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(mapd_session);
+
+/* One line for a thing that goes on being wrong, now and then another. */
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
+
+enum {
+    MAX_BACKOFF_MS  = 1000,     /* Between attempts to connect. */
+    PROBE_MS        = 5000,     /* Without a word: is mapd alive? */
+    RETRY_MS        = 5000,     /* After mapd refused something. */
+    MESSAGES_AT_ONCE = 50,      /* Then the caller gets its turn. */
+};
+
+struct mapd_session {
+    struct jsonrpc_session *rpc;
+    unsigned int rpc_seqno;     /* Of the connection that the rest is about. */
+    struct record self;
+    struct mapd_interest interest; /* Owns 'vnis'. */
+
+    struct json *register_id;   /* Outstanding requests, or NULL. */
+    struct json *subscribe_id;
+    long long int register_at;  /* When to try again, or LLONG_MAX. */
+    bool synced;                /* A snapshot came over this connection. */
+    unsigned int n_snapshots;   /* Taken in, over all connections. */
+    uint64_t reported;          /* Last revision reported as applied. */
+};
+
+static void
+interest_init(struct mapd_interest *copy, const struct mapd_interest *interest)
+{
+    *copy = *interest;
+    copy->vnis = interest->n_vnis
+                 ? xmemdup(interest->vnis,
+                           interest->n_vnis * sizeof *interest->vnis) : NULL;
+}
+
+static void
+interest_uninit(struct mapd_interest *interest)
+{
+    free(CONST_CAST(uint32_t *, interest->vnis));
+}
+
+struct mapd_session *
+mapd_session_create(const char *remote, const struct record_host *self,
+                    const struct mapd_interest *interest)
+{
+    struct mapd_session *s = xzalloc(sizeof *s);
+
+    s->rpc = jsonrpc_session_open(remote, true);
+    jsonrpc_session_set_max_backoff(s->rpc, MAX_BACKOFF_MS);
+    jsonrpc_session_set_probe_interval(s->rpc, PROBE_MS);
+    s->self.kind = RECORD_HOST;
+    s->self.host = *self;
+    interest_init(&s->interest, interest);
+    s->register_at = LLONG_MAX;
+    return s;
+}
+
+static void
+forget_requests(struct mapd_session *s)
+{
+    json_destroy(s->register_id);
+    json_destroy(s->subscribe_id);
+    s->register_id = s->subscribe_id = NULL;
+}
+
+void
+mapd_session_destroy(struct mapd_session *s)
+{
+    if (s) {
+        forget_requests(s);
+        jsonrpc_session_close(s->rpc);
+        interest_uninit(&s->interest);
+        free(s);
+    }
+}
+
+/* Sends a request.  Returns a copy of its id, owned by the caller. */
+static struct json *
+send_request(struct mapd_session *s, const char *method, struct json *param)
+{
+    struct jsonrpc_msg *msg
+        = jsonrpc_create_request(method, json_array_create_1(param), NULL);
+    struct json *id = json_clone(msg->id);
+
+    jsonrpc_session_send(s->rpc, msg);
+    return id;
+}
+
+static void
+send_register(struct mapd_session *s)
+{
+    json_destroy(s->register_id);
+    s->register_id = send_request(s, "register", record_to_json(&s->self));
+    s->register_at = LLONG_MAX;
+}
+
+static void
+send_subscribe(struct mapd_session *s)
+{
+    struct json *param = json_object_create();
+
+    if (!s->interest.all) {
+        struct json *vnis = json_array_create_empty();
+
+        for (size_t i = 0; i < s->interest.n_vnis; i++) {
+            json_array_add(vnis, json_integer_create(s->interest.vnis[i]));
+        }
+        json_object_put(param, "vnis", vnis);
+    }
+    json_destroy(s->subscribe_id);
+    s->subscribe_id = send_request(s, "subscribe", param);
+    s->synced = false;
+}
+
+void
+mapd_session_set_self(struct mapd_session *s, const struct record_host *self)
+{
+    struct record record = { .kind = RECORD_HOST, .host = *self };
+
+    if (!record_equal(&record, &s->self)) {
+        s->self = record;
+        if (jsonrpc_session_is_connected(s->rpc)) {
+            send_register(s);
+        }
+    }
+}
+
+void
+mapd_session_set_interest(struct mapd_session *s,
+                          const struct mapd_interest *interest)
+{
+    size_t size = interest->n_vnis * sizeof *interest->vnis;
+
+    if (interest->all == s->interest.all
+        && interest->n_vnis == s->interest.n_vnis
+        && (!size || !memcmp(interest->vnis, s->interest.vnis, size))) {
+        return;
+    }
+    interest_uninit(&s->interest);
+    interest_init(&s->interest, interest);
+    if (jsonrpc_session_is_connected(s->rpc)) {
+        send_subscribe(s);
+    }
+}
+
+static void
+handle_snapshot(struct mapd_session *s, struct replica *replica,
+                const struct json *snapshot, bool *changed)
+{
+    struct diagnosis diag;
+
+    if (replica_load_snapshot(replica, snapshot, &diag)) {
+        VLOG_WARN_RL(&rl, "%s: snapshot refused, the table stays at revision "
+                     "%"PRIu64": %s", jsonrpc_session_get_name(s->rpc),
+                     replica->revision, diag.message);
+        jsonrpc_session_force_reconnect(s->rpc);
+        return;
+    }
+    VLOG_INFO("%s: synchronised at revision %"PRIu64,
+              jsonrpc_session_get_name(s->rpc), replica->revision);
+    s->synced = true;
+    s->n_snapshots++;
+    s->reported = 0;
+    *changed = true;
+}
+
+static void
+handle_update(struct mapd_session *s, struct replica *replica,
+              const struct json *update, bool *changed)
+{
+    struct diagnosis diag;
+
+    if (!s->synced) {
+        return;
+    }
+    if (replica_apply_update(replica, update, &diag)) {
+        VLOG_WARN_RL(&rl, "%s: update refused, the table stays at revision "
+                     "%"PRIu64": %s", jsonrpc_session_get_name(s->rpc),
+                     replica->revision, diag.message);
+        send_subscribe(s);
+        return;
+    }
+    *changed = true;
+}
+
+/* The error of a reply as text, in 'diag->message'. */
+static void
+read_error(const struct jsonrpc_msg *msg, struct diagnosis *diag)
+{
+    if (!diagnosis_from_json(msg->error, diag)) {
+        char *text = json_to_string(msg->error, 0);
+
+        diagnosis_set(diag, DIAG_INVALID, NULL, NULL, "%s", text);
+        free(text);
+    }
+}
+
+static void
+handle_reply(struct mapd_session *s, struct replica *replica,
+             const struct jsonrpc_msg *msg, bool *changed)
+{
+    struct diagnosis diag;
+
+    if (s->register_id && json_equal(msg->id, s->register_id)) {
+        json_destroy(s->register_id);
+        s->register_id = NULL;
+        if (msg->type == JSONRPC_ERROR) {
+            read_error(msg, &diag);
+            VLOG_WARN_RL(&rl, "%s: refused to register this host: %s",
+                         jsonrpc_session_get_name(s->rpc), diag.message);
+            s->register_at = time_msec() + RETRY_MS;
+        }
+    } else if (s->subscribe_id && json_equal(msg->id, s->subscribe_id)) {
+        json_destroy(s->subscribe_id);
+        s->subscribe_id = NULL;
+        if (msg->type == JSONRPC_ERROR) {
+            read_error(msg, &diag);
+            VLOG_WARN_RL(&rl, "%s: refused the subscription: %s",
+                         jsonrpc_session_get_name(s->rpc), diag.message);
+            jsonrpc_session_force_reconnect(s->rpc);
+        } else {
+            handle_snapshot(s, replica, msg->result, changed);
+        }
+    }
+}
+
+/* The only parameter of notification 'msg', or NULL. */
+static const struct json *
+only_param(const struct jsonrpc_msg *msg)
+{
+    const struct json *params = msg->params;
+
+    return params && params->type == JSON_ARRAY && params->array.n == 1
+           ? params->array.elems[0] : NULL;
+}
+
+static void
+handle_message(struct mapd_session *s, struct replica *replica,
+               const struct jsonrpc_msg *msg, bool *changed)
+{
+    const struct json *param = only_param(msg);
+
+    if (msg->type == JSONRPC_REPLY || msg->type == JSONRPC_ERROR) {
+        handle_reply(s, replica, msg, changed);
+    } else if (msg->type == JSONRPC_NOTIFY && param
+               && !strcmp(msg->method, "update")) {
+        handle_update(s, replica, param, changed);
+    } else if (msg->type == JSONRPC_NOTIFY && param
+               && !strcmp(msg->method, "snapshot")) {
+        handle_snapshot(s, replica, param, changed);
+    } else {
+        VLOG_WARN_RL(&rl, "%s: unexpected %s message%s%s",
+                     jsonrpc_session_get_name(s->rpc),
+                     jsonrpc_msg_type_to_string(msg->type),
+                     msg->method ? ", method " : "",
+                     msg->method ? msg->method : "");
+        jsonrpc_session_force_reconnect(s->rpc);
+    }
+}
+
+bool
+mapd_session_run(struct mapd_session *s, struct replica *replica)
+{
+    bool changed = false;
+
+    jsonrpc_session_run(s->rpc);
+    if (!jsonrpc_session_is_connected(s->rpc)) {
+        s->synced = false;
+        return false;
+    }
+    if (s->rpc_seqno != jsonrpc_session_get_seqno(s->rpc)) {
+        s->rpc_seqno = jsonrpc_session_get_seqno(s->rpc);
+        forget_requests(s);
+        send_register(s);
+        send_subscribe(s);
+    }
+    if (time_msec() >= s->register_at) {
+        send_register(s);
+    }
+    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+        struct jsonrpc_msg *msg = jsonrpc_session_recv(s->rpc);
+
+        if (!msg) {
+            break;
+        }
+        handle_message(s, replica, msg, &changed);
+        jsonrpc_msg_destroy(msg);
+    }
+    return changed;
+}
+
+void
+mapd_session_wait(struct mapd_session *s)
+{
+    jsonrpc_session_wait(s->rpc);
+    jsonrpc_session_recv_wait(s->rpc);
+    if (s->register_at != LLONG_MAX) {
+        poll_timer_wait_until(s->register_at);
+    }
+}
+
+void
+mapd_session_applied(struct mapd_session *s, uint64_t revision)
+{
+    struct json *param;
+
+    if (!s->synced || revision <= s->reported) {
+        return;
+    }
+    param = json_object_create();
+    json_object_put(param, "revision", json_integer_create(revision));
+    jsonrpc_session_send(s->rpc, jsonrpc_create_notify(
+                             "applied", json_array_create_1(param)));
+    s->reported = revision;
+}
+
+bool
+mapd_session_is_synced(const struct mapd_session *s)
+{
+    return s->synced && jsonrpc_session_is_connected(s->rpc);
+}
+
+unsigned int
+mapd_session_n_snapshots(const struct mapd_session *s)
+{
+    return s->n_snapshots;
+}

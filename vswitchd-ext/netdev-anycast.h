@@ -1,0 +1,33 @@
+/* Ports of type `anycast`: what OpenFlow outputs to such a port is taken to an
+ * endpoint of the anycast group that it is addressed to.  docs/architecture.md
+ * describes options and life of a packet. */
+
+#ifndef VSWITCHD_EXT_NETDEV_ANYCAST_H
+#define VSWITCHD_EXT_NETDEV_ANYCAST_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NETDEV_ANYCAST_TYPE "anycast"
+
+/* How a port is configured. */
+struct netdev_anycast_config {
+    char *name;
+    uint32_t vni;               /* 0: the tenant is in pkt_mark. */
+    bool steer;
+    uint8_t steer_table;
+    uint16_t steer_priority;
+};
+
+void netdev_anycast_register(void);
+
+/* The configurations of all anycast ports, in no order.  The caller frees the
+ * result with netdev_anycast_free_configs(). */
+struct netdev_anycast_config *netdev_anycast_get_configs(size_t *n);
+void netdev_anycast_free_configs(struct netdev_anycast_config *, size_t n);
+
+/* Changes whenever netdev_anycast_get_configs() might. */
+uint64_t netdev_anycast_config_seq(void);
+
+#endif /* vswitchd-ext/netdev-anycast.h */

@@ -1,0 +1,420 @@
+#include <config.h>
+
+#include "vswitchd-ext/resolver.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <string.h>
+
+#include "hash.h"
+#include "openvswitch/hmap.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "packets.h"
+#include "timeval.h"
+#include "util.h"
+#include "vswitchd-ext/rtnl.h"
+
+VLOG_DEFINE_THIS_MODULE(resolver);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+enum {
+    /* How often a way that is known is looked at again: some changes come
+     * without news (policy rules), and the kernel must hear that a neighbour
+     * is in use well before it forgets it (gc_stale_time, 60 s). */
+    CHECK_INTERVAL_MS = 10000,
+    RETRY_INTERVAL_MS = 1000,   /* And one that is not. */
+    NEWS_INTERVAL_MS  = 100,    /* News is acted upon this often at most. */
+};
+
+/* The way to one VTEP. */
+struct target {
+    struct hmap_node node;      /* In resolver->targets, by 'vtep'. */
+    uint32_t vtep;
+    bool used;                  /* Looked up since the last forgetting. */
+    bool stale;                 /* The kernel may say something else now. */
+    long long int check_at;     /* When to ask in any case. */
+
+    /* The newest route; 'ifindex' is 0 if there is none to use. */
+    int ifindex;
+    uint32_t next_hop;
+
+    /* The last way that was known from end to end. */
+    bool known;                 /* There is one. */
+    bool current;               /* It is that of the newest route. */
+    struct resolver_hop hop;
+
+    int trouble;                /* Last errno reported, 0: none. */
+};
+
+struct resolver {
+    struct rtnl *rtnl;
+    struct hmap targets;
+    uint64_t seqno;             /* Of the results. */
+    bool any_stale;
+    long long int news_at;      /* When to act upon news again. */
+
+    /* Where frames start. */
+    uint32_t src_ip;
+    int ifindex;
+    bool src_checked;           /* 'src_is_local' is known. */
+    bool src_is_local;
+};
+
+int
+resolver_create(struct resolver **resolverp)
+{
+    struct resolver *r = xzalloc(sizeof *r);
+    int error = rtnl_open(&r->rtnl);
+
+    if (error) {
+        free(r);
+        return error;
+    }
+    hmap_init(&r->targets);
+    *resolverp = r;
+    return 0;
+}
+
+void
+resolver_destroy(struct resolver *r)
+{
+    struct target *target;
+
+    if (r) {
+        HMAP_FOR_EACH_POP (target, node, &r->targets) {
+            free(target);
+        }
+        hmap_destroy(&r->targets);
+        rtnl_close(r->rtnl);
+        free(r);
+    }
+}
+
+static void
+mark_stale(struct resolver *r, struct target *target)
+{
+    target->stale = true;
+    r->any_stale = true;
+}
+
+static void
+mark_all_stale(struct resolver *r)
+{
+    struct target *target;
+
+    r->src_checked = false;
+    HMAP_FOR_EACH (target, node, &r->targets) {
+        mark_stale(r, target);
+    }
+}
+
+/* Asking the kernel. */
+
+/* The source address to ask with: the kernel refuses one that it does not
+ * have.  0: any. */
+static uint32_t
+get_source(struct resolver *r)
+{
+    struct rtnl_route route;
+
+    if (!r->src_checked) {
+        /* A route to oneself is how the kernel says that one is local. */
+        r->src_is_local = (r->src_ip
+                           && rtnl_get_route(r->rtnl, r->src_ip, 0, &route)
+                              == EHOSTUNREACH);
+        r->src_checked = true;
+    }
+    return r->src_is_local ? r->src_ip : 0;
+}
+
+/* Finds 'target''s route.  As rtnl_get_route(), and EXDEV if it leads out of
+ * another device than frames do. */
+static int
+find_route(struct resolver *r, struct target *target, uint16_t *mtu)
+{
+    struct rtnl_route route;
+    int error;
+
+    error = rtnl_get_route(r->rtnl, target->vtep, get_source(r), &route);
+    if (error == EAGAIN) {
+        return error;
+    }
+    target->ifindex = error ? 0 : route.ifindex;
+    target->next_hop = error ? 0 : route.next_hop;
+    if (!error) {
+        *mtu = route.mtu;
+        if (r->ifindex && route.ifindex != r->ifindex) {
+            error = EXDEV;
+        }
+    }
+    return error;
+}
+
+static int
+find_hop(struct resolver *r, struct target *target, struct resolver_hop *hop)
+{
+    struct rtnl_link link;
+    uint16_t mtu = 0;
+    int error;
+
+    error = find_route(r, target, &mtu);
+    if (!error) {
+        error = rtnl_get_link(r->rtnl, target->ifindex, &link);
+    }
+    if (error) {
+        return error;
+    }
+
+    error = rtnl_get_neighbour(r->rtnl, target->ifindex, target->next_hop,
+                               &hop->dst_mac);
+    hop->src_mac = link.mac;
+    hop->mtu = mtu ? mtu : link.mtu;
+    return error == EHOSTUNREACH ? EINPROGRESS : error;
+}
+
+static const char *
+device_name(int ifindex, char name[IF_NAMESIZE])
+{
+    if (!if_indextoname(ifindex, name)) {
+        snprintf(name, IF_NAMESIZE, "#%d", ifindex);
+    }
+    return name;
+}
+
+/* Says why there is no way to 'target', if that is news. */
+static void
+complain(const struct resolver *r, struct target *target, int error)
+{
+    char wrong[IF_NAMESIZE], right[IF_NAMESIZE];
+
+    if (error == target->trouble) {
+        return;
+    }
+    target->trouble = error;
+    if (error == EXDEV) {
+        VLOG_WARN_RL(&rl, "route to "IP_FMT" leads to %s, but frames go to %s",
+                     IP_ARGS(htonl(target->vtep)),
+                     device_name(target->ifindex, wrong),
+                     device_name(r->ifindex, right));
+    } else if (error) {
+        VLOG_WARN_RL(&rl, "no way to "IP_FMT": %s",
+                     IP_ARGS(htonl(target->vtep)), ovs_strerror(error));
+    }
+}
+
+/* Has the kernel resolve the next hop of 'target', or confirm it. */
+static void
+use_neighbour(struct resolver *r, const struct target *target)
+{
+    int error = rtnl_use_neighbour(r->rtnl, target->ifindex,
+                                   target->next_hop);
+
+    if (error) {
+        VLOG_WARN_RL(&rl, "cannot have "IP_FMT" resolved: %s",
+                     IP_ARGS(htonl(target->next_hop)), ovs_strerror(error));
+    }
+}
+
+static void
+set_hop(struct resolver *r, struct target *target,
+        const struct resolver_hop *hop)
+{
+    if (!target->known || memcmp(&target->hop, hop, sizeof *hop)) {
+        target->hop = *hop;
+        target->known = true;
+        r->seqno++;
+    }
+}
+
+/* Finds out the way to 'target' anew. */
+static void
+refresh(struct resolver *r, struct target *target)
+{
+    struct resolver_hop hop;
+    int error;
+
+    memset(&hop, 0, sizeof hop);
+    error = find_hop(r, target, &hop);
+    target->stale = false;
+    target->current = !error;
+    target->check_at = time_msec() + (error ? RETRY_INTERVAL_MS
+                                      : CHECK_INTERVAL_MS);
+    switch (error) {
+    case 0:
+        set_hop(r, target, &hop);
+        use_neighbour(r, target);
+        complain(r, target, 0);
+        break;
+    case EINPROGRESS:
+        /* Until the next hop is resolved, the one before has to do. */
+        use_neighbour(r, target);
+        complain(r, target, 0);
+        break;
+    case EAGAIN:
+        break;
+    default:
+        if (target->known) {
+            target->known = false;
+            r->seqno++;
+        }
+        complain(r, target, error);
+        break;
+    }
+}
+
+void
+resolver_set_origin(struct resolver *r, uint32_t vtep, int ifindex)
+{
+    uint64_t seqno = r->seqno;
+    struct target *target;
+
+    if (r->src_ip == vtep && r->ifindex == ifindex) {
+        return;
+    }
+    HMAP_FOR_EACH (target, node, &r->targets) {
+        /* What is known leads out of another device. */
+        target->known &= !ifindex || r->ifindex == ifindex;
+    }
+    r->src_ip = vtep;
+    r->ifindex = ifindex;
+    r->src_checked = false;
+    HMAP_FOR_EACH (target, node, &r->targets) {
+        refresh(r, target);
+    }
+    r->seqno = seqno;           /* The caller is about to look. */
+}
+
+bool
+resolver_lookup(struct resolver *r, uint32_t vtep, struct resolver_hop *hop)
+{
+    uint32_t hash = hash_int(vtep, 0);
+    struct target *target;
+
+    HMAP_FOR_EACH_WITH_HASH (target, node, hash, &r->targets) {
+        if (target->vtep == vtep) {
+            break;
+        }
+    }
+    if (!target) {
+        uint64_t seqno = r->seqno;
+
+        target = xzalloc(sizeof *target);
+        target->vtep = vtep;
+        hmap_insert(&r->targets, &target->node, hash);
+        refresh(r, target);
+        r->seqno = seqno;       /* The caller is told at once. */
+    }
+    target->used = true;
+    if (target->known) {
+        *hop = target->hop;
+    }
+    return target->known;
+}
+
+void
+resolver_forget_unused(struct resolver *r)
+{
+    struct target *target;
+
+    HMAP_FOR_EACH_SAFE (target, node, &r->targets) {
+        if (!target->used) {
+            hmap_remove(&r->targets, &target->node);
+            free(target);
+        } else {
+            target->used = false;
+        }
+    }
+}
+
+/* The kernel's news: most of it is about something else. */
+
+static bool
+covers(const struct rtnl_event *event, uint32_t ip)
+{
+    uint32_t mask = event->prefix_len
+                    ? UINT32_MAX << (32 - event->prefix_len) : 0;
+
+    return !((event->ip ^ ip) & mask);
+}
+
+/* Whether 'event' may change the way to 'target'. */
+static bool
+concerns(const struct rtnl_event *event, const struct target *target)
+{
+    switch (event->kind) {
+    case RTNL_LOST:
+        return true;
+    case RTNL_ROUTE:
+        return covers(event, target->vtep);
+    case RTNL_ADDRESS:
+        /* With an address, the kernel silently removes routes that use it. */
+        return (covers(event, target->vtep)
+                || target->ifindex == event->ifindex);
+    case RTNL_LINK:
+        return target->ifindex == event->ifindex;
+    case RTNL_NEIGHBOUR:
+        /* Neighbours change state all the time; only addresses are news. */
+        return (target->ifindex == event->ifindex
+                && target->next_hop == event->ip
+                && (!target->current
+                    || memcmp(&target->hop.dst_mac, &event->mac,
+                              sizeof event->mac)));
+    default:
+        OVS_NOT_REACHED();
+    }
+}
+
+static void
+note_event(const struct rtnl_event *event, void *r_)
+{
+    struct resolver *r = r_;
+    struct target *target;
+
+    if (event->kind == RTNL_LOST
+        || (event->kind == RTNL_ADDRESS && event->ip == r->src_ip)) {
+        mark_all_stale(r);
+        return;
+    }
+    HMAP_FOR_EACH (target, node, &r->targets) {
+        if (!target->stale && concerns(event, target)) {
+            mark_stale(r, target);
+        }
+    }
+}
+
+uint64_t
+resolver_run(struct resolver *r)
+{
+    long long int now = time_msec();
+    bool act_on_news;
+    struct target *target;
+
+    rtnl_receive(r->rtnl, note_event, r);
+    act_on_news = r->any_stale && now >= r->news_at;
+    HMAP_FOR_EACH (target, node, &r->targets) {
+        if (now >= target->check_at || (act_on_news && target->stale)) {
+            refresh(r, target);
+        }
+    }
+    if (act_on_news) {
+        r->any_stale = false;
+        r->news_at = time_msec() + NEWS_INTERVAL_MS;
+    }
+    return r->seqno;
+}
+
+void
+resolver_wait(struct resolver *r)
+{
+    struct target *target;
+
+    rtnl_wait(r->rtnl);
+    if (r->any_stale) {
+        poll_timer_wait_until(r->news_at);
+    }
+    HMAP_FOR_EACH (target, node, &r->targets) {
+        poll_timer_wait_until(target->check_at);
+    }
+}

@@ -1,0 +1,53 @@
+/* Next hops on the underlay, as the kernel knows them: for each VTEP the
+ * device's and the next hop's MAC address, and the path MTU.  Has the kernel
+ * resolve neighbours (and keep them resolved, since our frames bypass its
+ * stack), and follows its changes.
+ *
+ * Frames go to one device only.  A route that leads out of another one is
+ * reported, not used; that includes VLAN and other devices stacked above the
+ * underlay bridge's local port.
+ *
+ * Not thread-safe; belongs to the agent's thread.  IPv4, host byte order. */
+
+#ifndef VSWITCHD_EXT_RESOLVER_H
+#define VSWITCHD_EXT_RESOLVER_H 1
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "encap/inet.h"
+
+struct resolver;
+
+struct resolver_hop {
+    struct mac src_mac;         /* The device's. */
+    struct mac dst_mac;         /* The next hop's. */
+    uint16_t mtu;               /* Largest IP packet on the way. */
+};
+
+/* Returns 0 and '*resolver', or a positive errno. */
+int resolver_create(struct resolver **resolver);
+void resolver_destroy(struct resolver *);
+
+/* Where frames start: from address 'vtep' (routes are asked for with it as
+ * their source while it is an address of this machine), out of the device
+ * 'ifindex' (0: any).  Cheap if that is nothing new. */
+void resolver_set_origin(struct resolver *, uint32_t vtep, int ifindex);
+
+/* What is known of the way to 'vtep'; from then on it is kept resolved, until
+ * resolver_forget_unused().  False while it is unknown.  Once known, a next
+ * hop stays until another one replaces it, or the kernel says that there is
+ * no way. */
+bool resolver_lookup(struct resolver *, uint32_t vtep,
+                     struct resolver_hop *hop);
+
+/* Call between two rounds of lookups: drops VTEPs not looked up since the
+ * last call. */
+void resolver_forget_unused(struct resolver *);
+
+/* Takes in the kernel's news.  Returns a number that changes when a lookup
+ * has another result than before. */
+uint64_t resolver_run(struct resolver *);
+void resolver_wait(struct resolver *);
+
+#endif /* vswitchd-ext/resolver.h */
