@@ -90,6 +90,7 @@ all: $(PROGRAMS:%=$(B)/%)
 
 help:
 	@echo 'make            build the programs into $(B)/'
+	@echo 'make demo       four hosts on this machine serve an anycast address (root)'
 	@echo 'make check      build everything and run every test (root)'
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl'
 	@echo 'make deps       install the Debian packages that all this needs (root)'
@@ -150,7 +151,12 @@ deps:
 $(OVS)/.built: always
 	@.ci/build-ovs $(OVS)
 
-# Installation, cleaning.
+# Demo, installation, cleaning.
+
+.PHONY: demo sim
+demo: deps
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@sim/demo
 
 DESTDIR ?=
 PREFIX  ?= /usr/local
