@@ -91,6 +91,7 @@ all: $(PROGRAMS:%=$(B)/%)
 help:
 	@echo 'make            build the programs into $(B)/'
 	@echo 'make demo       four hosts on this machine serve an anycast address (root)'
+	@echo 'make sim        the same, and leave the hosts running for you to explore'
 	@echo 'make check      build everything and run every test (root)'
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl'
 	@echo 'make deps       install the Debian packages that all this needs (root)'
@@ -157,6 +158,11 @@ $(OVS)/.built: always
 demo: deps
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@sim/demo
+
+# The demo, and then its hosts are yours to explore, if there is somebody.
+sim: deps
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@sim/demo $(shell test -t 0 && echo --keep)
 
 DESTDIR ?=
 PREFIX  ?= /usr/local
