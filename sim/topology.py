@@ -34,6 +34,7 @@ import os
 import re
 import signal
 import sys
+import time
 
 from mininet.cli import CLI
 from mininet.net import Mininet
@@ -405,10 +406,17 @@ class Topology:
                          *expression], RUN_DIR)
         wait_until('tcpdump on ' + interface,
                    lambda: 'listening on' in _read(daemon.err_path))
+        daemon.pcap = path
         return daemon
 
     @staticmethod
     def stop_capture(daemon):
+        """First lets tcpdump catch up: told to stop, it does not read what is
+        left, and counts it as dropped."""
+        sizes = []
+        while len(sizes) < 30 and len(set(sizes[-3:])) != 1 or len(sizes) < 3:
+            time.sleep(0.1)
+            sizes.append(os.path.getsize(daemon.pcap))
         daemon.stop()
         if not re.search(r'^0 packets dropped by kernel',
                          _read(daemon.err_path), re.M):
