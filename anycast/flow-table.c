@@ -189,9 +189,11 @@ flow_table_touch(struct flow_table *table, const struct flow_ref *ref,
             return;
         }
         /* If another thread has touched the flow just now, the time is right,
-         * and its state is newer than ours unless ours is a change. */
+         * and its state is newer than ours unless ours is a change; but
+         * nothing that was under way when the flow closed opens it again. */
         info = flow_load(&entry->info);
         if (state == ref->state || !flow_info_is_live(info)
+            || flow_info_state(info) == FLOW_CLOSING
             || (info ^ ref->word) & FLOW_GENERATION_MASK) {
             return;
         }

@@ -32,6 +32,7 @@ struct mapd_session {
 
     struct json *register_id;   /* Outstanding requests, or NULL. */
     struct json *subscribe_id;
+    bool resubscribe;           /* Its answer is not what we want any more. */
     long long int register_at;  /* When to try again, or LLONG_MAX. */
     bool synced;                /* A snapshot came over this connection. */
     unsigned int n_snapshots;   /* Taken in, over all connections. */
@@ -75,6 +76,7 @@ forget_requests(struct mapd_session *s)
     json_destroy(s->register_id);
     json_destroy(s->subscribe_id);
     s->register_id = s->subscribe_id = NULL;
+    s->resubscribe = false;
 }
 
 void
@@ -88,12 +90,12 @@ mapd_session_destroy(struct mapd_session *s)
     }
 }
 
-/* Sends a request.  Returns a copy of its id, owned by the caller. */
+/* Sends a request; takes ownership of 'params'.  Returns a copy of its id,
+ * owned by the caller. */
 static struct json *
-send_request(struct mapd_session *s, const char *method, struct json *param)
+send_request(struct mapd_session *s, const char *method, struct json *params)
 {
-    struct jsonrpc_msg *msg
-        = jsonrpc_create_request(method, json_array_create_1(param), NULL);
+    struct jsonrpc_msg *msg = jsonrpc_create_request(method, params, NULL);
     struct json *id = json_clone(msg->id);
 
     jsonrpc_session_send(s->rpc, msg);
@@ -103,16 +105,31 @@ send_request(struct mapd_session *s, const char *method, struct json *param)
 static void
 send_register(struct mapd_session *s)
 {
+    struct json *build = json_object_create();
+
+    json_object_put_string(build, "version", GRAPNEL_VERSION);
     json_destroy(s->register_id);
-    s->register_id = send_request(s, "register", record_to_json(&s->self));
+    s->register_id = send_request(s, "register",
+                                  json_array_create_2(
+                                      record_to_json(&s->self), build));
     s->register_at = LLONG_MAX;
+
+    /* To mapd this may be another host, that has reported nothing yet. */
+    s->reported = 0;
 }
 
 static void
 send_subscribe(struct mapd_session *s)
 {
-    struct json *param = json_object_create();
+    struct json *param;
 
+    s->synced = false;
+    if (s->subscribe_id) {
+        /* mapd answers one at a time. */
+        s->resubscribe = true;
+        return;
+    }
+    param = json_object_create();
     if (!s->interest.all) {
         struct json *vnis = json_array_create_empty();
 
@@ -121,9 +138,8 @@ send_subscribe(struct mapd_session *s)
         }
         json_object_put(param, "vnis", vnis);
     }
-    json_destroy(s->subscribe_id);
-    s->subscribe_id = send_request(s, "subscribe", param);
-    s->synced = false;
+    s->subscribe_id = send_request(s, "subscribe",
+                                   json_array_create_1(param));
 }
 
 void
@@ -227,7 +243,10 @@ handle_reply(struct mapd_session *s, struct replica *replica,
     } else if (s->subscribe_id && json_equal(msg->id, s->subscribe_id)) {
         json_destroy(s->subscribe_id);
         s->subscribe_id = NULL;
-        if (msg->type == JSONRPC_ERROR) {
+        if (s->resubscribe) {
+            s->resubscribe = false;
+            send_subscribe(s);
+        } else if (msg->type == JSONRPC_ERROR) {
             read_error(msg, &diag);
             VLOG_WARN_RL(&rl, "%s: refused the subscription: %s",
                          jsonrpc_session_get_name(s->rpc), diag.message);
