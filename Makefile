@@ -14,38 +14,52 @@ B   := build$(if $(SANITIZE),/sanitize)
 
 # What each folder is made of, in the order of the dependencies.
 
-encap_OBJS := encap/context.o encap/csum.o encap/drop.o encap/parse.o \
-	encap/reply.o encap/tunnel.o
+parse_OBJS := $(addprefix encap/,complete-csum.o csum.o parse.o parse-icmp.o \
+	parse-ipv6.o quic-id.o)
+encap_OBJS := encap/context.o encap/drop.o encap/hint.o $(parse_OBJS) \
+	encap/provoke.o encap/reply.o encap/tunnel.o
 
-anycast_OBJS := anycast/engine.o anycast/flow-hash.o anycast/flow-room.o \
-	anycast/flow-table.o anycast/group.o anycast/anycast-table.o
+# One file for each way of picking, and what they share.
+pick_OBJS := $(addprefix anycast/,pick.o pick-by-tier.o \
+	pick-least-connections.o pick-lowest-response-time.o pick-nearest.o \
+	pick-round-robin.o)
+# The flow table.
+flow_OBJS := $(addprefix anycast/,flow-insert.o flow-memory.o flow-room.o \
+	flow-table.o)
+engine_OBJS := $(addprefix anycast/,engine.o engine-choose.o engine-explain.o \
+	engine-receive.o engine-send.o engine-track.o)
+anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
+	anycast/group.o anycast/anycast-table.o \
+	anycast/fragments.o anycast/source-table.o \
+	anycast/handshake.o anycast/load.o $(pick_OBJS)
 
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	record.o record-field.o record-json.o slot-codec.o)
+	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
-	replica-index.o replica-txn.o)
+	replica-index.o replica-previous.o replica-txn.o)
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-index.o catalog-prepare.o catalog-txn.o catalog-unique.o \
-	slot-dues.o slots.o)
-store_OBJS := $(addprefix mapping/mapd/,directory.o store-digest.o \
-	store-load.o store-rows.o store-sqlite.o)
+	catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
+	catalog-unique.o slot-dues.o slot-history.o slots.o)
+store_OBJS := $(addprefix mapping/mapd/,directory.o store-create.o \
+	store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
-	server.o server-change.o server-listen.o server-notify.o \
-	server-problems.o server-query.o server-snapshot.o subscription.o \
-	unix-listener.o) $(store_OBJS)
+	server.o server-change.o server-listen.o server-liveness.o \
+	server-notify.o server-problems.o server-query.o server-relay.o \
+	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
+	$(store_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 	ctl-client.o ctl-complete.o ctl-diff.o ctl-dump.o ctl-dump-file.o \
 	ctl-help.o ctl-list.o ctl-load.o ctl-number.o ctl-options.o ctl-output.o \
 	ctl-record.o ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o \
-	ctl-verbs.o ctl-wait.o ctl-watch.o)
+	ctl-trace.o ctl-verbs.o ctl-wait.o ctl-watch.o)
 
-vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o \
+vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
-	appctl.o agent.o mapd-session.o table-builder.o resolver.o rtnl.o)
+	appctl.o explain.o flow-file.o handover.o agent.o mapd-session.o table-builder.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 
@@ -93,7 +107,8 @@ help:
 	@echo 'make demo       four hosts on this machine serve an anycast address (root)'
 	@echo 'make sim        the same, and leave the hosts running for you to explore'
 	@echo 'make check      build everything and run every test (root)'
-	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl'
+	@echo 'make fuzz       fuzz the parsers, FUZZ_SECONDS=60 each'
+	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl (root)'
 	@echo 'make deps       install the Debian packages that all this needs (root)'
 	@echo 'make install    [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'

@@ -4,542 +4,664 @@
  * packet's verdict is ENGINE_UNDERLAY as long as nothing is known against
  * it. */
 
-#include "anycast/engine.h"
+#include "anycast/engine-private.h"
+#include "anycast/engine-send.h"
 
 #include <string.h>
 
-#include "encap/csum.h"
-#include "encap/reply.h"
-
-#define LIKELY(X)   __builtin_expect(!!(X), 1)
-#define UNLIKELY(X) __builtin_expect(!!(X), 0)
-
 enum {
-    ICMP_BURST       = 100,     /* Errors at once, ... */
-    ICMP_INTERVAL_MS = 10,      /* ... and then one in this time. */
-    PREFETCH_AHEAD   = 4,       /* Packets. */
+    PREFETCH_AHEAD = 4,         /* Packets. */
+    HALF = ENGINE_BATCH / 2,
 };
 
-/* What is the same for all packets of a batch. */
-struct run {
-    const struct anycast_table *table;
-    struct flow_table *flows;
-    struct engine_thread *thread;
-    uint64_t now_ms;
-    uint32_t now_s;
-};
+/* Threads. */
 
-/* Which endpoint a flow gets, and on what grounds. */
-struct choice {
-    struct flow_ref ref;        /* If 'tracked'. */
-    bool tracked;               /* The flow has an entry. */
-    bool kept;                  /* 'endpoint' is that of the entry. */
-    bool lost;                  /* The entry's endpoint serves no more. */
-    uint16_t endpoint;          /* Or GROUP_NO_ENDPOINT. */
-};
-
-static void
-drop(struct engine_thread *thread, struct engine_packet *packet,
-     enum drop_reason reason)
+bool
+engine_thread_init(struct engine_thread *thread, uint64_t random,
+                   const struct hash_key *fragment_key)
 {
-    packet->verdict = ENGINE_DROP;
-    packet->reason = reason;
-    engine_count(&thread->drops[reason], 1);
+    memset(thread, 0, sizeof *thread);
+    thread->random = random;
+    thread->fragments = fragments_create(fragment_key);
+    return thread->fragments != NULL;
 }
 
-/* Takes a token for an ICMP error from the bucket, if there is one. */
-static bool
-may_send_icmp(struct engine_thread *thread, uint64_t now_ms)
+void
+engine_thread_uninit(struct engine_thread *thread,
+                     void (*release)(void *cookie))
 {
-    uint64_t earned = (now_ms - thread->icmp_refill_ms) / ICMP_INTERVAL_MS;
+    void *cookie;
 
-    if (now_ms < thread->icmp_refill_ms || earned >= thread->icmp_spent) {
-        thread->icmp_spent = 0;
-        thread->icmp_refill_ms = now_ms;
-    } else {
-        thread->icmp_spent -= earned;
-        thread->icmp_refill_ms += earned * ICMP_INTERVAL_MS;
+    while ((cookie = fragments_next_ready(thread->fragments))
+           || (cookie = fragments_next_expired(thread->fragments,
+                                               UINT64_MAX))) {
+        release(cookie);
     }
-    if (thread->icmp_spent >= ICMP_BURST) {
-        return false;
-    }
-    thread->icmp_spent++;
-    return true;
+    fragments_destroy(thread->fragments);
+    thread->fragments = NULL;
 }
 
-/* Answers 'packet' with 'error'.  The parser has seen to RFC 1812 section
- * 4.3.2.7: it lets no ICMP, no fragment but whole packets, no link-layer
- * broadcast and no source that is not a single host come here, and the
- * destination is a group's, so unicast. */
-static void
-reply_error(const struct run *run, struct engine_packet *packet,
-            enum icmp_error error, enum drop_reason reason, uint16_t mtu)
+void *
+engine_resume(struct engine_thread *thread, uint64_t now_us, bool *expired)
 {
-    struct mac mac = engine_router_mac(packet->vni);
-    size_t size = packet->size;
+    void *cookie = fragments_next_ready(thread->fragments);
 
-    if (packet->headroom < REPLY_HEADROOM) {
-        drop(run->thread, packet, DROP_NO_HEADROOM);
-        return;
-    }
-    if (!may_send_icmp(run->thread, run->now_ms)) {
-        drop(run->thread, packet, DROP_ICMP_LIMITED);
-        return;
-    }
-    drop(run->thread, packet, reason);
-    packet->data = reply_icmp(packet->data, &size, &packet->view, error, mtu,
-                              &mac);
-    packet->size = size;
-    packet->verdict = ENGINE_REPLY;
-    engine_count(&run->thread->icmp_errors, 1);
-}
-
-static void
-handle_arp(const struct run *run, struct engine_packet *packet)
-{
-    struct mac mac = engine_router_mac(packet->vni);
-    uint32_t target = reply_arp_target(packet->data, &packet->view);
-    enum drop_reason reason = DROP_ARP_IGNORED;
-
-    /* What came out of a tunnel was asked, and answered, on another host. */
-    if (!packet->from_tunnel
-        && anycast_table_has_address4(run->table, packet->vni, target)) {
-        reason = reply_arp(packet->data, &packet->view, &mac);
-    }
-    if (reason) {
-        drop(run->thread, packet, reason);
-        return;
-    }
-    packet->verdict = ENGINE_REPLY;
-    packet->reason = DROP_NONE;
-    engine_count(&run->thread->arp_replies, 1);
-}
-
-/* Why 'packet' is not for us to look into, or DROP_NONE. */
-static inline enum drop_reason
-refuse(const struct run *run, const struct engine_packet *packet)
-{
-    if (UNLIKELY(!packet->vni)) {
-        return DROP_NO_VNI;
-    }
-    return LIKELY(run->table) ? DROP_NONE : DROP_NO_TABLE;
-}
-
-/* Why an IPv4 packet, to 'packet->group' if that is not NULL, is not for us to
- * send on, or DROP_NONE. */
-static inline enum drop_reason
-refuse_for_group(const struct run *run, const struct engine_packet *packet)
-{
-    if (UNLIKELY(!packet->group)) {
-        return (anycast_table_has_address4(run->table, packet->vni,
-                                           packet->view.dst)
-                ? DROP_NO_GROUP : DROP_NOT_ANYCAST);
-    }
-    if (UNLIKELY(packet->from_tunnel)) {
-        return DROP_LOOPED;
-    }
-    return UNLIKELY(packet->tso) ? DROP_TSO : DROP_NONE;
-}
-
-/* The key and hash of the flow from src:src_port to 'dst_port' of 'group'.
- * A source with affinity has one entry for all its connections. */
-static inline uint64_t
-make_key(const struct anycast_table *table, const struct group *group,
-         uint32_t src, uint16_t src_port, uint16_t dst_port,
-         struct flow_key4 *key)
-{
-    uint32_t ports = (uint32_t) src_port << 16 | dst_port;
-
-    if (group->affinity == AFFINITY_SOURCE) {
-        ports = 0;
-    }
-    key->src = src;
-    key->src_port = ports >> 16;
-    key->dst_port = ports;
-    key->group = group->id;
-    return flow_hash4(&table->key, group->seed, flow_key4_word(key));
-}
-
-/* First pass: everything up to the address of the flow's bucket. */
-static inline void
-classify(const struct run *run, struct engine_packet *packet)
-{
-    struct encap_view *view = &packet->view;
-    enum drop_reason reason = refuse(run, packet);
-
-    packet->verdict = ENGINE_UNDERLAY;
-    packet->reason = DROP_NONE;
-    if (LIKELY(!reason)) {
-        reason = encap_parse(packet->data, packet->size, view);
-    }
-    if (UNLIKELY(reason)) {
-        drop(run->thread, packet, reason);
-        return;
-    }
-    if (UNLIKELY(view->kind == ENCAP_ARP)) {
-        handle_arp(run, packet);
-        return;
-    }
-    packet->group = anycast_table_lookup4(run->table, packet->vni, view->dst,
-                                  view->protocol, view->dst_port);
-    reason = refuse_for_group(run, packet);
-    if (UNLIKELY(reason)) {
-        drop(run->thread, packet, reason);
-        return;
-    }
-    if (UNLIKELY(view->ttl <= 1)) {
-        reply_error(run, packet, ICMP_TIME_EXCEEDED, DROP_TTL, 0);
-        return;
-    }
-    packet->hash = make_key(run->table, packet->group, view->src,
-                            view->src_port, view->dst_port, &packet->key);
-    flow_table_prefetch(run->flows, packet->hash);
-}
-
-/* The state of the flow of a packet: of one that had 'old' (FLOW_FREE for none
- * so far), after a packet with 'flags'.
- *
- * One entry stands for all the connections of a source with affinity.  The end
- * of one says nothing about the others, so such an entry never closes, and
- * lives for as long as the idlest connection may: 2 h 4 min after the last
- * packet.  It is half open, and so the first to make room, until some
- * connection of it gets past its SYN; a spoofed source never does. */
-static inline enum flow_state
-next_state(enum flow_state old, uint8_t protocol, uint8_t flags,
-           uint8_t affinity)
-{
-    bool ends = flags & (TCP_FIN_FLAG | TCP_RST_FLAG);
-    bool syn = flags & TCP_SYN_FLAG;
-
-    if (protocol == IPPROTO_NR_UDP) {
-        return FLOW_UDP;
-    }
-    if (affinity == AFFINITY_SOURCE) {
-        syn |= flags & TCP_RST_FLAG;
-    } else if (ends || old == FLOW_CLOSING) {
-        return FLOW_CLOSING;
-    }
-    if (old == FLOW_ESTABLISHED) {
-        return FLOW_ESTABLISHED;
-    }
-    /* What is in mid-flow without an entry was established elsewhere, or
-     * before its entry had to go. */
-    return syn ? FLOW_NEW : FLOW_ESTABLISHED;
-}
-
-static inline bool
-is_first_syn(uint8_t flags)
-{
-    return (flags & (TCP_SYN_FLAG | TCP_ACK_FLAG)) == TCP_SYN_FLAG;
-}
-
-/* Whether flows may stay on the endpoint with this index. */
-static inline bool
-keeps_flows(const struct group *group, uint16_t endpoint)
-{
-    if (endpoint >= group->n_endpoints) {
-        return false;
-    }
-    uint8_t state = group->endpoints[endpoint].state;
-    return state == ENDPOINT_UP || state == ENDPOINT_DRAINING;
-}
-
-/* The owner of the slot of 'hash', if it takes new flows. */
-static uint16_t
-slot_choice(const struct group *group, uint64_t hash)
-{
-    uint16_t owner = group->slots[group_slot(group, hash)];
-
-    return (owner != GROUP_NO_ENDPOINT
-            && group->endpoints[owner].state == ENDPOINT_UP
-            ? owner : GROUP_NO_ENDPOINT);
-}
-
-/* Decides without doing anything, for packets and for explanations alike. */
-static inline void
-choose(const struct flow_table *flows, const struct group *group,
-       const struct flow_key4 *key, uint64_t hash, uint32_t now_s,
-       uint8_t tcp_flags, struct choice *choice)
-{
-    choice->tracked = flow_table_lookup(flows, hash, key, now_s, &choice->ref);
-    choice->kept = choice->lost = false;
-    if (LIKELY(choice->tracked)) {
-        bool reused = choice->ref.state == FLOW_CLOSING
-                      && is_first_syn(tcp_flags);
-
-        if (LIKELY(!reused)) {
-            choice->kept = keeps_flows(group, choice->ref.endpoint);
-            choice->lost = !choice->kept;
+    *expired = false;
+    if (!cookie) {
+        cookie = fragments_next_expired(thread->fragments, now_us / 1000);
+        if (cookie) {
+            *expired = true;
+            engine_count(&thread->count.drops[DROP_FRAGMENT], 1);
         }
     }
-    choice->endpoint = LIKELY(choice->kept) ? choice->ref.endpoint
-                                            : slot_choice(group, hash);
+    return cookie;
 }
 
-/* Enters a choice that has just been made into the flow table. */
-static void
-store_choice(const struct run *run, const struct engine_packet *packet,
-             const struct choice *choice)
-{
-    const struct encap_view *view = &packet->view;
-    enum flow_state old = choice->lost ? choice->ref.state : FLOW_FREE;
-    enum flow_state state = next_state(old, view->protocol, view->tcp_flags,
-                                       packet->group->affinity);
-
-    engine_count(&run->thread->new_flows, 1);
-    if (choice->lost) {
-        engine_count(&run->thread->repicked, 1);
-    }
-    if (!flow_table_insert(run->flows, packet->hash, &packet->key,
-                           choice->endpoint, run->now_s, state)) {
-        engine_count(&run->thread->untracked, 1);
-    }
-}
-
-/* What a router does to a packet that it forwards (RFC 1812 section 5.3.1).
- * TTL and protocol are read and written together, as the word that the
- * checksum covers: a byte written and then read as part of a word stalls the
- * CPU. */
-static inline void
-decrement_ttl(uint8_t *frame, const struct encap_view *view)
-{
-    struct ipv4_hdr *ip = (struct ipv4_hdr *) (frame + view->l3_ofs);
-    be16 old, new;
-
-    memcpy(&old, &ip->ttl, sizeof old);
-    new = host_to_be16(be16_to_host(old) - 0x0100);
-    memcpy(&ip->ttl, &new, sizeof new);
-    ip->csum = csum_update16(ip->csum, old, new);
-}
-
-/* Makes the frame one for 'endpoint', on whatever host that is. */
-static inline void
-address_frame(const struct run *run, struct engine_packet *packet,
-              const struct group_endpoint *endpoint)
-{
-    struct eth_hdr *eth = (struct eth_hdr *) packet->data;
-
-    if (UNLIKELY(encap_complete_csum(packet->data, &packet->view,
-                                     packet->partial_csum))) {
-        engine_count(&run->thread->completed_csums, 1);
-    }
-    decrement_ttl(packet->data, &packet->view);
-    eth->dst = endpoint->mac;
-}
+/* First pass: what is it? */
 
 static void
-send_local(const struct run *run, struct engine_packet *packet,
-           const struct group_endpoint *endpoint)
+handle_address_question(const struct engine_run *run,
+                        struct engine_packet *packet)
 {
-    struct eth_hdr *eth = (struct eth_hdr *) packet->data;
+    struct mac mac = engine_router_mac(packet->vni);
+    struct engine_counters *count = &run->thread->count;
+    bool arp = packet->view.kind == ENCAP_ARP;
+    struct inet_addr target = reply_target(packet->data, &packet->view);
+    enum drop_reason reason = arp ? DROP_ARP_IGNORED : DROP_ND_IGNORED;
+    size_t size = packet->size;
 
-    address_frame(run, packet, endpoint);
-    eth->src = engine_router_mac(packet->vni);
-    packet->verdict = ENGINE_LOCAL;
-    engine_count(&run->thread->local, 1);
+    /* What came out of a tunnel was asked, and answered, on another host. */
+    if (!packet->arrival
+        && anycast_table_lookup_address(run->table, packet->vni, target)) {
+        reason = (arp ? reply_arp(packet->data, &packet->view, &mac)
+                  : reply_nd(packet->data, &size, size + packet->tailroom,
+                             &packet->view, &mac));
+    }
+    if (reason) {
+        engine_drop(run->thread, packet, reason);
+        return;
+    }
+    packet->size = size;
+    packet->verdict = ENGINE_REPLY;
+    engine_count(arp ? &count->arp_replies : &count->nd_replies, 1);
 }
 
-/* Sees to it that the frame fits into 'tunnel'; false if it was answered.  A
- * VLAN tag takes its part of the room.
- *
- * A packet without DF is refused like one with it: this version does not
- * fragment, since a fragment has no ports to find its flow by, and the
- * answer at least lets the sender find out.  What follows the IP packet
- * is padding; it is cut off if it alone would make the frame too long. */
-static inline bool
-fit(const struct run *run, struct engine_packet *packet,
-    const struct tunnel *tunnel)
+static struct fragment_key
+make_fragment_key(const struct engine_packet *packet)
 {
-    uint32_t room = tunnel->inner_mtu + sizeof(struct eth_hdr);
-    uint32_t used = packet->view.l3_ofs + packet->view.ip_len;
+    return (struct fragment_key) {
+        .src = packet->view.src,
+        .dst = packet->view.dst,
+        .vni = packet->vni,
+        .id = packet->view.fragment_id,
+        .protocol = packet->view.protocol,
+    };
+}
 
-    if (LIKELY(packet->size <= room)) {
-        return true;
-    }
-    if (used > room) {
-        reply_error(run, packet, ICMP_FRAG_NEEDED, DROP_TOO_BIG,
-                    room - packet->view.l3_ofs);
+/* Finds out what flow a later fragment belongs to.  False if it cannot go on,
+ * at least not now. */
+static bool
+place_fragment(const struct engine_run *run, struct engine_packet *packet)
+{
+    struct fragment_key key = make_fragment_key(packet);
+    struct fragment_verdict verdict;
+
+    if (!packet->cookie
+        || !anycast_table_lookup_address(run->table, packet->vni,
+                                         packet->view.dst)) {
+        engine_drop(run->thread, packet,
+                    packet->cookie ? DROP_NOT_ANYCAST : DROP_FRAGMENT);
         return false;
     }
-    packet->size = used;
+    switch (fragments_later(run->thread->fragments, &key, packet->cookie,
+                            run->now_ms, &verdict)) {
+    case FRAGMENT_KNOWN:
+        packet->group = anycast_table_lookup_id(run->table, verdict.group);
+        packet->view.src_port = verdict.src_port;
+        packet->view.dst_port = verdict.dst_port;
+        if (!packet->group) {
+            engine_drop(run->thread, packet, DROP_NO_GROUP);
+            return false;
+        }
+        engine_count(&run->thread->count.fragments, 1);
+        return true;
+
+    case FRAGMENT_HELD:
+        packet->verdict = ENGINE_HELD;
+        return false;
+
+    case FRAGMENT_REFUSED:
+        break;
+    }
+    engine_drop(run->thread, packet, DROP_FRAGMENT_FULL);
+    return false;
+}
+
+static void
+note_first_fragment(const struct engine_run *run,
+                    const struct engine_packet *packet)
+{
+    struct fragment_key key = make_fragment_key(packet);
+    struct fragment_verdict verdict = {
+        .group = packet->group->id,
+        .src_port = packet->view.src_port,
+        .dst_port = packet->view.dst_port,
+    };
+
+    fragments_first(run->thread->fragments, &key, &verdict, run->now_ms);
+}
+
+/* The group for a packet to 'dst' and 'dst_port'. */
+static const struct group *
+find_group(const struct engine_run *run, uint32_t vni, struct inet_addr dst,
+           uint8_t protocol, uint16_t dst_port)
+{
+    const struct group *group = anycast_table_lookup(run->table, vni, dst,
+                                                     protocol, dst_port);
+
+    if (!group && protocol == IPPROTO_NR_ICMP) {
+        /* An address answers to ping. */
+        group = anycast_table_lookup_address(run->table, vni, dst);
+    }
+    return group;
+}
+
+/* Drops 'packet', which is for no group. */
+static void
+drop_stray(const struct engine_run *run, struct engine_packet *packet)
+{
+    engine_drop(run->thread, packet,
+                anycast_table_lookup_address(run->table, packet->vni,
+                                             packet->view.dst)
+                ? DROP_NO_GROUP : DROP_NOT_ANYCAST);
+}
+
+/* Reads all that 'packet' says, as far as its flow.  False if that settles
+ * it. */
+static bool
+examine(struct engine_run *run, struct engine_packet *packet)
+{
+    struct encap_view *view = &packet->view;
+    enum drop_reason reason = encap_parse(packet->data, packet->size, view);
+
+    packet->stage = ENGINE_DONE;
+    if (reason) {
+        engine_drop(run->thread, packet, reason);
+        return false;
+    }
+    switch ((enum encap_kind) view->kind) {
+    case ENCAP_ARP:
+    case ENCAP_ND:
+        handle_address_question(run, packet);
+        return false;
+
+    case ENCAP_HINT:
+        engine_receive_hint(run, packet);
+        return false;
+
+    case ENCAP_FRAGMENT:
+        if (!place_fragment(run, packet)) {
+            return false;
+        }
+        break;
+
+    case ENCAP_FLOW:
+    case ENCAP_ICMP_ERROR:
+        packet->group = find_group(run, packet->vni, view->dst, view->protocol,
+                                   view->dst_port);
+        if (!packet->group) {
+            drop_stray(run, packet);
+            return false;
+        }
+        if (view->first_fragment) {
+            note_first_fragment(run, packet);
+        }
+        break;
+    }
+    packet->stage = ENGINE_EXAMINED;
+    packet->hash = engine_make_key(run->table, packet->group, view->src,
+                                   view->src_port, view->dst_port,
+                                   &packet->key);
     return true;
 }
 
-/* The endpoint's switch learns from the context who decided, and on which
- * state of the group.  The inner source address stays the sender's: see
- * docs/architecture.md. */
-static inline void
-send_remote(const struct run *run, struct engine_packet *packet,
-            const struct group_endpoint *endpoint, bool is_new)
+/* Everything up to the address of the flow's bucket. */
+static void
+classify(struct engine_run *run, struct engine_packet *packet)
 {
-    const struct tunnel *tunnel = &run->table->tunnels[endpoint->host];
-    struct context context = {
-        .group = packet->group->id,
-        .epoch = packet->group->epoch,
-        .flags = is_new ? CONTEXT_NEW_FLOW : 0,
-    };
+    const struct encap_view *view = &packet->view;
 
-    if (UNLIKELY(endpoint->host >= run->table->n_hosts
-                 || tunnel->type == TUNNEL_NONE)) {
-        drop(run->thread, packet, DROP_NO_NEXT_HOP);
+    if (!packet->vni) {
+        packet->stage = ENGINE_DONE;
+        engine_drop(run->thread, packet, DROP_NO_VNI);
         return;
     }
-    if (!fit(run, packet, tunnel)) {
+    if (!examine(run, packet)) {
         return;
     }
-    if (UNLIKELY(packet->headroom < tunnel->header_len)) {
-        drop(run->thread, packet, DROP_NO_HEADROOM);
+    if (packet->tso) {
+        packet->stage = ENGINE_DONE;
+        engine_drop(run->thread, packet, DROP_TSO);
         return;
     }
-    address_frame(run, packet, endpoint);
-    packet->data = tunnel_push(tunnel, packet->data, packet->size, packet->vni,
-                               packet->hash >> 32, packet->view.tos, &context);
-    packet->size += tunnel->header_len;
-    engine_count(&run->thread->underlay, 1);
+    if (view->ttl <= 1 && !packet->arrival) {
+        packet->stage = ENGINE_DONE;
+        engine_reply_error(run, packet, REPLY_TIME_EXCEEDED, DROP_TTL, 0);
+        return;
+    }
+    packet->settles = (!packet->arrival && view->kind == ENCAP_FLOW
+                       && !(view->life & (ENCAP_OPENS | ENCAP_CLOSES
+                                          | ENCAP_ABORTS))
+                       && !packet->group->quic_length);
+    if (inet_addr_is4(view->src)) {
+        flow_table_prefetch4(run->flows, packet->hash);
+    } else {
+        flow_table_prefetch6(run->flows, packet->hash);
+    }
+}
+
+/* The group for a common packet. */
+static inline const struct group *
+find_plain_group(struct engine_run *run, uint32_t vni,
+                 const struct encap_common *c)
+{
+    uint32_t dst = ENCAP_SECOND(c->addresses);
+    uint16_t dst_port = be32_to_host(c->ports);
+    uint64_t address = (uint64_t) vni << 32 | dst;
+    uint32_t port = (uint32_t) dst_port << 16 | c->protocol;
+
+    if (UNLIKELY(address != run->group_address || port != run->group_port
+                 || !run->group)) {
+        run->group = find_group(run, vni, inet_addr_from4(be32_to_host(dst)),
+                                c->protocol, dst_port);
+        run->group_address = address;
+        run->group_port = port;
+    }
+    return run->group;
+}
+
+/* Does the same for nearly all packets: from a VM of this host, common, in
+ * mid-flow, with nothing to be done about their checksums, and for a plain
+ * group.  False if 'packet' is not such a one. */
+static inline bool
+classify_plain(struct engine_run *run, struct engine_packet *packet)
+{
+    const uint8_t *frame = packet->data;
+    struct encap_common c;
+
+    if (UNLIKELY(packet->arrival || packet->tso || packet->partial_csum)
+        || UNLIKELY(!encap_read_common(frame, packet->size, &c))
+        || UNLIKELY(c.flags & (TCP_SYN_FLAG | TCP_FIN_FLAG | TCP_RST_FLAG))
+        || UNLIKELY(c.ttl <= 1)
+        || UNLIKELY(encap_may_be_partial4(c.addresses, c.protocol,
+                                          frame + ENCAP_COMMON_L4,
+                                          c.ip_len
+                                          - sizeof(struct ipv4_hdr)))) {
+        return false;
+    }
+
+    const struct group *group = find_plain_group(run, packet->vni, &c);
+    if (UNLIKELY(!group || !group->plain)) {
+        return false;
+    }
+    uint64_t src = be32_to_host(ENCAP_FIRST(c.addresses));
+    uint64_t word = src << 32 | be32_to_host(c.ports);
+    packet->stage = ENGINE_PLAIN;
+    packet->group = group;
+    packet->hash = flow_hash4(&run->table->key, group->seed, word);
+    flow_query_begin(run->flows, &packet->query, packet->hash, word);
+    run->sought[run->n_sought++] = packet;
+    return true;
 }
 
 /* Second pass: the flow's endpoint, and the frame for it. */
-static inline void
-forward(const struct run *run, struct engine_packet *packet)
+
+/* Whether the flow of 'packet', not known here, may be known where its client
+ * was before, so that it is better to wait than to choose.  Asks there. */
+static bool
+awaits_handover(const struct engine_run *run,
+                const struct engine_packet *packet)
 {
     const struct encap_view *view = &packet->view;
-    const struct group *group = packet->group;
-    struct choice choice;
+    struct engine_thread *thread = run->thread;
 
-    choose(run->flows, group, &packet->key, packet->hash, run->now_s,
-           view->tcp_flags, &choice);
-    if (UNLIKELY(choice.endpoint == GROUP_NO_ENDPOINT)) {
-        drop(run->thread, packet, DROP_NO_ENDPOINT);
+    if (view->life & (ENCAP_OPENS | ENCAP_ABORTS)
+        || !engine_may_await(packet->group, view->protocol)) {
+        return false;
+    }
+    switch (source_table_ask(run->world->sources, packet->vni, view->src,
+                             run->now_ms)) {
+    case SOURCE_SETTLED:
+        return false;
+
+    case SOURCE_ASKED:
+        if (thread->n_questions < ENGINE_QUESTIONS) {
+            thread->questions[thread->n_questions++]
+                = (struct engine_question) { packet->vni, view->src };
+            engine_count(&thread->count.handovers_asked, 1);
+        }
+        return true;
+
+    case SOURCE_WAITING:
+        return true;
+    }
+    return false;
+}
+
+/* No endpoint takes 'packet'. */
+static void
+refuse(const struct engine_run *run, struct engine_packet *packet)
+{
+    const struct group *group = packet->group;
+
+    if (group->load) {
+        __atomic_fetch_add(&group->load->rejected, 1, __ATOMIC_RELAXED);
+    }
+    if (group->flags & GROUP_REJECT) {
+        engine_reply_error(run, packet, REPLY_UNREACHABLE, DROP_NO_ENDPOINT,
+                           0);
+    } else {
+        engine_drop(run->thread, packet, DROP_NO_ENDPOINT);
+    }
+}
+
+static void
+inquire(const struct engine_run *run, const struct engine_packet *packet,
+        struct engine_inquiry *inquiry)
+{
+    const struct group *group = packet->group;
+
+    *inquiry = (struct engine_inquiry) {
+        .group = group,
+        .key = &packet->key,
+        .hash = packet->hash,
+        .now_us = run->now_us,
+        .random = engine_random(run->thread),
+        .opens = packet->view.life & ENCAP_OPENS,
+        .dry_run = packet->view.kind != ENCAP_FLOW,
+    };
+    inquiry->begins = (packet->view.kind == ENCAP_FLOW
+                       && engine_begins(group, packet->view.protocol,
+                                        inquiry->opens));
+    inquiry->has_quic_id
+        = (group->quic_length && packet->view.kind == ENCAP_FLOW
+           && encap_quic_id(packet->data, &packet->view, group->quic_offset,
+                            group->quic_length, &inquiry->quic_id));
+}
+
+/* Sends a packet of a flow that its choice puts on an endpoint, and tells that
+ * one's switch what it may have to know. */
+static void
+send_chosen(const struct engine_run *run, struct engine_packet *packet,
+            uint16_t endpoint, bool is_new)
+{
+    const struct group *group = packet->group;
+    struct context context = engine_context(group, is_new);
+
+    if (group->previous && !is_new && group_uses_slots(group)) {
+        context.n_previous = engine_previous(group, packet->hash, endpoint,
+                                             context.previous);
+    }
+    engine_send(run, packet, &group->endpoints[endpoint], &context);
+}
+
+/* A flow whose host is dead, in a group that resets such flows. */
+static void
+reset_lost(const struct engine_run *run, struct engine_packet *packet,
+           const struct flow_ref *ref)
+{
+    engine_track_closing(run, packet->group, ref);
+    engine_reply_reset(run, packet, DROP_HOST_DEAD);
+}
+
+/* Puts the packet's flow, which 'begins' with it, where 'choice' says. */
+static void
+follow_choice(const struct engine_run *run, struct engine_packet *packet,
+              const struct engine_choice *choice, bool begins)
+{
+    const struct group *group = packet->group;
+    const struct group_endpoint *endpoint
+        = &group->endpoints[choice->endpoint];
+    bool opens = packet->view.life & ENCAP_OPENS;
+
+    if (!begins && engine_is_shown(group, packet->hash, choice)) {
+        engine_receive_unknown(run, packet, choice->endpoint);
         return;
     }
-    if (LIKELY(choice.kept)) {
-        flow_table_touch(run->flows, &choice.ref, run->now_s,
-                         next_state(choice.ref.state, view->protocol,
-                                    view->tcp_flags, group->affinity));
-    } else {
-        store_choice(run, packet, &choice);
+    if (packet->view.kind != ENCAP_FLOW) {
+        /* It says nothing of the flow's life. */
+        send_chosen(run, packet, choice->endpoint, false);
+        return;
+    }
+    if (choice->kept) {
+        if (endpoint->state == ENDPOINT_LOST && group->flags & GROUP_RESET_LOST
+            && packet->view.protocol == IPPROTO_NR_TCP) {
+            reset_lost(run, packet, &choice->ref);
+            return;
+        }
+        engine_track_kept(run, packet, &choice->ref);
+        send_chosen(run, packet, choice->endpoint, opens);
+        return;
     }
 
-    const struct group_endpoint *endpoint
-        = &group->endpoints[choice.endpoint];
-    if (endpoint->local) {
-        send_local(run, packet, endpoint);
-    } else {
-        send_remote(run, packet, endpoint, !choice.kept);
+    if ((group->algorithm != ALGORITHM_HASH || endpoint->local
+         || choice->tracked)
+        && !(packet->view.life & ENCAP_ABORTS)) {
+        engine_track_chosen(run, packet, choice);
+        if (opens) {
+            const struct eth_hdr *eth = (const struct eth_hdr *) packet->data;
+
+            source_table_learn(run->world->sources, packet->vni,
+                               packet->view.src, &eth->src, run->now_ms);
+        }
+    }
+    send_chosen(run, packet, choice->endpoint, begins || choice->lost);
+}
+
+static void
+forward_other(const struct engine_run *run, struct engine_packet *packet)
+{
+    struct engine_inquiry inquiry;
+    struct engine_choice choice;
+
+    if (packet->arrival) {
+        engine_count(&run->thread->count.from_tunnel, 1);
+        engine_receive(run, packet);
+        return;
+    }
+    inquire(run, packet, &inquiry);
+    engine_choose(run->flows, &inquiry, &choice);
+    if (!choice.tracked && packet->view.kind == ENCAP_FLOW
+        && awaits_handover(run, packet)) {
+        engine_drop(run->thread, packet, DROP_AWAITING_HANDOVER);
+        return;
+    }
+    if (choice.endpoint == GROUP_NO_ENDPOINT) {
+        refuse(run, packet);
+        return;
+    }
+    if (packet->view.kind == ENCAP_ICMP_ERROR) {
+        if (!choice.tracked && !group_uses_slots(packet->group)) {
+            engine_drop(run->thread, packet, DROP_UNKNOWN_FLOW);
+            return;
+        }
+        engine_count(&run->thread->count.icmp_routed, 1);
+    }
+    follow_choice(run, packet, &choice, inquiry.begins);
+}
+
+/* The endpoint of a packet of 'group' in the middle of a flow that has the
+ * entry '*ref', if that is settled and the endpoint serves on; else NULL. */
+static inline const struct group_endpoint *
+settled_endpoint(const struct engine_run *run, const struct group *group,
+                 const struct flow_ref *ref)
+{
+    if (UNLIKELY(ref->state < FLOW_ESTABLISHED)
+        || UNLIKELY(ref->endpoint >= group->n_endpoints)) {
+        return NULL;
+    }
+
+    const struct group_endpoint *endpoint = &group->endpoints[ref->endpoint];
+    if (UNLIKELY(endpoint->state != ENDPOINT_UP
+                 && endpoint->state != ENDPOINT_DRAINING)) {
+        return NULL;
+    }
+    if (ref->idle) {
+        if (ref->state == FLOW_SOURCE) {
+            return NULL;        /* Its group's timeout may be over. */
+        }
+        flow_table_refresh(ref, run->now_s);
+    }
+    return endpoint;
+}
+
+/* Sends plain packets where their flows' entries say: nearly all packets go
+ * this way.  Leaves alone those for which it is not. */
+static void
+forward_plain(struct engine_run *run, struct engine_packet **packets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct engine_packet *packet = packets[i];
+        const struct group *group = packet->group;
+        const struct group_endpoint *endpoint;
+        struct flow_ref ref;
+
+        if (UNLIKELY(!flow_query_read(&packet->query, group->id, run->now_s,
+                                      &ref))) {
+            continue;
+        }
+        endpoint = settled_endpoint(run, group, &ref);
+        if (LIKELY(endpoint != NULL) && LIKELY(!group->previous)
+            && LIKELY(engine_send_plain(run, packet, endpoint))) {
+            packet->stage = ENGINE_DONE;
+            run->n_sent++;
+        }
+    }
+}
+
+/* Begins with a half of the packets, so that the other half's cache lines have
+ * time to come; and so have those of flows in second buckets. */
+static inline void
+forward_sought(struct engine_run *run)
+{
+    struct engine_packet *far[ENGINE_BATCH];
+    size_t n_far = 0, n_turned = 0, i = 0;
+
+    while (i < run->n_sought) {
+        struct engine_packet *near[HALF];
+        size_t n_near = 0;
+        size_t end = run->n_sought - i <= HALF ? run->n_sought : i + HALF;
+
+        for (; i < end; i++) {
+            struct engine_packet *packet = run->sought[i];
+            bool found = flow_query_first(&packet->query);
+
+            /* No branch: nobody could predict it. */
+            near[n_near] = far[n_far] = packet;
+            n_near += found;
+            n_far += !found;
+        }
+        for (; n_turned < n_far; n_turned++) {
+            flow_query_turn(run->flows, &far[n_turned]->query,
+                            far[n_turned]->hash);
+        }
+        forward_plain(run, near, n_near);
+    }
+    for (size_t j = 0; j < n_far; j++) {
+        flow_query_second(&far[j]->query);
+    }
+    forward_plain(run, far, n_far);
+}
+
+/* A packet in mid-flow, by its flow's entry, if that is settled.  False if it
+ * is not. */
+static bool
+forward_settled(struct engine_run *run, struct engine_packet *packet)
+{
+    const struct group *group = packet->group;
+    struct flow_ref ref;
+
+    if (!packet->settles
+        || !engine_has_entries(group)
+        || !flow_table_lookup(run->flows, packet->hash, &packet->key,
+                              run->now_s, &ref)
+        || !settled_endpoint(run, group, &ref)) {
+        return false;
+    }
+    send_chosen(run, packet, ref.endpoint, false);
+    return true;
+}
+
+/* All other packets, in the order in which they came. */
+static void
+forward_rest(struct engine_run *run, struct engine_packet *packets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct engine_packet *packet = &packets[i];
+
+        if (packet->stage == ENGINE_PLAIN) {
+            packet->settles = examine(run, packet);
+        }
+        if (packet->stage == ENGINE_EXAMINED
+            && !forward_settled(run, packet)) {
+            forward_other(run, packet);
+        }
+    }
+}
+
+/* Its lists need no clearing. */
+static void
+start_run(struct engine_run *run, const struct engine_world *world,
+          struct engine_thread *thread, uint64_t now_us)
+{
+    run->world = world;
+    run->table = world->table;
+    run->flows = world->flows;
+    run->thread = thread;
+    run->now_us = now_us;
+    run->now_ms = now_us / 1000;
+    run->now_s = now_us / 1000000;
+    run->group = NULL;
+    run->group_address = run->group_port = 0;
+    run->n_sought = run->n_sent = 0;
+}
+
+static void
+drop_all(struct engine_thread *thread, struct engine_packet *packets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        engine_drop(thread, &packets[i],
+                    packets[i].vni ? DROP_NO_TABLE : DROP_NO_VNI);
     }
 }
 
 void
-engine_process(const struct anycast_table *table, struct flow_table *flows,
-               struct engine_thread *thread, uint64_t now_ms,
-               struct engine_packet *packets, size_t n)
+engine_process(const struct engine_world *world, struct engine_thread *thread,
+               uint64_t now_us, struct engine_packet *packets, size_t n)
 {
-    const struct run run = {
-        .table = table,
-        .flows = flows,
-        .thread = thread,
-        .now_ms = now_ms,
-        .now_s = now_ms / 1000,
-    };
+    struct engine_run run;
 
     assert(n <= ENGINE_BATCH);
+    thread->n_extras = 0;
+    thread->n_questions = 0;
+    if (!world->table) {
+        drop_all(thread, packets, n);
+        return;
+    }
+    start_run(&run, world, thread, now_us);
     for (size_t i = 0; i < n; i++) {
         if (i + PREFETCH_AHEAD < n) {
             __builtin_prefetch(packets[i + PREFETCH_AHEAD].data);
         }
-        classify(&run, &packets[i]);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (LIKELY(packets[i].verdict == ENGINE_UNDERLAY)) {
-            forward(&run, &packets[i]);
+        packets[i].verdict = ENGINE_UNDERLAY;
+        packets[i].reason = DROP_NONE;
+        if (UNLIKELY(!classify_plain(&run, &packets[i]))) {
+            classify(&run, &packets[i]);
         }
     }
-}
-
-struct mac
-engine_router_mac(uint32_t vni)
-{
-    return (struct mac) {
-        .octet = { 0x0a, 0x67, 0x72, vni >> 16, vni >> 8, vni },
-    };
-}
-
-/* What forward() would make of a packet to 'endpoint'. */
-static enum engine_verdict
-explain_endpoint(const struct anycast_table *table, const struct group *group,
-                 uint16_t endpoint, enum drop_reason *reason)
-{
-    if (endpoint == GROUP_NO_ENDPOINT) {
-        *reason = DROP_NO_ENDPOINT;
-        return ENGINE_DROP;
+    forward_sought(&run);
+    engine_count(&thread->count.underlay, run.n_sent);
+    if (run.n_sent < n) {
+        forward_rest(&run, packets, n);
     }
-
-    const struct group_endpoint *ep = &group->endpoints[endpoint];
-    if (ep->local) {
-        return ENGINE_LOCAL;
-    }
-    if (ep->host >= table->n_hosts
-        || table->tunnels[ep->host].type == TUNNEL_NONE) {
-        *reason = DROP_NO_NEXT_HOP;
-        return ENGINE_DROP;
-    }
-    return ENGINE_UNDERLAY;
-}
-
-/* The reasons that engine_process() finds before it knows the group. */
-static enum drop_reason
-explain_refusal(const struct anycast_table *table, uint32_t vni,
-                uint8_t protocol, uint32_t src)
-{
-    if (!vni) {
-        return DROP_NO_VNI;
-    }
-    if (!table) {
-        return DROP_NO_TABLE;
-    }
-    if (protocol != IPPROTO_NR_TCP && protocol != IPPROTO_NR_UDP) {
-        return DROP_PROTOCOL;
-    }
-    return inet_is_unicast4(src) ? DROP_NONE : DROP_BAD_SOURCE;
-}
-
-void
-engine_explain(const struct anycast_table *table,
-               const struct flow_table *flows, uint64_t now_ms,
-               uint32_t vni, uint8_t protocol,
-               uint32_t src, uint16_t src_port,
-               uint32_t dst, uint16_t dst_port, bool syn,
-               struct engine_explanation *e)
-{
-    bool is_syn = syn && protocol == IPPROTO_NR_TCP;
-    struct flow_key4 key;
-    struct choice choice;
-
-    *e = (struct engine_explanation) {
-        .verdict = ENGINE_DROP,
-        .reason = explain_refusal(table, vni, protocol, src),
-        .slot_owner = GROUP_NO_ENDPOINT,
-        .endpoint = GROUP_NO_ENDPOINT,
-    };
-    if (e->reason) {
-        return;
-    }
-    e->group = anycast_table_lookup4(table, vni, dst, protocol, dst_port);
-    if (!e->group) {
-        e->reason = anycast_table_has_address4(table, vni, dst)
-                    ? DROP_NO_GROUP : DROP_NOT_ANYCAST;
-        return;
-    }
-    e->hash = make_key(table, e->group, src, src_port, dst_port, &key);
-    e->slot = group_slot(e->group, e->hash);
-    e->slot_owner = e->group->slots[e->slot];
-
-    choose(flows, e->group, &key, e->hash, now_ms / 1000,
-           is_syn ? TCP_SYN_FLAG : 0, &choice);
-    e->tracked = choice.tracked;
-    if (choice.tracked) {
-        e->ref = choice.ref;
-    }
-    e->endpoint = choice.endpoint;
-    e->verdict = explain_endpoint(table, e->group, e->endpoint, &e->reason);
 }

@@ -10,7 +10,11 @@
  *   - The hash of a flow is mix(mix(w ^ seed, k0), k1 ^ seed), with
  *     w = source address << 32 | source port << 16 | destination port, and
  *     both ports 0 in a group with source affinity.
- *   - Its slot is the topmost bits of the hash.
+ *   - Over IPv6, with the halves hi and lo of the source address, it is
+ *     mix(mix(p ^ s, k0), k1 ^ s) with p = source port << 16 | destination
+ *     port and s = mix(mix(hi ^ seed, k0) ^ lo, k1 ^ seed).
+ *   - Its slot is the topmost bits of the hash.  Ports: those of the flow key;
+ *     an ICMP echo has its identifier and 0.
  *
  * The key is secret, so that a tenant cannot aim flows at one slot or one
  * bucket.  The construction is no MAC. */
@@ -47,6 +51,17 @@ flow_hash4(const struct hash_key *key, uint64_t seed, uint64_t word)
 {
     return flow_hash_mix(flow_hash_mix(word ^ seed, key->word[0]),
                          key->word[1] ^ seed);
+}
+
+/* The same over IPv6, 'ports' as above. */
+static inline uint64_t
+flow_hash6(const struct hash_key *key, uint64_t seed, uint64_t src_hi,
+           uint64_t src_lo, uint32_t ports)
+{
+    uint64_t s = flow_hash_mix(flow_hash_mix(src_hi ^ seed, key->word[0])
+                               ^ src_lo, key->word[1] ^ seed);
+
+    return flow_hash4(key, s, ports);
 }
 
 #endif /* anycast/flow-hash.h */

@@ -4,157 +4,200 @@
  * and breadth-first search for a short chain of moves (X. Li et al.,
  * "Algorithmic improvements for fast concurrent cuckoo hashing", 2014).
  *
- * A flow only ever moves from its first bucket to its second, and is in both
- * for a moment.  So a reader who looks into the first and then the second
- * cannot miss it, with no lock and no version to check.  The price is that a
- * flow in its second bucket stays there; tables still fill to 7/8. */
+ * A flow that moves is in both of its buckets for a moment.  So a reader who
+ * looks into the first and then the second cannot miss one that moves that
+ * way.  Moves back are counted, between the publication of the copy and the
+ * release of the original: whoever finds nothing, and finds that the count has
+ * changed since he began, looks again. */
 
-#include "anycast/flow-entry.h"
+#include "anycast/flow-table.h"
 
-enum {
-    SEARCH_MAX = 128,           /* Buckets looked into for an insertion, ... */
-    SEARCH_MAX_NEW = 16,        /* ... and for a flow that may be a flood's. */
-};
-
-/* A bucket that the search has reached: by moving the flow with 'key', at
- * 'way' of the bucket of step 'from'. */
+/* A bucket that the search has reached: by moving the flow at 'way' of the
+ * bucket of step 'from', seen with 'info'. */
 struct step {
     uint64_t bucket;
-    uint64_t key;
+    uint64_t info;
     int from;                   /* -1: one of the two to begin with. */
     unsigned int way;
 };
 
-static int
-find_vacant(const struct flow_bucket *bucket, uint16_t now)
+/* Finds a vacant entry of bucket 'b', or keeps in '*weak' the idlest weak one
+ * so far. */
+FLOW_INLINE bool
+look_for_end(const struct flow_area *area, unsigned int words, uint64_t b,
+             uint16_t now, struct flow_place *vacant, struct flow_place *weak)
 {
-    for (int way = 0; way < FLOW_WAYS; way++) {
-        if (flow_info_is_vacant(flow_load(&bucket->ways[way].info), now)) {
-            return way;
+    for (unsigned int way = 0; way < FLOW_WAYS; way++) {
+        uint64_t *entry = flow_entry_at(area, words, b, way);
+        struct flow_place place = { .entry = entry };
+
+        place.info = flow_load(flow_entry_info(entry, words));
+        if (flow_info_is_vacant(place.info, now)) {
+            *vacant = place;
+            return true;
+        }
+        place.idle = flow_info_idle(place.info, now);
+        if (flow_state_is_weak(flow_info_state(place.info))
+            && !(place.info & FLOW_INFO_MOVING)
+            && (!weak->entry || place.idle > weak->idle)) {
+            *weak = place;
         }
     }
-    return -1;
+    return false;
 }
 
 /* Adds to 'steps' the buckets that flows could move to from step 'from', and
  * returns their new number. */
-static int
-add_steps(const struct flow_table *table, struct step *steps, int n, int max,
-          int from)
+FLOW_INLINE int
+add_steps(const struct flow_area *area, unsigned int words, struct step *steps,
+          int n, int max, int from)
 {
-    const struct flow_bucket *bucket = &table->buckets[steps[from].bucket];
-
     for (unsigned int way = 0; way < FLOW_WAYS && n < max; way++) {
-        uint64_t info = flow_load(&bucket->ways[way].info);
-        uint64_t key = flow_load(&bucket->ways[way].key);
+        const uint64_t *entry = flow_entry_at(area, words, steps[from].bucket,
+                                              way);
+        uint64_t info = flow_load(&entry[words - 1]);
+        struct flow_words key;
 
-        if (!flow_info_is_live(info) || info & FLOW_INFO_SECOND) {
+        if (!flow_info_is_live(info) || info & FLOW_INFO_MOVING) {
             continue;
         }
+        for (unsigned int i = 0; i < words - 1; i++) {
+            key.w[i] = flow_load(&entry[i]);
+        }
         steps[n] = (struct step) {
-            .bucket = flow_other_bucket(table, steps[from].bucket, key),
-            .key = key,
+            .bucket = flow_other_bucket(area, words, steps[from].bucket, &key),
+            .info = info,
             .from = from,
             .way = way,
         };
-        __builtin_prefetch(&table->buckets[steps[n].bucket]);
+        __builtin_prefetch(flow_entry_at(area, words, steps[n].bucket, 0));
         n++;
     }
     return n;
 }
 
-/* Frees 'entry', which we have published as 'info', whatever state and time
- * others have given it since.  False if it has been given to another flow or
- * endpoint. */
-static bool
-withdraw(struct flow_entry *entry, uint64_t info)
+/* The copy of a flow that was being moved becomes the flow itself, or a free
+ * entry; whatever time and state others have given it. */
+static void
+end_move(uint64_t *info, bool moved)
 {
-    for (;;) {
-        uint64_t now = flow_load(&entry->info);
+    uint64_t now = flow_load(info);
 
-        if (!flow_info_is_live(now)
-            || (now ^ info) & FLOW_GENERATION_MASK) {
-            return false;
-        }
-        if (flow_swap(&entry->info, now, flow_info_succeed(0, now))) {
-            return true;
-        }
+    while (!flow_swap(info, now,
+                      moved ? now & ~(uint64_t) FLOW_INFO_MOVING
+                            : flow_info_succeed(0, now))) {
+        now = flow_load(info);
     }
 }
 
-/* Moves the flow with 'key' from 'src' to the vacant 'dst' in its second
- * bucket.  False if any of the two is not what it was. */
-static bool
-move(struct flow_table *table, struct flow_entry *src, struct flow_entry *dst,
-     uint64_t key, uint16_t now)
+/* Moves the flow in 'src', which had 'seen', to 'dst' in its other bucket, and
+ * makes '*dst' the vacated place.  False if any of the two is not what it
+ * was. */
+FLOW_INLINE bool
+move(struct flow_table *table, struct flow_area *area, unsigned int words,
+     uint64_t *src, uint64_t seen, uint16_t now, struct flow_place *dst,
+     struct flow_ended *ended)
 {
-    uint64_t dst_info = flow_load(&dst->info);
-    uint64_t src_info = flow_load(&src->info);
+    uint64_t *src_infop = flow_entry_info(src, words);
+    uint64_t *dst_infop = flow_entry_info(dst->entry, words);
+    uint64_t src_info = flow_load(src_infop);
 
-    if (!flow_info_is_vacant(dst_info, now)
-        || !flow_info_is_live(src_info) || src_info & FLOW_INFO_SECOND
-        || flow_load(&src->key) != key
-        || !flow_entry_claim(table, dst, dst_info, now)) {
+    if (!flow_info_is_live(src_info) || src_info & FLOW_INFO_MOVING
+        || (src_info ^ seen) & FLOW_GENERATION_MASK
+        || !flow_entry_claim(table, dst->entry, words, dst->info, now,
+                             ended)) {
         return false;
     }
 
-    /* 'key' may have been another occupant's than 'src_info', but then the
-     * generation has changed and src's swap below fails. */
-    uint64_t copy = flow_info_succeed(src_info | FLOW_INFO_SECOND, dst_info);
-    flow_store(&dst->key, key);
-    flow_store(&dst->info, copy);
-    bool moved = flow_swap(&src->info, src_info,
-                           flow_info_succeed(0, src_info));
-    if (moved || withdraw(dst, copy)) {
-        flow_count(&table->stats.used, -1);
-    } else {
-        /* Somebody has counted the end of the copy, as if of a flow. */
-        flow_count(&table->stats.inserted, 1);
+    /* If the key is another occupant's than 'src_info', the generation has
+     * changed and the swap below fails. */
+    for (unsigned int i = 0; i < words - 1; i++) {
+        flow_store(&dst->entry[i], flow_load(&src[i]));
     }
+    flow_store(dst_infop, flow_info_succeed((src_info ^ FLOW_INFO_SECOND)
+                                            | FLOW_INFO_MOVING, dst->info));
+    if (src_info & FLOW_INFO_SECOND) {
+        flow_announce(&area->n_moved_back);
+    }
+    uint64_t vacated = flow_info_succeed(0, src_info);
+    bool moved = flow_swap(src_infop, src_info, vacated);
+    end_move(dst_infop, moved);
+    flow_count(&table->stats.used, -1);
+    *dst = (struct flow_place) { .entry = src, .info = vacated };
     return moved;
 }
 
-/* Carries out the moves that lead to step 'i', the last one first, the vacant
- * way of its bucket being 'way'. */
-static bool
-walk_back(struct flow_table *table, const struct step *steps, int i,
-          unsigned int way, uint16_t now, uint64_t *bucket,
-          unsigned int *vacated)
+/* Carries out the moves that lead to step 'i', the last one first, the place
+ * to take in its bucket being '*place'. */
+FLOW_INLINE bool
+walk_back(struct flow_table *table, struct flow_area *area, unsigned int words,
+          const struct step *steps, int i, uint16_t now,
+          struct flow_place *place, struct flow_ended *ended)
 {
-    while (steps[i].from >= 0) {
-        const struct step *to = &steps[i];
-        const struct step *from = &steps[to->from];
+    for (; steps[i].from >= 0; i = steps[i].from) {
+        uint64_t *src = flow_entry_at(area, words,
+                                      steps[steps[i].from].bucket,
+                                      steps[i].way);
 
-        if (!move(table, &table->buckets[from->bucket].ways[to->way],
-                  &table->buckets[to->bucket].ways[way], to->key, now)) {
+        if (!move(table, area, words, src, steps[i].info, now, place, ended)) {
             return false;
         }
-        way = to->way;
-        i = to->from;
     }
-    *bucket = steps[i].bucket;
-    *vacated = way;
+    place->second = i == 1;
     return true;
 }
 
-bool
-flow_room_make(struct flow_table *table, uint64_t first, uint64_t second,
-               uint16_t now, enum flow_state state, uint64_t *bucket,
-               unsigned int *way)
+FLOW_INLINE bool
+make_room(struct flow_table *table, struct flow_area *area,
+          unsigned int words, uint64_t first, uint64_t second, uint16_t now,
+          int max, bool take_weak, struct flow_place *result,
+          struct flow_ended *ended)
 {
-    int max = state == FLOW_NEW ? SEARCH_MAX_NEW : SEARCH_MAX;
-    struct step steps[SEARCH_MAX];
-    int n = 2;
+    struct flow_place place = { .entry = NULL }, weak = { .entry = NULL };
+    struct step steps[FLOW_ROOM_MAX];
+    int n = 2, end = -1;
 
     steps[0] = (struct step) { .bucket = first, .from = -1 };
     steps[1] = (struct step) { .bucket = second, .from = -1 };
     for (int i = 0; i < n; i++) {
-        int vacant = find_vacant(&table->buckets[steps[i].bucket], now);
+        const uint64_t *weakest = weak.entry;
 
-        if (vacant >= 0) {
-            return walk_back(table, steps, i, vacant, now, bucket, way);
+        if (look_for_end(area, words, steps[i].bucket, now, &place, &weak)) {
+            end = i;
+            break;
         }
-        n = add_steps(table, steps, n, max, i);
+        if (take_weak && weak.entry != weakest) {
+            end = i;
+        }
+        n = add_steps(area, words, steps, n, max, i);
     }
-    return false;
+    if (end < 0) {
+        return false;
+    }
+    if (!place.entry) {
+        place = weak;
+    }
+    if (!walk_back(table, area, words, steps, end, now, &place, ended)) {
+        place.entry = NULL;
+    }
+    *result = place;
+    return true;
+}
+
+bool
+flow_room_make4(struct flow_table *table, uint64_t first, uint64_t second,
+                uint16_t now, int max, bool take_weak,
+                struct flow_place *place, struct flow_ended *ended)
+{
+    return make_room(table, &table->area4, FLOW_WORDS4, first, second, now,
+                     max, take_weak, place, ended);
+}
+
+bool
+flow_room_make6(struct flow_table *table, uint64_t first, uint64_t second,
+                uint16_t now, int max, bool take_weak,
+                struct flow_place *place, struct flow_ended *ended)
+{
+    return make_room(table, &table->area6, FLOW_WORDS6, first, second, now,
+                     max, take_weak, place, ended);
 }

@@ -1,446 +1,218 @@
 /* Two buckets to choose from, four entries each, no chains: a lookup costs one
- * cache line for most flows and two at worst, and the size never changes.  How
- * threads share the entries is told in anycast/flow-entry.h, how room is made
- * in anycast/flow-room.c. */
+ * cache line for most flows and two at worst (IPv6: twice that), and the size
+ * never changes.  How threads share the entries is told in
+ * anycast/flow-entry.h; insertion is in anycast/flow-insert.c, how room is
+ * made in anycast/flow-room.c, memory in anycast/flow-memory.c. */
 
 #include "anycast/flow-table.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#include "anycast/flow-entry.h"
 
 enum {
-    MIN_BUCKETS = 16,           /* 64 entries. */
-    MAX_BUCKET_BITS = 32,       /* See flow_other_bucket(). */
-    INSERT_TRIES = 4,           /* When other threads are quicker. */
+    SEARCH_TRIES = 16,          /* When other threads are quicker. */
     TOUCH_TRIES = 4,            /* Likewise. */
 };
 
-#define HUGE_PAGE ((size_t) 2 << 20)
-
 const uint16_t flow_timeouts[N_FLOW_STATES] = {
     [FLOW_NEW]         = 240,
-    [FLOW_ESTABLISHED] = 7440,
+    [FLOW_UNPROVEN]    = 240,
     [FLOW_CLOSING]     = 240,
-    [FLOW_UDP]         = 300,
+    [FLOW_ESTABLISHED] = 7440,
+    [FLOW_DATAGRAM]    = 300,
+    [FLOW_SOURCE]      = 14400,
 };
-
-/* Creation.  */
-
-/* Memory of whole huge pages, touched.  NULL if there is none. */
-static void *
-map_memory(size_t size)
-{
-    uint8_t *map = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED) {
-        return NULL;
-    }
-
-    /* Keep the part that starts on a huge page. */
-    size_t before = -(uintptr_t) map % HUGE_PAGE;
-    if (before) {
-        munmap(map, before);
-    }
-    munmap(map + before + size, HUGE_PAGE - before);
-
-    madvise(map + before, size, MADV_HUGEPAGE);
-    memset(map + before, 0, size);
-    return map + before;
-}
-
-struct flow_table *
-flow_table_create(size_t n_flows)
-{
-    size_t n_buckets = MIN_BUCKETS;
-
-    while (n_buckets * FLOW_WAYS / 8 * 7 < n_flows) {
-        if (n_buckets >> MAX_BUCKET_BITS) {
-            return NULL;
-        }
-        n_buckets *= 2;
-    }
-
-    struct flow_table *table = aligned_alloc(64, sizeof *table);
-    if (!table) {
-        return NULL;
-    }
-    memset(table, 0, sizeof *table);
-    table->mask = n_buckets - 1;
-    table->memory = n_buckets * sizeof *table->buckets;
-    table->memory = (table->memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    table->buckets = map_memory(table->memory);
-    if (!table->buckets) {
-        free(table);
-        return NULL;
-    }
-    return table;
-}
-
-void
-flow_table_destroy(struct flow_table *table)
-{
-    if (table) {
-        munmap(table->buckets, table->memory);
-        free(table);
-    }
-}
 
 /* Lookup. */
 
-void
-flow_table_prefetch(const struct flow_table *table, uint64_t hash)
+/* Returns the entry of bucket 'b' that the flow is in, and its info word in
+ * '*info', or NULL. */
+FLOW_INLINE const uint64_t *
+find_in_bucket(const struct flow_area *area, unsigned int words, uint64_t b,
+               const struct flow_words *key, uint32_t group, uint64_t *info)
 {
-    __builtin_prefetch(&table->buckets[flow_first_bucket(table, hash)]);
-}
-
-/* Reads the live entry 'entry' if it is the flow with 'key' of 'group'. */
-static inline bool
-read_entry(const struct flow_entry *entry, uint64_t key, uint32_t group,
-           uint64_t *infop)
-{
-    uint64_t info = flow_load(&entry->info);
-
-    if (!flow_info_is_live(info) || flow_info_group(info) != group
-        || flow_load(&entry->key) != key) {
-        return false;
-    }
-    *infop = info;
-    return !((flow_load(&entry->info) ^ info) & FLOW_GENERATION_MASK);
-}
-
-/* Returns the way of bucket 'b' that the flow is in, and its word 1 in
- * '*info', or -1.  The comparisons are made without branches, for which way a
- * flow is in nobody can predict. */
-static inline int
-find_in_bucket(const struct flow_table *table, uint64_t b, uint64_t key,
-               uint32_t group, uint64_t *info)
-{
-    const struct flow_entry *ways = table->buckets[b].ways;
     unsigned int equal = 0;
 
 #pragma GCC unroll 4
     for (unsigned int way = 0; way < FLOW_WAYS; way++) {
-        equal |= (unsigned int) (flow_load(&ways[way].key) == key) << way;
+        const uint64_t *entry = flow_entry_at(area, words, b, way);
+
+        equal |= (unsigned int) flow_entry_has_key(entry, words, key) << way;
     }
     for (; equal; equal &= equal - 1) {
-        int way = __builtin_ctz(equal);
+        const uint64_t *entry = flow_entry_at(area, words, b,
+                                              __builtin_ctz(equal));
 
-        if (read_entry(&ways[way], key, group, info)) {
-            return way;
+        if (flow_entry_read(entry, words, key, group, info)) {
+            return entry;
         }
     }
-    return -1;
+    return NULL;
 }
 
-static inline void
-fill_ref(struct flow_ref *ref, uint64_t b, int way, uint64_t info,
-         uint16_t now)
+FLOW_INLINE bool
+search(const struct flow_area *area, unsigned int words, uint64_t hash,
+       const struct flow_words *key, uint32_t group, uint16_t now,
+       struct flow_ref *ref)
 {
-    ref->word = info;
-    ref->bucket = b;
-    ref->way = way;
-    ref->endpoint = flow_info_endpoint(info);
-    ref->idle = flow_info_idle(info, now);
-    ref->state = flow_info_state(info);
+    uint64_t first = flow_first_bucket(area, hash);
+    uint64_t second = flow_other_bucket(area, words, first, key);
+    uint64_t n_moved_back, info;
+    const uint64_t *entry;
+    int tries = 0;
+
+    do {
+        n_moved_back = flow_load(&area->n_moved_back);
+        entry = find_in_bucket(area, words, first, key, group, &info);
+        if (!entry) {
+            entry = find_in_bucket(area, words, second, key, group, &info);
+        }
+    } while (!entry && flow_load_relaxed(&area->n_moved_back) != n_moved_back
+             && ++tries < SEARCH_TRIES);
+    if (!entry || flow_info_is_over(info, now)) {
+        return false;
+    }
+    flow_ref_set(ref, entry, words, info, flow_info_idle(info, now));
+    return true;
+}
+
+bool
+flow_table_search4(const struct flow_table *table, uint64_t hash,
+                   uint64_t word, uint32_t group, uint32_t now_s,
+                   struct flow_ref *ref)
+{
+    struct flow_words key = { { word } };
+
+    return search(&table->area4, FLOW_WORDS4, hash, &key, group, now_s, ref);
 }
 
 bool
 flow_table_lookup(const struct flow_table *table, uint64_t hash,
-                  const struct flow_key4 *key, uint32_t now_s,
+                  const struct flow_key *key, uint32_t now_s,
                   struct flow_ref *ref)
 {
-    uint64_t word = flow_key4_word(key);
-    uint64_t b = flow_first_bucket(table, hash);
-    uint64_t info;
-    int way = find_in_bucket(table, b, word, key->group, &info);
+    struct flow_words words;
 
-    if (way < 0) {
-        b = flow_other_bucket(table, b, word);
-        way = find_in_bucket(table, b, word, key->group, &info);
+    if (inet_addr_is4(key->src)) {
+        words = flow_words_from_key(key, FLOW_WORDS4);
+        return flow_table_lookup4(table, hash, words.w[0], key->group, now_s,
+                                  ref);
     }
-    if (way < 0 || flow_info_is_vacant(info, now_s)) {
-        return false;
-    }
-    fill_ref(ref, b, way, info, now_s);
-    return true;
+    words = flow_words_from_key(key, FLOW_WORDS6);
+    return search(&table->area6, FLOW_WORDS6, hash, &words, key->group, now_s,
+                  ref);
 }
 
-void
-flow_table_touch(struct flow_table *table, const struct flow_ref *ref,
-                 uint32_t now_s, enum flow_state state)
+enum flow_state
+flow_table_note(const struct flow_ref *ref, uint32_t now_s,
+                enum flow_state state)
 {
-    uint16_t now = now_s;
-
-    if (state == ref->state && !ref->idle) {
-        return;
-    }
-
-    struct flow_entry *entry = &table->buckets[ref->bucket].ways[ref->way];
+    uint64_t *infop = (uint64_t *) (uintptr_t) ref->entry;
     uint64_t info = ref->word;
-    for (int i = 0; i < TOUCH_TRIES; i++) {
-        uint16_t seen = flow_info_idle(info, now) ? now : flow_info_seen(info);
 
-        if (flow_swap(&entry->info, info,
-                      flow_info_set(info, state, seen,
-                                    info & FLOW_INFO_SECOND))) {
-            return;
+    assert(state > FLOW_CLAIMED);
+    for (int i = 0; i < TOUCH_TRIES; i++) {
+        uint16_t seen = (flow_info_idle(info, now_s) ? now_s
+                                                     : flow_info_seen(info));
+
+        if (flow_swap(infop, info, flow_info_set(info, state, seen))) {
+            return flow_info_state(info);
         }
         /* If another thread has touched the flow just now, the time is right,
          * and its state is newer than ours unless ours is a change; but
          * nothing that was under way when the flow closed opens it again. */
-        info = flow_load(&entry->info);
+        info = flow_load(infop);
         if (state == ref->state || !flow_info_is_live(info)
             || flow_info_state(info) == FLOW_CLOSING
             || (info ^ ref->word) & FLOW_GENERATION_MASK) {
-            return;
-        }
-    }
-}
-
-/* Insertion. */
-
-bool
-flow_entry_claim(struct flow_table *table, struct flow_entry *entry,
-                 uint64_t info, uint16_t now)
-{
-    uint64_t claimed = flow_info_set(flow_info_succeed(0, info),
-                                     FLOW_CLAIMED, 0, 0);
-
-    if (!flow_swap(&entry->info, info, claimed)) {
-        return false;
-    }
-    if (!flow_info_is_live(info)) {
-        flow_count(&table->stats.used, 1);
-    } else if (flow_info_is_vacant(info, now)) {
-        flow_count(&table->stats.expired, 1);
-    } else {
-        flow_count(&table->stats.evicted, 1);
-    }
-    return true;
-}
-
-/* A place that an insertion may take, and what is there. */
-struct place {
-    struct flow_entry *entry;   /* NULL: there is no such place. */
-    uint64_t info;
-    uint16_t idle;
-    bool second;                /* In the flow's second bucket. */
-};
-
-/* The best place of each kind in the buckets looked into so far. */
-struct places {
-    struct place own;
-    struct place vacant;
-    struct place weak;          /* Idlest of the half open and closing. */
-    struct place idle;          /* Idlest of the others. */
-};
-
-static void
-keep_idlest(struct place *best, const struct place *place)
-{
-    if (!best->entry || place->idle > best->idle) {
-        *best = *place;
-    }
-}
-
-static void
-look_into(struct flow_bucket *bucket, bool second, uint64_t key,
-          uint32_t group, uint16_t now, struct places *places)
-{
-    for (int way = 0; way < FLOW_WAYS; way++) {
-        struct flow_entry *entry = &bucket->ways[way];
-        uint64_t info = flow_load(&entry->info);
-        enum flow_state state = flow_info_state(info);
-        uint64_t own_info;
-        struct place place = {
-            .entry = entry,
-            .info = info,
-            .idle = flow_info_idle(info, now),
-            .second = second,
-        };
-
-        if (state == FLOW_CLAIMED) {
-            continue;
-        }
-        if (!places->own.entry && read_entry(entry, key, group, &own_info)) {
-            places->own = place;
-            places->own.info = own_info;
-        } else if (flow_info_is_vacant(info, now)) {
-            if (!places->vacant.entry) {
-                places->vacant = place;
-            }
-        } else if (state == FLOW_NEW || state == FLOW_CLOSING) {
-            keep_idlest(&places->weak, &place);
-        } else {
-            keep_idlest(&places->idle, &place);
-        }
-    }
-}
-
-/* Vacates a place in bucket 'first' or 'second' by moving flows. */
-static struct place
-make_room(struct flow_table *table, uint64_t first, uint64_t second,
-          uint16_t now, enum flow_state state)
-{
-    struct place place = { .entry = NULL };
-    uint64_t bucket;
-    unsigned int way;
-
-    if (flow_room_make(table, first, second, now, state, &bucket, &way)) {
-        struct flow_entry *entry = &table->buckets[bucket].ways[way];
-        uint64_t info = flow_load(&entry->info);
-
-        if (flow_info_is_vacant(info, now)) {
-            place.entry = entry;
-            place.info = info;
-            place.second = bucket == second;
-        }
-    }
-    return place;
-}
-
-/* The place to insert at, in the order that flow-table.h promises; with a NULL
- * entry if there is none. */
-static struct place
-select_place(struct flow_table *table, uint64_t first, uint64_t second,
-             const struct places *places, uint16_t now, enum flow_state state)
-{
-    if (places->vacant.entry) {
-        return places->vacant;
-    }
-
-    struct place place = make_room(table, first, second, now, state);
-    if (place.entry) {
-        return place;
-    }
-    if (state == FLOW_NEW || places->weak.entry) {
-        return places->weak;
-    }
-    return places->idle;
-}
-
-/* Gives the flow of 'own' a new endpoint, state and time.  The key stays, so
- * one step does it, and no reader misses the flow meanwhile. */
-static bool
-replace_own(struct flow_table *table, const struct place *own, uint64_t info,
-            uint16_t now)
-{
-    info |= own->info & FLOW_INFO_SECOND;
-    if (!flow_swap(&own->entry->info, own->info,
-                   flow_info_succeed(info, own->info))) {
-        return false;
-    }
-    if (flow_info_is_vacant(own->info, now)) {
-        flow_count(&table->stats.expired, 1);
-        flow_count(&table->stats.inserted, 1);
-    }
-    return true;
-}
-
-bool
-flow_table_insert(struct flow_table *table, uint64_t hash,
-                  const struct flow_key4 *key, uint16_t endpoint,
-                  uint32_t now_s, enum flow_state state)
-{
-    uint64_t word = flow_key4_word(key);
-    uint64_t first = flow_first_bucket(table, hash);
-    uint64_t second = flow_other_bucket(table, first, word);
-    uint64_t info = flow_info_set((uint64_t) key->group << FLOW_GROUP_SHIFT
-                                  | (uint64_t) endpoint << FLOW_ENDPOINT_SHIFT,
-                                  state, now_s, 0);
-
-    assert(endpoint <= FLOW_ENDPOINT_MASK);
-    for (int i = 0; i < INSERT_TRIES; i++) {
-        struct places places = { .own.entry = NULL };
-
-        look_into(&table->buckets[first], false, word, key->group, now_s,
-                  &places);
-        look_into(&table->buckets[second], true, word, key->group, now_s,
-                  &places);
-        if (places.own.entry) {
-            if (replace_own(table, &places.own, info, now_s)) {
-                return true;
-            }
-            continue;
-        }
-
-        struct place place = select_place(table, first, second, &places,
-                                          now_s, state);
-        if (!place.entry) {
             break;
         }
-        if (flow_entry_claim(table, place.entry, place.info, now_s)) {
-            flow_store(&place.entry->key, word);
-            flow_store(&place.entry->info,
-                       flow_info_succeed(place.second ? info | FLOW_INFO_SECOND
-                                                      : info, place.info));
-            flow_count(&table->stats.inserted, 1);
-            return true;
-        }
     }
-    flow_count(&table->stats.refused, 1);
-    return false;
+    return state;
 }
 
 /* Maintenance. */
 
-void
-flow_table_sweep(struct flow_table *table, uint32_t now_s, size_t n_buckets)
+size_t
+flow_table_n_buckets(const struct flow_table *table)
 {
-    while (n_buckets--) {
-        struct flow_bucket *bucket = &table->buckets[table->sweep_next];
+    return table->area4.n_buckets + table->area6.n_buckets;
+}
 
-        for (int way = 0; way < FLOW_WAYS; way++) {
-            struct flow_entry *entry = &bucket->ways[way];
-            uint64_t info = flow_load(&entry->info);
+FLOW_INLINE void
+sweep_bucket(struct flow_table *table, const struct flow_area *area,
+             unsigned int words, uint64_t b, uint16_t now,
+             void (*ended)(const struct flow_ended *, void *aux), void *aux)
+{
+    for (unsigned int way = 0; way < FLOW_WAYS; way++) {
+        uint64_t *entry = flow_entry_at(area, words, b, way);
+        uint64_t *infop = flow_entry_info(entry, words);
+        uint64_t info = flow_load(infop);
+        struct flow_ended end = { .renewed = false };
 
-            if (flow_info_is_live(info) && flow_info_is_vacant(info, now_s)
-                && flow_swap(&entry->info, info, flow_info_succeed(0, info))) {
-                flow_count(&table->stats.expired, 1);
-                flow_count(&table->stats.used, -1);
-            }
+        if (flow_info_is_live(info) && flow_info_is_vacant(info, now)
+            && flow_swap(infop, info, flow_info_succeed(0, info))) {
+            flow_count(&table->stats.expired, 1);
+            flow_count(&table->stats.used, -1);
+            flow_ended_set(&end, info);
+            ended(&end, aux);
         }
-        table->sweep_next = (table->sweep_next + 1) & table->mask;
     }
 }
 
-/* Reads whatever live entry is at 'way' of bucket 'b'. */
-static bool
-read_any(const struct flow_table *table, uint64_t b, int way, uint16_t now,
-         struct flow_key4 *key, struct flow_ref *ref)
+void
+flow_table_sweep(struct flow_table *table, uint32_t now_s, size_t n_buckets,
+                 void (*ended)(const struct flow_ended *, void *aux),
+                 void *aux)
 {
-    const struct flow_entry *entry = &table->buckets[b].ways[way];
-    uint32_t group = flow_info_group(flow_load(&entry->info));
-    uint64_t word = flow_load(&entry->key);
+    while (n_buckets--) {
+        uint64_t b = table->sweep_next;
+
+        if (b < table->area4.n_buckets) {
+            sweep_bucket(table, &table->area4, FLOW_WORDS4, b, now_s, ended,
+                         aux);
+        } else {
+            sweep_bucket(table, &table->area6, FLOW_WORDS6,
+                         b - table->area4.n_buckets, now_s, ended, aux);
+        }
+        table->sweep_next = (b + 1) % flow_table_n_buckets(table);
+    }
+}
+
+/* Reads whatever flow is in entry 'i' of an area. */
+FLOW_INLINE bool
+read_any(const struct flow_area *area, unsigned int words, uint64_t i,
+         uint16_t now, struct flow_key *key, struct flow_ref *ref)
+{
+    const uint64_t *entry = flow_entry_at(area, words, 0, i);
+    uint32_t group = flow_info_group(flow_load(&entry[words - 1]));
+    struct flow_words key_words = { { 0 } };
     uint64_t info;
 
-    if (!read_entry(entry, word, group, &info)
-        || flow_info_is_vacant(info, now)) {
+    for (unsigned int w = 0; w < words - 1; w++) {
+        key_words.w[w] = flow_load(&entry[w]);
+    }
+    if (!flow_entry_read(entry, words, &key_words, group, &info)
+        || flow_info_is_over(info, now) || info & FLOW_INFO_MOVING) {
         return false;
     }
-    *key = (struct flow_key4) {
-        .src = word >> 32,
-        .src_port = word >> 16,
-        .dst_port = word,
-        .group = group,
-    };
-    fill_ref(ref, b, way, info, now);
+    *key = flow_words_to_key(&key_words, group, words);
+    flow_ref_set(ref, entry, words, info, flow_info_idle(info, now));
     return true;
 }
 
 bool
 flow_table_next(const struct flow_table *table, uint64_t *cursor,
-                uint32_t now_s, struct flow_key4 *key, struct flow_ref *ref)
+                uint32_t now_s, struct flow_key *key, struct flow_ref *ref)
 {
-    uint64_t n_entries = (table->mask + 1) * FLOW_WAYS;
+    uint64_t n4 = table->area4.n_buckets * FLOW_WAYS;
+    uint64_t n = flow_table_n_buckets(table) * FLOW_WAYS;
 
-    while (*cursor < n_entries) {
+    while (*cursor < n) {
         uint64_t i = (*cursor)++;
 
-        if (read_any(table, i / FLOW_WAYS, i % FLOW_WAYS, now_s, key, ref)) {
+        if (i < n4
+            ? read_any(&table->area4, FLOW_WORDS4, i, now_s, key, ref)
+            : read_any(&table->area6, FLOW_WORDS6, i - n4, now_s, key, ref)) {
             return true;
         }
     }
@@ -454,27 +226,46 @@ flow_table_get_stats(const struct flow_table *table,
     const struct flow_table_stats *s = &table->stats;
 
     *stats = (struct flow_table_stats) {
-        .capacity = (table->mask + 1) * FLOW_WAYS,
-        .memory = table->memory,
-        .used = __atomic_load_n(&s->used, __ATOMIC_RELAXED),
-        .inserted = __atomic_load_n(&s->inserted, __ATOMIC_RELAXED),
-        .expired = __atomic_load_n(&s->expired, __ATOMIC_RELAXED),
-        .evicted = __atomic_load_n(&s->evicted, __ATOMIC_RELAXED),
-        .refused = __atomic_load_n(&s->refused, __ATOMIC_RELAXED),
+        .capacity = flow_table_n_buckets(table) * FLOW_WAYS,
+        .capacity6 = table->area6.n_buckets * FLOW_WAYS,
+        .memory = table->memory_size,
+        .huge = s->huge,
+        .used = flow_load_relaxed(&s->used),
+        .inserted = flow_load_relaxed(&s->inserted),
+        .expired = flow_load_relaxed(&s->expired),
+        .evicted = flow_load_relaxed(&s->evicted),
+        .refused = flow_load_relaxed(&s->refused),
     };
 }
+
+/* States. */
+
+static const char *const state_names[N_FLOW_STATES] = {
+    [FLOW_FREE]        = "free",
+    [FLOW_CLAIMED]     = "claimed",
+    [FLOW_NEW]         = "new",
+    [FLOW_UNPROVEN]    = "unproven",
+    [FLOW_CLOSING]     = "closing",
+    [FLOW_ESTABLISHED] = "established",
+    [FLOW_DATAGRAM]    = "datagram",
+    [FLOW_SOURCE]      = "source",
+};
 
 const char *
 flow_state_name(enum flow_state state)
 {
-    static const char *const names[N_FLOW_STATES] = {
-        [FLOW_FREE]        = "free",
-        [FLOW_CLAIMED]     = "claimed",
-        [FLOW_NEW]         = "new",
-        [FLOW_ESTABLISHED] = "established",
-        [FLOW_CLOSING]     = "closing",
-        [FLOW_UDP]         = "udp",
-    };
+    return ((unsigned int) state < N_FLOW_STATES ? state_names[state]
+            : "unknown");
+}
 
-    return (unsigned int) state < N_FLOW_STATES ? names[state] : "unknown";
+bool
+flow_state_from_name(const char *name, enum flow_state *state)
+{
+    for (enum flow_state s = FLOW_CLAIMED + 1; s < N_FLOW_STATES; s++) {
+        if (!strcmp(name, state_names[s])) {
+            *state = s;
+            return true;
+        }
+    }
+    return false;
 }

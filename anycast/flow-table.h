@@ -1,17 +1,26 @@
 /* Which endpoint each flow is on.
  *
- * Fixed memory, chosen at creation.  Buckets of four 16-byte entries fill one
- * cache line; a flow lives in one of two buckets, preferably its first.  The
- * key stands in the entry in clear, so no lookup can match a wrong flow.
+ * Fixed memory, chosen at creation.  An IPv4 flow takes 16 bytes, four to a
+ * cache line; an IPv6 flow, in an area of its own, 32.  A flow lives in one of
+ * two buckets of four, preferably its first.  The key stands in the entry in
+ * clear, so no lookup can match a wrong flow.
  *
- *   word 0:  source address 32 | source port 16 | destination port 16
- *   word 1:  group 20 | endpoint 12 | last seen 16 | state 4 | generation 12
+ *   IPv4:  source address 32 | source port 16 | destination port 16
+ *          group 20 | endpoint 12 | last seen 16 | state 3 | own use 13
+ *
+ *   IPv6:  source address 128
+ *          source port 16 | destination port 16 | 0
+ *          as the second word above
  *
  *     if (flow_table_lookup(table, hash, &key, now_s, &ref)) {
  *         flow_table_touch(table, &ref, now_s, FLOW_ESTABLISHED);
  *     } else {
- *         flow_table_insert(table, hash, &key, endpoint, now_s, FLOW_NEW);
+ *         flow_table_insert(table, hash, &key, endpoint, now_s, FLOW_NEW,
+ *                           &ended);
  *     }
+ *
+ * The table may live in memory that outlasts the process (a mapped file): then
+ * the next process adopts it, and its flows stay where they are.
  *
  * Thread safety: any number of threads may call all functions but create,
  * destroy and sweep at once, and one may sweep meanwhile.  Words are atomics;
@@ -30,14 +39,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Protocol state as one direction shows it; decides the idle timeout. */
+#include "encap/inet.h"
+
+/* Protocol state as one direction shows it; decides the idle timeout, and who
+ * gives way when the table is full: the weak ones do, and never push out the
+ * others. */
 enum flow_state {
     FLOW_FREE,
     FLOW_CLAIMED,               /* Being written. */
-    FLOW_NEW,                   /* TCP, SYN seen: 240 s. */
-    FLOW_ESTABLISHED,           /* TCP: 2 h 4 min, RFC 5382 REQ-5. */
-    FLOW_CLOSING,               /* TCP, FIN or RST seen: 240 s. */
-    FLOW_UDP,                   /* 300 s, RFC 4787 REQ-5. */
+    FLOW_NEW,                   /* Weak.  SYN or INIT seen: 240 s. */
+    FLOW_UNPROVEN,              /* Weak.  One packet seen, in mid-flow or of a
+                                 * datagram protocol: 240 s. */
+    FLOW_CLOSING,               /* Weak.  FIN, RST or the like seen: 240 s. */
+    FLOW_ESTABLISHED,           /* 2 h 4 min, RFC 5382 REQ-5. */
+    FLOW_DATAGRAM,              /* UDP, ICMP: 300 s, RFC 4787 REQ-5. */
+    FLOW_SOURCE,                /* A source with affinity: 4 h; the group's own
+                                 * timeout is the caller's business. */
     N_FLOW_STATES
 };
 
@@ -46,34 +63,45 @@ enum {
     FLOW_MAX_SKEW = 60,         /* Seconds. */
 };
 
-struct flow_key4 {
-    uint32_t src;               /* Host byte order. */
+struct flow_key {
+    struct inet_addr src;
     uint16_t src_port;          /* 0 with source affinity. */
     uint16_t dst_port;          /* 0 with source affinity. */
     uint32_t group;             /* group->id. */
 };
 
-/* The key without its group, as it stands in an entry and is hashed. */
-static inline uint64_t
-flow_key4_word(const struct flow_key4 *key)
+/* The ports of a key as a number, as they stand in an entry and are hashed. */
+static inline uint32_t
+flow_key_ports(const struct flow_key *key)
 {
-    return ((uint64_t) key->src << 32 | (uint32_t) key->src_port << 16
-            | key->dst_port);
+    return (uint32_t) key->src_port << 16 | key->dst_port;
 }
 
 /* A hit, or a flow as flow_table_next() lists it. */
 struct flow_ref {
     uint64_t word;              /* The table's own. */
-    uint32_t bucket;            /* Where the entry is, ... */
-    uint32_t way;
+    uint64_t entry;             /* Where the entry is, ... */
     uint16_t endpoint;          /* ... and what it says. */
     uint16_t idle;              /* Seconds since it was last seen. */
-    enum flow_state state;
+    uint8_t state;              /* enum flow_state. */
+    bool is6;
+};
+
+/* A flow that is in the table no more. */
+struct flow_ended {
+    uint32_t group;             /* 0: none. */
+    uint16_t endpoint;
+    uint8_t state;              /* The last one. */
+    bool renewed;               /* None ended, for an insertion found its own
+                                 * flow, on the same endpoint; 'state' is what
+                                 * it was in. */
 };
 
 struct flow_table_stats {
-    uint64_t capacity;          /* Entries. */
+    uint64_t capacity;          /* Entries, of both kinds. */
+    uint64_t capacity6;         /* Of these, for IPv6. */
     uint64_t memory;            /* Bytes. */
+    uint64_t huge;              /* Of these, on huge pages, as asked for. */
     uint64_t used;              /* Entries, timed-out ones included. */
     uint64_t inserted;
     uint64_t expired;           /* Replaced or swept after their timeout. */
@@ -83,29 +111,100 @@ struct flow_table_stats {
 
 struct flow_table;
 
-/* Creates a table with room for 'n_flows' flows, or returns NULL if there is
- * no such memory.  It has a power of two of buckets, at least 64 entries, and
- * so many that 'n_flows' fill 7/8 of them at most: up to there, no flow is
- * lost but half-open ones now and then.  All memory is touched here, not on
- * the packet path, and on huge pages when the kernel grants them.  The caller
- * owns the table. */
-struct flow_table *flow_table_create(size_t n_flows);
+/* How large a table is.  Flows up to these numbers find room; the table is
+ * then at most 7/8 full (so 18.3 bytes per IPv4 flow, 36.6 per IPv6 flow, and
+ * a few kB).  0 counts as 1. */
+struct flow_table_size {
+    size_t n_flows4;
+    size_t n_flows6;
+};
+
+/* Bytes of memory for such a table, a multiple of 2 MiB; 0 if it is too
+ * large. */
+size_t flow_table_memory(const struct flow_table_size *);
+
+/* Creates a table in memory of its own, on huge pages when the kernel grants
+ * them, all of it touched here and not on the packet path; or returns NULL if
+ * there is no such memory.  The caller owns the table. */
+struct flow_table *flow_table_create(const struct flow_table_size *);
+
+/* The same in the caller's memory: flow_table_memory() bytes, aligned to a
+ * page, which must outlive the table, and which no other table may use
+ * meanwhile.  NULL if it is not so aligned, too.
+ *
+ * What is there is adopted if it is a table of this size and version made with
+ * the same 'stamp' (any number that tells deployments, boots and clocks
+ * apart): '*adopted' is then the number of its entries, else 0 and the table
+ * is empty.  A table that a process left behind in the middle of a write is
+ * mended: a flow that was being moved is in one place again, what was being
+ * written is free, and so is what makes no sense.  (Whether an entry is in its
+ * flow's bucket cannot be told from its key; one that is not is found by
+ * nobody, and times out.)  Whoever counts flows sweeps all buckets before
+ * counting those adopted. */
+struct flow_table *flow_table_create_at(const struct flow_table_size *,
+                                        void *memory, uint64_t stamp,
+                                        size_t *adopted);
+
+/* NULL is fine.  Memory of the caller's keeps its flows. */
 void flow_table_destroy(struct flow_table *);
 
 /* Starts fetching the bucket of a flow with 'hash' into the cache. */
-void flow_table_prefetch(const struct flow_table *, uint64_t hash);
+static inline void flow_table_prefetch4(const struct flow_table *,
+                                        uint64_t hash);
+static inline void flow_table_prefetch6(const struct flow_table *,
+                                        uint64_t hash);
 
-/* Finds 'key', whose hash is 'hash'.  True and '*ref' if it is there and has
- * not timed out. */
+/* Many IPv4 flows at once, so that their cache misses overlap:
+ *
+ *     for each:            flow_query_begin(table, q, hash, word);
+ *     for each:            found = flow_query_first(q);
+ *     for each not found:  flow_query_turn(table, q, hash);
+ *     for each not found:  flow_query_second(q);
+ *     for each:            flow_query_read(q, group, now_s, &ref)
+ *
+ * Only the last step can say that a flow is there.  If it does not, the flow
+ * may still be: flow_table_lookup() knows. */
+struct flow_query {
+    uint64_t word;              /* The key's, as for flow_table_lookup4(). */
+    const uint64_t *entry;      /* The table's own. */
+};
+
+static inline void flow_query_begin(const struct flow_table *,
+                                    struct flow_query *, uint64_t hash,
+                                    uint64_t word);
+static inline bool flow_query_first(struct flow_query *);
+static inline void flow_query_turn(const struct flow_table *,
+                                   struct flow_query *, uint64_t hash);
+static inline void flow_query_second(struct flow_query *);
+static inline bool flow_query_read(const struct flow_query *, uint32_t group,
+                                   uint32_t now_s, struct flow_ref *ref);
+
+/* Finds the flow from IPv4 address:port to 'ports' & 0xffff ('word': address
+ * 32 | ports 32) of 'group', whose hash is 'hash'.  True and '*ref' if it is
+ * there and has not timed out. */
+static inline bool flow_table_lookup4(const struct flow_table *,
+                                      uint64_t hash, uint64_t word,
+                                      uint32_t group, uint32_t now_s,
+                                      struct flow_ref *ref);
+
+/* The same for any key. */
 bool flow_table_lookup(const struct flow_table *, uint64_t hash,
-                       const struct flow_key4 *key, uint32_t now_s,
+                       const struct flow_key *key, uint32_t now_s,
                        struct flow_ref *ref);
 
 /* Notes that the flow of '*ref', a hit, was seen, and its state.  Writes only
  * if a second has passed or the state has changed; does nothing if the entry
- * has gone, or has been given to another flow or endpoint. */
-void flow_table_touch(struct flow_table *, const struct flow_ref *ref,
-                      uint32_t now_s, enum flow_state state);
+ * has gone, or has been given to another flow or endpoint.  Returns the state
+ * that was changed to 'state', or 'state' if none was: of threads that make
+ * the same change at once, one is told of it. */
+static inline enum flow_state flow_table_touch(struct flow_table *,
+                                               const struct flow_ref *ref,
+                                               uint32_t now_s,
+                                               enum flow_state state);
+
+/* The same for a flow that stays in its state, at less cost. */
+static inline void flow_table_refresh(const struct flow_ref *ref,
+                                      uint32_t now_s);
 
 /* Puts 'key' -> 'endpoint' (below 4096) into the table, in place of the first
  * of these that there is, in the flow's two buckets:
@@ -113,30 +212,52 @@ void flow_table_touch(struct flow_table *, const struct flow_ref *ref,
  *   - its own entry, if it has one;
  *   - a free or timed-out one;
  *   - one whose flow can move to its other bucket, or could if another one
- *     moved: a search of bounded length, and a short one if 'state' is
- *     FLOW_NEW, so that a flood of SYNs costs little time;
- *   - the one idle for longest among half-open and closing ones;
- *   - if 'state' is not FLOW_NEW, the one idle for longest of all.
+ *     moved: a search of bounded length, and a short one if 'state' is weak,
+ *     so that a flood costs little time;
+ *   - the one idle for longest among the weak ones;
+ *   - if 'state' is not weak: one whose flow can move if a weak one elsewhere
+ *     gives way, and at last the one idle for longest of all.
  *
- * Returns false if it was refused. */
+ * '*ended' becomes what it displaced: another flow, its own on another
+ * endpoint, or any that had timed out but was still there.  So the entries of
+ * an endpoint are the insertions that returned true and were not 'renewed',
+ * less what ended, here and in sweeps.  Returns false if it was refused;
+ * '*ended' is set even then, for another thread may have taken the place that
+ * had been made. */
 bool flow_table_insert(struct flow_table *, uint64_t hash,
-                       const struct flow_key4 *key, uint16_t endpoint,
-                       uint32_t now_s, enum flow_state state);
+                       const struct flow_key *key, uint16_t endpoint,
+                       uint32_t now_s, enum flow_state state,
+                       struct flow_ended *ended);
 
-/* Frees timed-out entries in the next 'n_buckets' buckets, going round.  One
- * thread at a time. */
-void flow_table_sweep(struct flow_table *, uint32_t now_s, size_t n_buckets);
+/* Frees timed-out entries in the next 'n_buckets' buckets, going round, and
+ * calls 'ended' for each.  One thread at a time. */
+void flow_table_sweep(struct flow_table *, uint32_t now_s, size_t n_buckets,
+                      void (*ended)(const struct flow_ended *, void *aux),
+                      void *aux);
+
+/* Number of buckets, of both kinds. */
+size_t flow_table_n_buckets(const struct flow_table *);
 
 /* Lists flows that have not timed out: start with '*cursor' 0, until false.
  * Concurrent changes may be missed; each flow listed was in the table. */
 bool flow_table_next(const struct flow_table *, uint64_t *cursor,
-                     uint32_t now_s, struct flow_key4 *key,
+                     uint32_t now_s, struct flow_key *key,
                      struct flow_ref *ref);
 
 void flow_table_get_stats(const struct flow_table *,
                           struct flow_table_stats *);
 
-/* "new", "established", ... */
+/* "new", "established", ...; and back: false for another name. */
 const char *flow_state_name(enum flow_state);
+bool flow_state_from_name(const char *name, enum flow_state *);
+
+static inline bool
+flow_state_is_weak(enum flow_state state)
+{
+    return (state == FLOW_NEW || state == FLOW_UNPROVEN
+            || state == FLOW_CLOSING);
+}
+
+#include "anycast/flow-entry.h"
 
 #endif /* anycast/flow-table.h */

@@ -23,13 +23,21 @@ csum_pseudo4(const struct ipv4_hdr *ip, uint16_t l4_len)
            + host_to_be16(ip->protocol) + host_to_be16(l4_len);
 }
 
+/* The same of IPv6 (RFC 8200 section 8.1), between 'ip''s addresses. */
+static inline uint32_t
+csum_pseudo6(const struct ipv6_hdr *ip, uint8_t protocol, uint16_t l4_len)
+{
+    return csum_add(host_to_be16(protocol) + host_to_be16(l4_len),
+                    ip->src, sizeof ip->src + sizeof ip->dst);
+}
+
 /* Folds a partial sum into the one's complement sum, not inverted. */
 static inline be16
 csum_fold(uint32_t sum)
 {
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return sum;
+    /* Both halves become their sum; the upper one, with the lower one's
+     * carry. */
+    return (sum + (sum << 16 | sum >> 16)) >> 16;
 }
 
 /* The checksum 'csum' after a 16-bit word that it covers has changed from

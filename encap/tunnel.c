@@ -2,48 +2,34 @@
 
 #include <string.h>
 
-#include "encap/csum.h"
-#include "encap/geneve.h"
 #include "encap/vxlan.h"
-
-/* The two layouts of a finished header. */
-struct outer {
-    struct eth_hdr eth;
-    struct ipv4_hdr ip;
-    struct udp_hdr udp;
-} INET_PACKED;
-
-struct outer_geneve {
-    struct outer outer;
-    struct geneve_hdr geneve;
-    struct context_opt opt;
-} INET_PACKED;
-static_assert(sizeof(struct outer_geneve) == 62, "see struct tunnel");
-static_assert(sizeof(struct outer_geneve) <= TUNNEL_MAX_OVERHEAD, "fits");
-
-struct outer_vxlan {
-    struct outer outer;
-    struct vxlan_hdr vxlan;
-} INET_PACKED;
-static_assert(sizeof(struct outer_vxlan) == 50, "see struct tunnel");
-static_assert(sizeof(struct outer_vxlan) <= TUNNEL_MAX_OVERHEAD, "fits");
 
 enum {
     MIN_INNER_MTU = 68,         /* RFC 791: every link carries that much. */
-    TOS_ECN_MASK  = 0x3,
-    SRC_PORT_BASE = 0xc000,     /* The dynamic ports (RFC 6335) are the ... */
-    SRC_PORT_MASK = 0x3fff,     /* ... 2**14 from here on. */
+    FLOW_LABEL_MASK = 0xfffff,
 };
 
-static struct outer
-make_outer(const struct tunnel_spec *spec, uint16_t udp_port)
+static_assert(sizeof(struct tunnel_outer6) + sizeof(struct tunnel_geneve)
+              + sizeof(struct previous_opt) <= TUNNEL_MAX_OVERHEAD, "fits");
+static_assert(sizeof(struct previous_opt) == TUNNEL_PREVIOUS_LEN, "is it");
+static_assert(sizeof(struct tunnel_outer4) + sizeof(struct vxlan_hdr) == 50,
+              "see struct tunnel");
+
+static struct eth_hdr
+make_eth(const struct tunnel_spec *spec, uint16_t type)
 {
-    return (struct outer) {
-        .eth = {
-            .dst = spec->dst_mac,
-            .src = spec->src_mac,
-            .type = host_to_be16(ETHERTYPE_IPV4),
-        },
+    return (struct eth_hdr) {
+        .dst = spec->dst_mac,
+        .src = spec->src_mac,
+        .type = host_to_be16(type),
+    };
+}
+
+static void
+init_outer4(struct tunnel *tunnel, const struct tunnel_spec *spec)
+{
+    struct tunnel_outer4 outer = {
+        .eth = make_eth(spec, ETHERTYPE_IPV4),
         .ip = {
             .ver_ihl = 0x45,
             /* The identification stays 0: these are atomic datagrams, for
@@ -51,60 +37,50 @@ make_outer(const struct tunnel_spec *spec, uint16_t udp_port)
             .frag = host_to_be16(IPV4_DF),
             .ttl = spec->ttl,
             .protocol = IPPROTO_NR_UDP,
-            .src = host_to_be32(spec->src_ip),
-            .dst = host_to_be32(spec->dst_ip),
+            .src = host_to_be32(inet_addr_to4(spec->src_ip)),
+            .dst = host_to_be32(inet_addr_to4(spec->dst_ip)),
         },
-        .udp.dst_port = host_to_be16(udp_port),
     };
+
+    memcpy(tunnel->header, &outer, sizeof outer);
+    tunnel->version = 4;
+    tunnel->header_len = sizeof outer;
+    tunnel->csum = csum_fold(csum_add(0, &outer.ip, sizeof outer.ip));
 }
 
 static void
-init_geneve(struct tunnel *tunnel, const struct tunnel_spec *spec)
+init_outer6(struct tunnel *tunnel, const struct tunnel_spec *spec)
 {
-    struct outer_geneve header = {
-        .outer = make_outer(spec, GENEVE_UDP_PORT),
-        .geneve = {
-            .ver_opt_len = sizeof header.opt / 4,
-            .protocol = host_to_be16(GENEVE_PROTO_ETHERNET),
-        },
-        .opt = {
-            .opt_class = host_to_be16(CONTEXT_OPT_CLASS),
-            .type = CONTEXT_OPT_TYPE,
-            .length = (sizeof header.opt - 4) / 4,
+    struct tunnel_outer6 outer = {
+        .eth = make_eth(spec, ETHERTYPE_IPV6),
+        .ip = {
+            .next = IPPROTO_NR_UDP,
+            .hop_limit = spec->ttl,
         },
     };
 
-    memcpy(tunnel->header, &header, sizeof header);
-    tunnel->header_len = sizeof header;
-}
-
-static void
-init_vxlan(struct tunnel *tunnel, const struct tunnel_spec *spec)
-{
-    struct outer_vxlan header = {
-        .outer = make_outer(spec, VXLAN_UDP_PORT),
-        .vxlan.flags = VXLAN_FLAG_VNI,
-    };
-
-    memcpy(tunnel->header, &header, sizeof header);
-    tunnel->header_len = sizeof header;
+    inet_addr_to_bytes(spec->src_ip, outer.ip.src);
+    inet_addr_to_bytes(spec->dst_ip, outer.ip.dst);
+    memcpy(tunnel->header, &outer, sizeof outer);
+    tunnel->version = 6;
+    tunnel->header_len = sizeof outer;
 }
 
 void
 tunnel_init(struct tunnel *tunnel, const struct tunnel_spec *spec)
 {
+    bool geneve = spec->type == TUNNEL_GENEVE;
+    bool is4 = inet_addr_is4(spec->src_ip);
+
     memset(tunnel, 0, sizeof *tunnel);
-    tunnel->type = spec->type;
-    switch (spec->type) {
-    case TUNNEL_GENEVE:
-        init_geneve(tunnel, spec);
-        break;
-    case TUNNEL_VXLAN:
-        init_vxlan(tunnel, spec);
-        break;
-    case TUNNEL_NONE:
+    if (spec->type == TUNNEL_NONE || is4 != inet_addr_is4(spec->dst_ip)) {
         return;
     }
+    (is4 ? init_outer4 : init_outer6)(tunnel, spec);
+    tunnel->type = spec->type;
+    tunnel->is_geneve4 = geneve && is4;
+    tunnel->header_len += geneve ? sizeof(struct tunnel_geneve)
+                                 : sizeof(struct vxlan_hdr);
 
     /* The outer Ethernet header is not part of the MTU but the inner one is,
      * and both are of the same size. */
@@ -113,70 +89,88 @@ tunnel_init(struct tunnel *tunnel, const struct tunnel_spec *spec)
         return;
     }
     tunnel->inner_mtu = spec->mtu - tunnel->header_len;
-    tunnel->csum = csum_add(0, tunnel->header + offsetof(struct outer, ip),
-                            sizeof(struct ipv4_hdr));
 }
 
-/* Fills in what differs by packet, in front of 'udp_len' bytes, UDP header
- * included. */
-static inline void
-patch_outer(struct outer *outer, uint32_t csum, size_t udp_len,
-            uint32_t entropy, uint8_t inner_tos)
+static void
+patch_ipv6(struct ipv6_hdr *ip, size_t udp_len, uint32_t entropy,
+           uint8_t inner_tos)
 {
-    be16 ip_len = host_to_be16(udp_len + sizeof outer->ip);
-    uint8_t ecn = inner_tos & TOS_ECN_MASK;
+    uint32_t ecn = inner_tos & TUNNEL_ECN_MASK;
 
-    outer->ip.tos = ecn;
-    outer->ip.total_len = ip_len;
-    outer->ip.csum = ~csum_fold(csum + ip_len + host_to_be16(ecn));
-    outer->udp.src_port = host_to_be16(SRC_PORT_BASE
-                                       | (entropy & SRC_PORT_MASK));
-    outer->udp.len = host_to_be16(udp_len);
+    ip->ver_tc_flow = host_to_be32(UINT32_C(6) << 28 | ecn << 20
+                                   | (entropy & FLOW_LABEL_MASK));
+    ip->payload_len = host_to_be16(udp_len);
 }
 
-static inline uint8_t *
-push_geneve(const struct tunnel *tunnel, uint8_t *frame, size_t size,
-            uint32_t vni, uint32_t entropy, uint8_t inner_tos,
+static void
+write_previous(struct previous_opt *opt, const struct context *context)
+{
+    *opt = (struct previous_opt) {
+        .opt_class = host_to_be16(CONTEXT_OPT_CLASS),
+        .type = CONTEXT_PREVIOUS_TYPE,
+        .length = sizeof opt->previous / 4,
+    };
+    for (size_t i = 0; i < CONTEXT_MAX_PREVIOUS; i++) {
+        opt->previous[i] = host_to_be16(i < context->n_previous
+                                        ? context->previous[i]
+                                        : CONTEXT_NO_ENDPOINT);
+    }
+}
+
+/* Writes what stands behind the UDP header. */
+static void
+write_inner(uint8_t *start, uint8_t type, uint32_t vni,
             const struct context *context)
 {
-    struct outer_geneve *header
-        = (struct outer_geneve *) (frame - sizeof *header);
+    if (type == TUNNEL_VXLAN) {
+        struct vxlan_hdr header = {
+            .flags = VXLAN_FLAG_VNI,
+            .vni_rsvd = host_to_be32(vni << 8),
+        };
 
-    memcpy(header, tunnel->header, sizeof *header);
-    patch_outer(&header->outer, tunnel->csum,
-                size + sizeof *header - offsetof(struct outer, udp),
-                entropy, inner_tos);
-    header->geneve.vni_rsvd = host_to_be32(vni << 8);
-    header->opt.ver_flags_group
-        = host_to_be32((uint32_t) CONTEXT_VERSION << 28
-                       | (uint32_t) (context->flags & 0xf) << 24
-                       | (context->group & CONTEXT_GROUP_MAX));
-    header->opt.epoch = host_to_be32(context->epoch);
-    return (uint8_t *) header;
-}
+        memcpy(start, &header, sizeof header);
+        return;
+    }
 
-static inline uint8_t *
-push_vxlan(const struct tunnel *tunnel, uint8_t *frame, size_t size,
-           uint32_t vni, uint32_t entropy, uint8_t inner_tos)
-{
-    struct outer_vxlan *header
-        = (struct outer_vxlan *) (frame - sizeof *header);
-
-    memcpy(header, tunnel->header, sizeof *header);
-    patch_outer(&header->outer, tunnel->csum,
-                size + sizeof *header - offsetof(struct outer, udp),
-                entropy, inner_tos);
-    header->vxlan.vni_rsvd = host_to_be32(vni << 8);
-    return (uint8_t *) header;
+    struct tunnel_geneve *header = (struct tunnel_geneve *) start;
+    size_t opt_len = sizeof header->opt;
+    if (context->n_previous) {
+        opt_len += sizeof(struct previous_opt);
+        write_previous((struct previous_opt *) (header + 1), context);
+    }
+    tunnel_write_geneve(header, vni, opt_len, context);
 }
 
 uint8_t *
-tunnel_push(const struct tunnel *tunnel, uint8_t *frame, size_t size,
-            uint32_t vni, uint32_t entropy, uint8_t inner_tos,
-            const struct context *context)
+tunnel_push_any(const struct tunnel *tunnel, uint8_t *frame, size_t size,
+                uint32_t vni, uint32_t entropy, uint8_t inner_tos,
+                const struct context *context)
 {
+    bool is4 = tunnel->version == 4;
+    size_t outer_len = is4 ? sizeof(struct tunnel_outer4)
+                           : sizeof(struct tunnel_outer6);
+    size_t header_len = tunnel->header_len;
+
     assert(tunnel->type != TUNNEL_NONE);
-    return tunnel->type == TUNNEL_GENEVE
-           ? push_geneve(tunnel, frame, size, vni, entropy, inner_tos, context)
-           : push_vxlan(tunnel, frame, size, vni, entropy, inner_tos);
+    if (tunnel->type == TUNNEL_GENEVE && context->n_previous) {
+        header_len += TUNNEL_PREVIOUS_LEN;
+    }
+
+    uint8_t *start = frame - header_len;
+    uint8_t *ip = start + sizeof(struct eth_hdr);
+    struct udp_hdr *udp = (struct udp_hdr *) (start + outer_len) - 1;
+    size_t udp_len = sizeof *udp + header_len - outer_len + size;
+
+    memcpy(start, tunnel->header, outer_len);
+    if (is4) {
+        tunnel_patch_ipv4((struct ipv4_hdr *) ip, tunnel->csum, udp_len,
+                          inner_tos);
+    } else {
+        patch_ipv6((struct ipv6_hdr *) ip, udp_len, entropy, inner_tos);
+    }
+    tunnel_write_udp(udp, entropy, tunnel->type == TUNNEL_GENEVE
+                                   ? GENEVE_UDP_PORT : VXLAN_UDP_PORT,
+                     udp_len);
+    write_inner(start + outer_len, tunnel->type, vni, context);
+    return start;
 }

@@ -12,6 +12,7 @@
 #include "mapping/record.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
+#include "packets.h"
 #include "util.h"
 
 enum {
@@ -148,6 +149,17 @@ read_name(const struct record_field *f, const struct json *json, void *member,
     return 0;
 }
 
+static int
+read_label(const struct record_field *f, const struct json *json, void *member,
+           struct diagnosis *diag)
+{
+    if (json->type == JSON_STRING && !*json_string(json)) {
+        *(char *) member = '\0';
+        return 0;
+    }
+    return read_name(f, json, member, diag);
+}
+
 static struct json *
 write_name(const struct record_field *f OVS_UNUSED, const void *member)
 {
@@ -155,6 +167,7 @@ write_name(const struct record_field *f OVS_UNUSED, const void *member)
 }
 
 const struct record_type record_type_name = { read_name, write_name };
+const struct record_type record_type_label = { read_label, write_name };
 
 /* Numbers, and choices, which are numbers with names. */
 
@@ -285,77 +298,87 @@ const struct record_type record_type_choice = { read_choice, write_choice };
 
 /* Addresses. */
 
-/* Reads a unicast IPv4 address, in host byte order. */
-static int
-read_ipv4(const struct record_field *f, const struct json *json, void *member,
-          struct diagnosis *diag)
+static bool
+scan_address(const char *text, struct inet_addr *address, bool *is_ipv4)
 {
-    const char *text = json->type == JSON_STRING ? json_string(json) : "";
     struct in6_addr in6;
     struct in_addr in4;
-    uint32_t address;
 
+    *is_ipv4 = inet_pton(AF_INET, text, &in4) == 1;
+    if (*is_ipv4) {
+        *address = inet_addr_from4(ntohl(in4.s_addr));
+        return true;
+    }
     if (inet_pton(AF_INET6, text, &in6) == 1) {
-        return refuse(f, json, diag,
-                      "is IPv6; this version serves IPv4");
+        *address = inet_addr_from_bytes(in6.s6_addr);
+        return true;
     }
-    if (inet_pton(AF_INET, text, &in4) != 1) {
-        return refuse(f, json, diag, "is not an IPv4 address");
+    return false;
+}
+
+static int
+read_address(const struct record_field *f, const struct json *json,
+             void *member, struct diagnosis *diag)
+{
+    const char *text = json->type == JSON_STRING ? json_string(json) : "";
+    struct inet_addr address;
+    bool is_ipv4;
+
+    if (!scan_address(text, &address, &is_ipv4)) {
+        return refuse(f, json, diag, "is not an IPv4 or IPv6 address");
     }
-    address = ntohl(in4.s_addr);
-    if (!inet_is_unicast4(address)) {
-        return refuse(f, json, diag, "is not a unicast address "
-                      "(0/8, 127/8 and 224/3 are not)");
+    if (!is_ipv4 && inet_addr_is4(address)) {
+        int error = record_field_refuse(f->name, json, diag,
+                                        "is an IPv4 address written as IPv6");
+
+        diagnosis_set_hint(diag, "write it as "IP_FMT,
+                           IP_ARGS(htonl(inet_addr_to4(address))));
+        return error;
+    }
+    if (!inet_addr_is_unicast(address)) {
+        return refuse(f, json, diag, "is not a unicast address (%s are not)",
+                      is_ipv4 ? "0/8, 127/8 and 224/3"
+                      : "::, ::1 and ff00::/8");
     }
     memcpy(member, &address, sizeof address);
     return 0;
 }
 
 static struct json *
-write_ipv4(const struct record_field *f OVS_UNUSED, const void *member)
+write_address(const struct record_field *f OVS_UNUSED, const void *member)
 {
-    char text[INET_ADDRSTRLEN];
-    struct in_addr in4;
-    uint32_t address;
+    char text[RECORD_ADDRESS_SIZE];
+    struct inet_addr address;
 
     memcpy(&address, member, sizeof address);
-    in4.s_addr = htonl(address);
-    return json_string_create(inet_ntop(AF_INET, &in4, text, sizeof text));
+    record_format_address(address, text);
+    return json_string_create(text);
 }
 
-const struct record_type record_type_ipv4 = { read_ipv4, write_ipv4 };
-
-/* RFC 4291 section 2.5.5.2. */
-static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff };
+const struct record_type record_type_address = { read_address, write_address };
 
 static int
-read_mapped(const struct record_field *f, const struct json *json,
-            void *member, struct diagnosis *diag)
+read_bytes(const struct record_field *f, const struct json *json,
+           void *member, struct diagnosis *diag)
 {
-    uint8_t *bytes = member;
-    uint32_t address;
-    int error = read_ipv4(f, json, &address, diag);
+    struct inet_addr address;
+    int error = read_address(f, json, &address, diag);
 
     if (!error) {
-        address = htonl(address);
-        memcpy(bytes, mapped_prefix, sizeof mapped_prefix);
-        memcpy(bytes + sizeof mapped_prefix, &address, sizeof address);
+        inet_addr_to_bytes(address, member);
     }
     return error;
 }
 
 static struct json *
-write_mapped(const struct record_field *f, const void *member)
+write_bytes(const struct record_field *f, const void *member)
 {
-    const uint8_t *bytes = member;
-    uint32_t address;
+    struct inet_addr address = inet_addr_from_bytes(member);
 
-    memcpy(&address, bytes + sizeof mapped_prefix, sizeof address);
-    address = ntohl(address);
-    return write_ipv4(f, &address);
+    return write_address(f, &address);
 }
 
-const struct record_type record_type_mapped = { read_mapped, write_mapped };
+const struct record_type record_type_bytes = { read_bytes, write_bytes };
 
 /* Reads "02:00:00:00:00:01". */
 static bool
@@ -404,3 +427,51 @@ write_mac(const struct record_field *f OVS_UNUSED, const void *member)
 }
 
 const struct record_type record_type_mac = { read_mac, write_mac };
+
+/* Ids in QUIC connection ids. */
+
+/* Reads pairs of hexadecimal digits. */
+static bool
+scan_quic_id(const char *text, struct record_quic_id *id)
+{
+    size_t n = strlen(text);
+
+    if (n % 2 || n > GROUP_MAX_QUIC_ID * 2
+        || strspn(text, "0123456789abcdefABCDEF") != n) {
+        return false;
+    }
+    *id = (struct record_quic_id) { .length = n / 2 };
+    for (size_t i = 0; i < n; i++) {
+        id->value = id->value << 4 | hexit_value(text[i]);
+    }
+    return true;
+}
+
+static int
+read_quic_id(const struct record_field *f, const struct json *json,
+             void *member, struct diagnosis *diag)
+{
+    struct record_quic_id id;
+
+    if (json->type != JSON_STRING || !scan_quic_id(json_string(json), &id)) {
+        return refuse(f, json, diag, "is not up to %d bytes in hexadecimal",
+                      GROUP_MAX_QUIC_ID);
+    }
+    memcpy(member, &id, sizeof id);
+    return 0;
+}
+
+static struct json *
+write_quic_id(const struct record_field *f OVS_UNUSED, const void *member)
+{
+    struct record_quic_id id;
+
+    memcpy(&id, member, sizeof id);
+    return json_string_create_nocopy(
+        id.length ? xasprintf("%0*"PRIx64, (int) id.length * 2, id.value)
+                  : xstrdup(""));
+}
+
+const struct record_type record_type_quic_id = {
+    read_quic_id, write_quic_id
+};

@@ -34,12 +34,14 @@ struct record_type {
 };
 
 extern const struct record_type record_type_name;
+extern const struct record_type record_type_label; /* A name, or "". */
 extern const struct record_type record_type_number;
 extern const struct record_type record_type_power; /* A power of two. */
 extern const struct record_type record_type_choice;
-extern const struct record_type record_type_ipv4; /* Host byte order. */
-extern const struct record_type record_type_mapped; /* IPv4 in 16 bytes. */
+extern const struct record_type record_type_address; /* inet_addr. */
+extern const struct record_type record_type_bytes; /* Address, 16 bytes. */
 extern const struct record_type record_type_mac;
+extern const struct record_type record_type_quic_id;
 
 struct record_field {
     const char *name;

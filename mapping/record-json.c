@@ -4,25 +4,45 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "mapping/record-check.h"
 #include "mapping/record-field.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
-/* One table of members per kind of record; reading, changing and printing
- * follow it. */
+/* One table of members per kind of record; reading, changing, comparing and
+ * printing follow it. */
 
 static const struct record_choice encaps[] = {
     { "geneve", TUNNEL_GENEVE }, { "vxlan", TUNNEL_VXLAN }, { NULL, 0 },
 };
 static const struct record_choice protocols[] = {
-    { "tcp", IPPROTO_NR_TCP }, { "udp", IPPROTO_NR_UDP }, { NULL, 0 },
+    { "tcp", IPPROTO_NR_TCP }, { "udp", IPPROTO_NR_UDP },
+    { "sctp", IPPROTO_NR_SCTP }, { "icmp", IPPROTO_NR_ICMP }, { NULL, 0 },
 };
 static const struct record_choice algorithms[] = {
-    { "weighted", 0 }, { NULL, 0 },
+    { "weighted", ALGORITHM_WEIGHTED },
+    { "hash", ALGORITHM_HASH },
+    { "round-robin", ALGORITHM_ROUND_ROBIN },
+    { "least-connections", ALGORITHM_LEAST_CONNECTIONS },
+    { "least-cost", ALGORITHM_LEAST_COST },
+    { "nearest", ALGORITHM_NEAREST },
+    { "lowest-response-time", ALGORITHM_LOWEST_RESPONSE_TIME },
+    { "availability", ALGORITHM_AVAILABILITY },
+    { NULL, 0 },
 };
+BUILD_ASSERT_DECL(ARRAY_SIZE(algorithms) == N_ALGORITHMS + 1);
 static const struct record_choice affinities[] = {
     { "flow", AFFINITY_FLOW }, { "source", AFFINITY_SOURCE }, { NULL, 0 },
+};
+static const struct record_choice distances[] = {
+    { "labels", false }, { "measured", true }, { NULL, 0 },
+};
+static const struct record_choice host_deaths[] = {
+    { "keep", false }, { "reset", true }, { NULL, 0 },
+};
+static const struct record_choice empties[] = {
+    { "drop", false }, { "reject", true }, { NULL, 0 },
 };
 static const struct record_choice states[] = {
     { "up", ENDPOINT_UP }, { "draining", ENDPOINT_DRAINING },
@@ -43,27 +63,49 @@ enum {
 
 #define NAME_HINT "names are 1 to 63 of A-Z a-z 0-9 . _ -, "            \
                   "the first one a letter or digit"
+#define LABEL_HINT NAME_HINT "; an empty one stands for none"
 #define WEIGHT_HINT "to stop new flows, set state draining"
 
 static const struct record_field host_fields[] = {
     FIELD("name", name, host.name, KEY, .hint = NAME_HINT),
-    FIELD("vtep", ipv4, host.vtep, REQUIRED, .hint = NULL),
+    FIELD("vtep", address, host.vtep, REQUIRED, .hint = NULL),
     FIELD("encap", choice, host.encap, OPTIONAL, .choices = encaps),
+    FIELD("region", label, host.region, OPTIONAL, .hint = LABEL_HINT),
+    FIELD("zone", label, host.zone, OPTIONAL, .hint = LABEL_HINT),
+    FIELD("rack", label, host.rack, OPTIONAL, .hint = LABEL_HINT),
     { .name = NULL },
 };
 
 static const struct record_field group_fields[] = {
     FIELD("vni", number, group.vni, KEY, .min = 1, .max = VNI_MAX),
     FIELD("name", name, group.name, KEY, .hint = NAME_HINT),
-    FIELD("address", mapped, group.address, REQUIRED | FIXED, .hint = NULL),
+    FIELD("address", bytes, group.address, REQUIRED | FIXED, .hint = NULL),
     FIELD("protocol", choice, group.protocol, FIXED, .choices = protocols),
     FIELD("port", number, group.port, FIXED, .min = 0, .max = 65535,
           .hint = "0 stands for all ports"),
-    /* There is one algorithm, so nothing has to be remembered. */
-    { .name = "algorithm", .type = &record_type_choice,
-      .choices = algorithms },
+    FIELD("port_last", number, group.port_last, FIXED, .min = 0, .max = 65535,
+          .hint = "0 stands for just one port"),
+    FIELD("algorithm", choice, group.algorithm, OPTIONAL,
+          .choices = algorithms),
     FIELD("affinity", choice, group.affinity, OPTIONAL,
           .choices = affinities),
+    FIELD("affinity_timeout", number, group.affinity_timeout, OPTIONAL,
+          .min = 1, .max = GROUP_MAX_AFFINITY_S,
+          .hint = "seconds; with affinity flow it is not used"),
+    FIELD("ramp", number, group.ramp, OPTIONAL, .min = 0,
+          .max = RECORD_RAMP_MAX_S, .hint = "seconds; 0 stands for none"),
+    FIELD("distance", choice, group.measured_distance, OPTIONAL,
+          .choices = distances),
+    FIELD("on_host_death", choice, group.reset_on_host_death, OPTIONAL,
+          .choices = host_deaths),
+    FIELD("when_empty", choice, group.reject_when_empty, OPTIONAL,
+          .choices = empties),
+    FIELD("quic_id_offset", number, group.quic_id_offset, OPTIONAL,
+          .min = 0, .max = GROUP_MAX_QUIC_OFFSET,
+          .hint = "bytes from the start of the connection id"),
+    FIELD("quic_id_length", number, group.quic_id_length, OPTIONAL,
+          .min = 0, .max = GROUP_MAX_QUIC_ID,
+          .hint = "bytes; 0 stands for none"),
     FIELD("slots", power, group.n_slots, FIXED, .min = GROUP_MIN_SLOTS,
           .max = GROUP_MAX_SLOTS),
     { .name = NULL },
@@ -79,6 +121,13 @@ static const struct record_field endpoint_fields[] = {
     FIELD("weight", number, endpoint.weight, OPTIONAL, .min = 1,
           .max = RECORD_WEIGHT_MAX, .hint = WEIGHT_HINT),
     FIELD("state", choice, endpoint.state, OPTIONAL, .choices = states),
+    FIELD("cost", number, endpoint.cost, OPTIONAL, .min = 0, .max = 65535,
+          .hint = "the lowest is preferred"),
+    FIELD("priority", number, endpoint.priority, OPTIONAL, .min = 0,
+          .max = 255, .hint = "the lowest is preferred"),
+    FIELD("quic_id", quic_id, endpoint.quic_id, OPTIONAL,
+          .hint = "as many hexadecimal digits as twice the group's "
+                  "quic_id_length"),
     { .name = NULL },
 };
 
@@ -94,7 +143,9 @@ static const struct {
     [RECORD_GROUP] = {
         "a", group_fields,
         { .kind = RECORD_GROUP,
-          .group = { .protocol = IPPROTO_NR_TCP, .affinity = AFFINITY_FLOW,
+          .group = { .protocol = IPPROTO_NR_TCP,
+                     .algorithm = ALGORITHM_WEIGHTED,
+                     .affinity = AFFINITY_FLOW, .affinity_timeout = 10800,
                      .n_slots = 1024 } },
     },
     [RECORD_ENDPOINT] = {
@@ -237,6 +288,10 @@ record_from_json(const struct json *json, struct record *record,
         error = read_members(json, 0, KEY | REQUIRED, &new, diag);
     }
     if (!error) {
+        record_normalize(&new);
+        error = record_check(&new, diag);
+    }
+    if (!error) {
         *record = new;
     }
     return error;
@@ -260,7 +315,7 @@ record_key_from_json(const struct json *json, struct record *record,
     return error;
 }
 
-/* Changing. */
+/* Comparing. */
 
 static bool
 is_member_equal(const struct record_field *f, const struct record *a,
@@ -270,9 +325,39 @@ is_member_equal(const struct record_field *f, const struct record *a,
     const void *y = const_member_of(b, f);
 
     /* What follows the end of a name does not count. */
-    return (f->type == &record_type_name
+    return (f->type == &record_type_name || f->type == &record_type_label
             ? !strcmp(x, y) : !memcmp(x, y, f->size));
 }
+
+/* Compares the members that have a flag of 'which' or, if it is 0, all. */
+static bool
+are_members_equal(const struct record *a, const struct record *b,
+                  unsigned int which)
+{
+    for (const struct record_field *f = kinds[a->kind].fields; f->name; f++) {
+        if ((!which || f->flags & which) && !is_member_equal(f, a, b)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+record_equal(const struct record *a, const struct record *b)
+{
+    return a->kind == b->kind && are_members_equal(a, b, 0);
+}
+
+bool
+record_equal_fixed(const struct record_group *a, const struct record_group *b)
+{
+    struct record x = { .kind = RECORD_GROUP, .group = *a };
+    struct record y = { .kind = RECORD_GROUP, .group = *b };
+
+    return are_members_equal(&x, &y, FIXED);
+}
+
+/* Changing. */
 
 static int
 refuse_change(const struct record_field *f, const struct record *record,
@@ -318,6 +403,7 @@ record_update_from_json(const struct json *json, struct record *record,
     }
     if (!error) {
         error = read_members(json, 0, KEY, &new, diag);
+        record_normalize(&new);
     }
     for (const struct record_field *f = kinds[record->kind].fields;
          !error && f->name; f++) {
@@ -327,12 +413,36 @@ record_update_from_json(const struct json *json, struct record *record,
         }
     }
     if (!error) {
+        error = record_check(&new, diag);
+    }
+    if (!error) {
         *record = new;
     }
     return error;
 }
 
 /* Printing. */
+
+static const char *
+choice_name(const struct record_choice *c, uint32_t value)
+{
+    while (c->name && c->value != value) {
+        c++;
+    }
+    return c->name;
+}
+
+const char *
+record_protocol_name(uint8_t protocol)
+{
+    return choice_name(protocols, protocol);
+}
+
+const char *
+record_algorithm_name(enum group_algorithm algorithm)
+{
+    return choice_name(algorithms, algorithm);
+}
 
 struct json *
 record_to_json(const struct record *record)

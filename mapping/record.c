@@ -1,6 +1,7 @@
 #include <config.h>
 #include "mapping/record.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,8 @@ record_state_name(enum endpoint_state state)
         return "draining";
     case ENDPOINT_DOWN:
         return "down";
+    case ENDPOINT_LOST:
+        return "lost";
     }
     OVS_NOT_REACHED();
 }
@@ -70,6 +73,19 @@ record_format_key(const struct record *record, char key[RECORD_KEY_SIZE])
         break;
     }
     OVS_NOT_REACHED();
+}
+
+void
+record_format_address(struct inet_addr address, char text[RECORD_ADDRESS_SIZE])
+{
+    uint8_t bytes[16];
+
+    inet_addr_to_bytes(address, bytes);
+    if (inet_addr_is4(address)) {
+        inet_ntop(AF_INET, bytes + 12, text, RECORD_ADDRESS_SIZE);
+    } else {
+        inet_ntop(AF_INET6, bytes, text, RECORD_ADDRESS_SIZE);
+    }
 }
 
 static int
@@ -105,44 +121,4 @@ record_compare_keys(const struct record *a, const struct record *b)
         break;
     }
     OVS_NOT_REACHED();
-}
-
-/* Of records with equal keys. */
-static bool
-equal_apart_from_keys(const struct record *a, const struct record *b)
-{
-    switch (a->kind) {
-    case RECORD_HOST:
-        return a->host.vtep == b->host.vtep && a->host.encap == b->host.encap;
-
-    case RECORD_GROUP:
-        return (record_equal_fixed(&a->group, &b->group)
-                && a->group.affinity == b->group.affinity);
-
-    case RECORD_ENDPOINT:
-        return (!strcmp(a->endpoint.host, b->endpoint.host)
-                && !memcmp(&a->endpoint.mac, &b->endpoint.mac,
-                           sizeof a->endpoint.mac)
-                && a->endpoint.weight == b->endpoint.weight
-                && a->endpoint.state == b->endpoint.state);
-
-    case N_RECORD_KINDS:
-        break;
-    }
-    OVS_NOT_REACHED();
-}
-
-bool
-record_equal(const struct record *a, const struct record *b)
-{
-    return !record_compare_keys(a, b) && equal_apart_from_keys(a, b);
-}
-
-bool
-record_equal_fixed(const struct record_group *a, const struct record_group *b)
-{
-    return (!memcmp(a->address, b->address, sizeof a->address)
-            && a->protocol == b->protocol
-            && a->port == b->port
-            && a->n_slots == b->n_slots);
 }

@@ -25,25 +25,49 @@ enum record_kind {
 enum {
     RECORD_NAME_MAX   = 63,
     RECORD_WEIGHT_MAX = 1000,
-    RECORD_KEY_SIZE   = 160     /* Room for any record_format_key(). */
+    RECORD_RAMP_MAX_S = 3600,
+    RECORD_KEY_SIZE   = 160,    /* Room for any record_format_key(). */
+    RECORD_ADDRESS_SIZE = 46    /* Room for any record_format_address(). */
 };
 
 typedef char record_name[RECORD_NAME_MAX + 1];
 
+/* A name, or "" for none. */
+typedef record_name record_label;
+
 struct record_host {
     record_name name;
-    uint32_t vtep;              /* IPv4, host byte order. */
+    struct inet_addr vtep;
     enum tunnel_type encap;
+    record_label region, zone, rack; /* Where it stands. */
 };
 
 struct record_group {
     uint32_t vni;
     record_name name;
     uint8_t address[16];        /* IPv4 is mapped, as in struct group_key. */
-    uint8_t protocol;           /* IP protocol number. */
+    uint8_t protocol;           /* IP protocol number; ICMP: over IPv6 as
+                                 * well. */
     uint16_t port;              /* 0: all. */
+    uint16_t port_last;         /* Above 'port': of a range; else 0. */
+    enum group_algorithm algorithm;
     enum group_affinity affinity;
+    uint16_t affinity_timeout;  /* Seconds, 1...GROUP_MAX_AFFINITY_S. */
+    uint16_t ramp;              /* Seconds, 0...RECORD_RAMP_MAX_S. */
+    bool measured_distance;     /* What "nearest" goes by: not labels, but
+                                 * measured times. */
+    bool reset_on_host_death;   /* Reset flows whose endpoint's host died. */
+    bool reject_when_empty;     /* Tell senders, if no endpoint takes flows. */
+    uint8_t quic_id_offset;     /* Where, in a QUIC connection id, an
+                                 * endpoint's id stands, */
+    uint8_t quic_id_length;     /* and its bytes; 0: nowhere. */
     uint32_t n_slots;
+};
+
+/* What tells an endpoint in QUIC connection ids. */
+struct record_quic_id {
+    uint64_t value;             /* As a big-endian number. */
+    uint64_t length;            /* Bytes, 0 (none)...GROUP_MAX_QUIC_ID. */
 };
 
 struct record_endpoint {
@@ -53,7 +77,10 @@ struct record_endpoint {
     record_name host;
     struct mac mac;
     uint16_t weight;            /* 1...RECORD_WEIGHT_MAX. */
-    enum endpoint_state state;  /* Never ENDPOINT_ABSENT. */
+    enum endpoint_state state;  /* UP, DRAINING or DOWN. */
+    uint16_t cost;              /* Lower is preferred, by "least-cost". */
+    uint8_t priority;           /* The same, by "availability". */
+    struct record_quic_id quic_id;
 };
 
 struct record {
@@ -80,8 +107,8 @@ int record_key_from_json(const struct json *json, struct record *record,
                          struct diagnosis *diag);
 
 /* Changes in '*record' the members that 'json' gives.  Its key members must be
- * equal to the record's; members fixed at creation (group: address,
- * protocol, port, slots) are refused if they differ, naming the way out.
+ * equal to the record's; members fixed at creation (group: address, protocol,
+ * port, port_last, slots) are refused if they differ, naming the way out.
  * Returns 0, or a positive errno with '*diag' filled in and '*record'
  * untouched. */
 int record_update_from_json(const struct json *json, struct record *record,
@@ -93,6 +120,10 @@ struct json *record_to_json(const struct record *record);
 
 /* "h1", "5001/web" or "5001/web/w1". */
 void record_format_key(const struct record *record, char key[RECORD_KEY_SIZE]);
+
+/* "10.1.0.100" or "2001:db8::1" (RFC 5952). */
+void record_format_address(struct inet_addr address,
+                           char text[RECORD_ADDRESS_SIZE]);
 
 /* Orders by kind, then by key (VNIs as numbers). */
 int record_compare_keys(const struct record *a, const struct record *b);
@@ -108,5 +139,8 @@ bool record_is_name(const char *name);
 const char *record_kind_name(enum record_kind);
 bool record_kind_from_name(const char *name, enum record_kind *);
 const char *record_state_name(enum endpoint_state);
+/* "tcp", "weighted"; NULL for what no group has. */
+const char *record_protocol_name(uint8_t protocol);
+const char *record_algorithm_name(enum group_algorithm);
 
 #endif /* mapping/record.h */

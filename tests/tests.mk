@@ -3,36 +3,69 @@
 
 # Unit tests of pure code (encap, anycast): cmocka, no Open vSwitch.
 pure_TESTS := unit/test-csum unit/test-parse unit/test-complete-csum \
-	unit/test-tunnel unit/test-context unit/test-reply
+	unit/test-tunnel unit/test-context unit/test-hint unit/test-quic-id \
+	unit/test-reply unit/test-provoke
 unit/test-csum_OBJS := encap/csum.o tests/unit/frame.o
-unit/test-parse_OBJS := encap/csum.o encap/drop.o encap/parse.o \
-	tests/unit/frame.o
-unit/test-complete-csum_OBJS := encap/csum.o encap/parse.o tests/unit/frame.o
+unit/test-parse_OBJS := $(parse_OBJS) encap/drop.o tests/unit/frame.o \
+	tests/unit/parse-twin.o
+unit/test-complete-csum_OBJS := $(parse_OBJS) tests/unit/frame.o
 unit/test-tunnel_OBJS := encap/csum.o encap/tunnel.o tests/unit/frame.o
 unit/test-context_OBJS := encap/context.o tests/unit/frame.o
-unit/test-reply_OBJS := encap/csum.o encap/parse.o encap/reply.o \
-	tests/unit/frame.o
+unit/test-hint_OBJS := encap/hint.o tests/unit/frame.o
+unit/test-quic-id_OBJS := $(parse_OBJS) tests/unit/frame.o
+unit/test-reply_OBJS := $(parse_OBJS) encap/reply.o tests/unit/frame.o
+unit/test-provoke_OBJS := encap/csum.o encap/provoke.o tests/unit/frame.o \
+	tests/unit/provoked.o
 
 pure_TESTS += unit/test-flow-hash unit/test-group unit/test-anycast-table \
-	unit/test-flow-table unit/test-flow-threads unit/test-engine \
-	unit/test-engine-frames
+	unit/test-flow-table unit/test-flow-adopt unit/test-flow-interleave \
+	unit/test-flow-threads unit/test-engine unit/test-engine-frames
 unit/test-flow-hash_OBJS := anycast/flow-hash.o anycast/group.o
 unit/test-group_OBJS := anycast/flow-hash.o anycast/group.o
+pure_TESTS += unit/test-handshake unit/test-load unit/test-pick \
+	unit/test-pick-spread
+unit/test-handshake_OBJS := anycast/handshake.o
+unit/test-load_OBJS := anycast/load.o
+unit/test-pick_OBJS := $(pick_OBJS) anycast/flow-hash.o anycast/group.o \
+	anycast/load.o tests/unit/fleet.o
+unit/test-pick-spread_OBJS := $(unit/test-pick_OBJS)
 unit/test-anycast-table_OBJS := anycast/anycast-table.o anycast/flow-hash.o \
 	anycast/group.o tests/unit/frame.o
-unit/test-flow-table_OBJS := anycast/flow-room.o anycast/flow-table.o \
-	tests/unit/frame.o
-unit/test-flow-threads_OBJS := anycast/flow-room.o anycast/flow-table.o
+pure_TESTS += unit/test-fragments unit/test-source-table
+unit/test-fragments_OBJS := anycast/fragments.o tests/unit/frame.o
+unit/test-source-table_OBJS := anycast/source-table.o
+unit/test-flow-table_OBJS := $(flow_OBJS) anycast/flow-hash.o
+unit/test-flow-adopt_OBJS := $(flow_OBJS) anycast/flow-hash.o
+unit/test-flow-interleave_OBJS := anycast/flow-hash.o
+unit/test-flow-threads_OBJS := $(flow_OBJS) anycast/flow-hash.o
 unit/test-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
 unit/test-engine-frames_OBJS := $(unit/test-engine_OBJS)
+pure_TESTS += unit/test-engine-protocols unit/test-engine-refusals \
+	unit/test-engine-loads unit/test-engine-explain \
+	unit/test-engine-fragments unit/test-engine-handover \
+	unit/test-engine-receive unit/test-engine-hints
+unit/test-engine-refusals_OBJS := $(unit/test-engine_OBJS)
+unit/test-engine-protocols_OBJS := $(unit/test-engine_OBJS)
+unit/test-engine-loads_OBJS := $(unit/test-engine_OBJS)
+unit/test-engine-explain_OBJS := $(unit/test-engine_OBJS)
+unit/test-engine-fragments_OBJS := $(unit/test-engine_OBJS)
+unit/test-engine-handover_OBJS := $(unit/test-engine_OBJS)
+unit/test-engine-receive_OBJS := $(unit/test-engine_OBJS) \
+	tests/unit/cluster.o
+unit/test-engine-hints_OBJS := $(unit/test-engine-receive_OBJS)
+pure_TESTS += unit/test-engine-threads
+unit/test-engine-threads_OBJS := $(unit/test-engine_OBJS)
 
 # Unit tests of code that uses Open vSwitch's utilities: mapping.
-ovs_TESTS := unit/test-record unit/test-catalog unit/test-catalog-random
+ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
+	unit/test-catalog-random unit/test-catalog-serving
 unit/test-record_OBJS := mapping/diagnosis.o mapping/record.o \
-	mapping/record-field.o mapping/record-json.o tests/unit/catalog-text.o \
-	$(catalog_OBJS)
+	mapping/record-check.o mapping/record-field.o mapping/record-json.o \
+	tests/unit/catalog-text.o $(catalog_OBJS)
+unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
+unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
 	tests/unit/catalog-twin.o
 
@@ -42,22 +75,37 @@ unit/test-slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
 unit/test-slot-codec_OBJS := mapping/base64.o mapping/slot-codec.o
 unit/test-replica_OBJS := $(mapping_OBJS) $(replica_OBJS) \
 	tests/unit/replica-model.o
-unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS)
+unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
+	tests/unit/json-damage.o
 
-ovs_TESTS += unit/test-store unit/test-subscription
+ovs_TESTS += unit/test-relay
+unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+
+ovs_TESTS += unit/test-store unit/test-store-faults unit/test-subscription
 unit/test-store_OBJS := $(store_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
-	anycast/flow-hash.o
+	anycast/flow-hash.o tests/unit/opened.o
+unit/test-store-faults_OBJS := $(unit/test-store_OBJS)
 unit/test-subscription_OBJS := mapping/mapd/subscription.o $(catalog_OBJS) \
 	$(replica_OBJS) $(mapping_OBJS)
 
+
 # The same: vswitchd-ext.
-ovs_TESTS += unit/test-frame-ring unit/test-resolver \
+ovs_TESTS += unit/test-config-parse unit/test-flow-file \
+	unit/test-frame-ring unit/test-handover unit/test-resolver unit/test-rtnl \
 	unit/test-table-builder unit/test-virtual-port
 unit/test-frame-ring_OBJS := vswitchd-ext/frame-ring.o
+unit/test-config-parse_OBJS := vswitchd-ext/config-parse.o $(mapping_OBJS) \
+	anycast/flow-hash.o
+unit/test-flow-file_OBJS := vswitchd-ext/flow-file.o anycast/flow-hash.o
+unit/test-handover_OBJS := vswitchd-ext/handover.o $(anycast_OBJS) \
+	$(encap_OBJS) tests/unit/frame.o tests/unit/provoked.o \
+	tests/unit/world.o
 unit/test-resolver_OBJS := vswitchd-ext/resolver.o
+unit/test-rtnl_OBJS := vswitchd-ext/rtnl.o
 unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	$(replica_OBJS) $(mapping_OBJS) anycast/anycast-table.o \
-	anycast/flow-hash.o anycast/group.o encap/csum.o encap/tunnel.o
+	anycast/flow-hash.o anycast/group.o anycast/load.o encap/csum.o \
+	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
 
@@ -69,18 +117,45 @@ bench/engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/bench/engine-path.o \
 ovs_BENCHES += bench/slots
 bench/slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
 
+ovs_BENCHES += bench/selection
+bench/selection_OBJS := $(pick_OBJS) anycast/flow-hash.o anycast/group.o \
+	anycast/load.o
+
 define test_rules
 $(B)/tests/$(1): $(B)/tests/$(1).o $(addprefix $(B)/,$($(1)_OBJS))
 	@echo '  LD      $$@'
 	@$$(CC) $$(ALL_CFLAGS) -o $$@ $$(filter %.o,$$^) $($(1)_LIBS) $(2)
 endef
 $(foreach t,$(pure_TESTS),$(eval $(call test_rules,$(t),-lcmocka -lm)))
-$(foreach t,$(ovs_TESTS) $(ovs_BENCHES),$(eval $(call test_rules,$(t),-lcmocka -lsqlite3 $(OVS_LIBS))))
+$(foreach t,$(ovs_TESTS) $(ovs_BENCHES),$(eval $(call test_rules,$(t),-lcmocka -lmnl -lsqlite3 $(OVS_LIBS))))
+
+# The switch as it is, with ports that make up packets and discard them.
+bench_switch_OBJS := $(addprefix tests/bench/switch/,commands.o \
+	engine-clock.o frame.o port.o sink.o source.o)
+BENCH_SWITCH := $(B)/tests/bench/grapnel-vswitchd-bench
+
+$(BENCH_SWITCH): $(addprefix $(B)/,$(bench_switch_OBJS) $(vswitchd_OBJS) \
+		$(replica_OBJS) $(mapping_OBJS) $(anycast_OBJS) $(encap_OBJS))
+	@echo '  LD      $@'
+	@$(CC) $(ALL_CFLAGS) -Wl,--wrap=grapnel_init,--wrap=engine_process \
+		-o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) -lmnl $(JEMALLOC)
 
 # Golden packets: the whole engine, stored frames in and out.
 golden/golden_OBJS := $(encap_OBJS) $(anycast_OBJS) tests/golden/pcap.o \
 	tests/golden/world.o
 $(eval $(call test_rules,golden/golden,))
+
+# Fuzz targets (libFuzzer): a production file and twenty lines.
+fuzz_TARGETS := fuzz/fuzz-parse fuzz/fuzz-context fuzz/fuzz-hint \
+	fuzz/fuzz-engine
+fuzz/fuzz-parse_OBJS := $(parse_OBJS) encap/reply.o
+fuzz/fuzz-context_OBJS := encap/context.o encap/csum.o encap/tunnel.o
+fuzz/fuzz-hint_OBJS := encap/hint.o
+fuzz/fuzz-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
+	tests/unit/world.o
+fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
+$(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
+$(eval $(call test_rules,fuzz/seeds,))
 
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
 
@@ -106,9 +181,38 @@ regenerate-golden: $(B)/tests/golden/golden
 check-sanitize:
 	@$(MAKE) --no-print-directory SANITIZE=1 check-unit check-golden
 
-# Nothing but JSON lines on standard output.
-BENCHES := $(addprefix $(B)/tests/,$(ovs_BENCHES))
+# Tests with threads, under ThreadSanitizer (which wants addresses that are not
+# randomized too far).  The whole takes less than a minute.
+tsan_TESTS := unit/test-flow-threads unit/test-engine-threads \
+	unit/test-source-table unit/test-load
+TSAN := $(B)/tsan
+.PHONY: check-tsan
+check-tsan:
+	@$(MAKE) --no-print-directory B=$(TSAN) CFLAGS='$(CFLAGS) -fsanitize=thread' \
+		$(tsan_TESTS:%=$(TSAN)/tests/%)
+	@for t in $(tsan_TESTS:%=$(TSAN)/tests/%); do echo "== $$t"; \
+		TSAN_OPTIONS=halt_on_error=1 timeout 120 setarch -R $$t || exit 1; done
+
+# FUZZ_SECONDS for each target.  What it learns is kept in build/fuzz/corpus.
+FUZZ_CFLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZERS := $(addprefix $(B)/tests/,$(fuzz_TARGETS))
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz check-fuzz fuzz-run
+fuzz:
+	@$(MAKE) --no-print-directory CC=clang B=build/fuzz SANITIZE= \
+		CFLAGS='$(FUZZ_CFLAGS)' FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz-run
+
+check-fuzz:
+	@$(MAKE) --no-print-directory FUZZ_SECONDS=10 fuzz
+
+fuzz-run: $(FUZZERS) $(B)/tests/fuzz/seeds
+	@tests/fuzz/run $(B) $(FUZZ_SECONDS) $(FUZZERS)
+
+# Nothing but JSON lines on standard output.  The last one needs root.
+BENCHES := $(addprefix $(B)/tests/,$(ovs_BENCHES)) tests/bench/switch-path
 bench:
 	@$(MAKE) --no-print-directory deps >&2
-	@$(MAKE) --no-print-directory $(JOBS) $(BENCHES) >&2
-	@tests/bench/run $(BENCHES)
+	@$(MAKE) --no-print-directory $(JOBS) $(BENCHES) $(BENCH_SWITCH) \
+		$(B)/grapnel-mapd $(B)/grapnelctl >&2
+	@GRAPNEL_BUILD=$(abspath $(B)) tests/bench/run $(BENCHES)

@@ -8,15 +8,19 @@
 #include "anycast/anycast-table.h"
 #include "anycast/flow-table.h"
 #include "latch.h"
+#include "mapping/relay.h"
 #include "mapping/replica/replica.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "seq.h"
+#include "sset.h"
 #include "timeval.h"
 #include "util.h"
 #include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/explain.h"
+#include "vswitchd-ext/handover.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
 #include "vswitchd-ext/table-builder.h"
@@ -27,6 +31,12 @@ VLOG_DEFINE_THIS_MODULE(agent);
 enum {
     SWEEP_INTERVAL_MS = 1000,
     SWEEP_ROUND_S     = 600,
+    FLOWS_RETRY_MS    = 10000,
+    MAX_TRACES        = 64,
+    PROVOKE_BATCH     = 500,    /* Clients at once, ... */
+    PROVOKE_PAUSE_MS  = 20,     /* ... and then a pause. */
+    PROVOKE_ROUNDS    = 3,
+    PROVOKE_ROUND_MS  = 1000,
 };
 
 /* What is handed over between the main thread and the agent's: held for a few
@@ -61,6 +71,15 @@ struct agent {
     unsigned int n_snapshots;   /* When it was built. */
     uint64_t snapshot_serial;   /* Of the first table after a snapshot. */
     long long int sweep_at;
+    long long int flows_at;     /* When to try to make the flow table. */
+
+    struct relay_trace traces[MAX_TRACES]; /* To be answered. */
+    size_t n_traces;
+
+    struct sset dead;           /* Hosts, in the last table. */
+    unsigned int provoke_rounds; /* Still to go. */
+    uint64_t provoke_cursor;
+    long long int provoke_at;
 };
 
 /* Configuration. */
@@ -71,6 +90,10 @@ agent_config_copy(struct agent_config *dst, const struct agent_config *src)
     *dst = *src;
     dst->mapd = nullable_xstrdup(src->mapd);
     dst->host = nullable_xstrdup(src->host);
+    dst->region = nullable_xstrdup(src->region);
+    dst->zone = nullable_xstrdup(src->zone);
+    dst->rack = nullable_xstrdup(src->rack);
+    dst->flows_file = nullable_xstrdup(src->flows_file);
     dst->vnis = src->n_vnis
                 ? xmemdup(src->vnis, src->n_vnis * sizeof *src->vnis) : NULL;
 }
@@ -80,6 +103,10 @@ agent_config_uninit(struct agent_config *c)
 {
     free(CONST_CAST(char *, c->mapd));
     free(CONST_CAST(char *, c->host));
+    free(CONST_CAST(char *, c->region));
+    free(CONST_CAST(char *, c->zone));
+    free(CONST_CAST(char *, c->rack));
+    free(CONST_CAST(char *, c->flows_file));
     free(CONST_CAST(uint32_t *, c->vnis));
     memset(c, 0, sizeof *c);
 }
@@ -89,8 +116,12 @@ agent_config_equal(const struct agent_config *a, const struct agent_config *b)
 {
     return nullable_string_is_equal(a->mapd, b->mapd)
            && nullable_string_is_equal(a->host, b->host)
-           && a->vtep == b->vtep && a->encap == b->encap
-           && a->n_flows == b->n_flows
+           && nullable_string_is_equal(a->region, b->region)
+           && nullable_string_is_equal(a->zone, b->zone)
+           && nullable_string_is_equal(a->rack, b->rack)
+           && nullable_string_is_equal(a->flows_file, b->flows_file)
+           && inet_addr_equal(a->vtep, b->vtep) && a->encap == b->encap
+           && a->n_flows == b->n_flows && a->n_flows6 == b->n_flows6
            && a->all_vnis == b->all_vnis && a->n_vnis == b->n_vnis
            && (!a->n_vnis
                || !memcmp(a->vnis, b->vnis, a->n_vnis * sizeof *a->vnis))
@@ -131,7 +162,143 @@ take_config(struct agent_config *new_config)
     return changed;
 }
 
+/* Flows that move with their client, and those that have lost their host. */
+
+static void
+handle_want_flows(void *agent_, const struct relay_want *want)
+{
+    struct engine_world world = datapath_world();
+    struct relay_flow *flows = xmalloc(RELAY_MAX_FLOWS * sizeof *flows);
+    struct relay_flows answer = {
+        .vni = want->vni, .source = want->source, .flows = flows,
+    };
+    struct agent *agent = agent_;
+    uint64_t cursor = 0;
+
+    if (world.sources) {
+        source_table_forget(world.sources, want->vni, want->source);
+    }
+    ovs_strlcpy(answer.host, want->host, sizeof answer.host);
+    do {
+        answer.n = handover_collect(&world, want->vni, want->source,
+                                    time_usec(), &cursor, flows,
+                                    RELAY_MAX_FLOWS);
+        if (answer.n) {
+            mapd_session_send_flows(agent->session, &answer);
+        }
+    } while (answer.n == RELAY_MAX_FLOWS);
+    free(flows);
+}
+
+static void
+handle_flows(void *agent OVS_UNUSED, const struct relay_flows *flows)
+{
+    struct engine_world world = datapath_world();
+    size_t n = handover_enter(&world, flows, time_usec());
+
+    VLOG_DBG("%"PRIuSIZE" of %"PRIuSIZE" flows of a client that has moved "
+             "here were entered", n, flows->n);
+}
+
+/* The answer needs the replica, which is being changed just now. */
+static void
+handle_trace(void *agent_, const struct relay_trace *trace)
+{
+    struct agent *agent = agent_;
+
+    if (agent->n_traces < MAX_TRACES) {
+        agent->traces[agent->n_traces++] = *trace;
+    }
+}
+
+static void
+answer_traces(struct agent *agent)
+{
+    for (size_t i = 0; i < agent->n_traces; i++) {
+        const struct relay_trace *trace = &agent->traces[i];
+        const struct engine_question_flow flow = {
+            .vni = trace->vni, .protocol = trace->protocol,
+            .src = trace->src, .src_port = trace->src_port,
+            .dst = trace->dst, .dst_port = trace->dst_port,
+            .opens = true,
+        };
+
+        mapd_session_send_traced(agent->session, trace->id,
+                                 explain_json(&flow));
+    }
+    agent->n_traces = 0;
+}
+
+static const struct mapd_handlers handlers = {
+    .want_flows = handle_want_flows,
+    .flows = handle_flows,
+    .trace = handle_trace,
+};
+
+/* Asks for flows that packet threads miss. */
+static void
+ask_for_flows(struct agent *agent)
+{
+    struct engine_question questions[8];
+    size_t n;
+
+    while ((n = datapath_take_questions(questions, ARRAY_SIZE(questions)))) {
+        for (size_t i = 0; i < n; i++) {
+            mapd_session_want_flows(agent->session, questions[i].vni,
+                                    questions[i].source);
+        }
+    }
+}
+
+/* Clients of flows on lost endpoints are provoked bit by bit, and the whole
+ * table is gone through PROVOKE_ROUNDS times: a provocation may get lost. */
+static void
+provoke_lost(struct agent *agent)
+{
+    struct engine_world world = datapath_world();
+    long long int now = time_msec();
+
+    if (!agent->provoke_rounds || now < agent->provoke_at || !world.table) {
+        return;
+    }
+    if (handover_provoke_lost(&world, time_usec(), &agent->provoke_cursor,
+                              PROVOKE_BATCH) == PROVOKE_BATCH) {
+        agent->provoke_at = now + PROVOKE_PAUSE_MS;
+    } else {
+        agent->provoke_cursor = 0;
+        agent->provoke_rounds--;
+        agent->provoke_at = now + PROVOKE_ROUND_MS;
+    }
+}
+
+/* Starts doing so if a host is dead that was not in the table before. */
+static void
+note_dead_hosts(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    struct sset dead = SSET_INITIALIZER(&dead);
+    const struct replica_host *host;
+
+    HMAP_FOR_EACH (host, node, &replica.hosts) {
+        if (!host->alive) {
+            sset_add(&dead, host->record.name);
+            if (!sset_contains(&agent->dead, host->record.name)) {
+                agent->provoke_rounds = PROVOKE_ROUNDS;
+                agent->provoke_cursor = 0;
+                agent->provoke_at = time_msec();
+            }
+        }
+    }
+    sset_swap(&agent->dead, &dead);
+    sset_destroy(&dead);
+}
+
 /* The session with mapd. */
+
+static void
+copy_label(record_label label, const char *text)
+{
+    ovs_strlcpy(label, text ? text : "", sizeof(record_label));
+}
 
 static void
 describe_self(const struct agent_config *c, struct record_host *self,
@@ -139,6 +306,9 @@ describe_self(const struct agent_config *c, struct record_host *self,
 {
     *self = (struct record_host) { .vtep = c->vtep, .encap = c->encap };
     ovs_strlcpy(self->name, c->host, sizeof self->name);
+    copy_label(self->region, c->region);
+    copy_label(self->zone, c->zone);
+    copy_label(self->rack, c->rack);
     *interest = (struct mapd_interest) {
         .all = c->all_vnis, .vnis = c->vnis, .n_vnis = c->n_vnis,
     };
@@ -148,15 +318,9 @@ describe_self(const struct agent_config *c, struct record_host *self,
 static bool
 prepare_to_serve(struct agent *agent)
 {
-    int error = datapath_create_flows(agent->config.n_flows);
-
-    if (error == ENOMEM) {
-        VLOG_ERR("no memory for a flow table of %"PRIuSIZE" flows: lower "
-                 "external_ids:grapnel-flows", agent->config.n_flows);
-        return false;
-    }
     if (!agent->resolver) {
-        error = resolver_create(&agent->resolver);
+        int error = resolver_create(&agent->resolver);
+
         if (error) {
             VLOG_ERR("cannot ask the kernel for routes over netlink: %s",
                      ovs_strerror(error));
@@ -208,6 +372,7 @@ configure_session(struct agent *agent, const struct agent_config *old)
     } else if (prepare_to_serve(agent)) {
         describe_self(c, &self, &interest);
         agent->session = mapd_session_create(c->mapd, &self, &interest);
+        mapd_session_set_handlers(agent->session, &handlers, agent);
         agent->n_snapshots = 0;
     }
 }
@@ -219,10 +384,13 @@ reconfigure(struct agent *agent)
 
     if (take_config(&agent->config)) {
         agent->dirty = true;
-        if (old.n_flows && old.n_flows != agent->config.n_flows
-            && datapath_flows()) {
-            VLOG_INFO("external_ids:grapnel-flows takes effect when the "
-                      "switch starts the next time");
+        if (datapath_flows()
+            && (old.n_flows != agent->config.n_flows
+                || old.n_flows6 != agent->config.n_flows6
+                || !nullable_string_is_equal(old.flows_file,
+                                             agent->config.flows_file))) {
+            VLOG_INFO("external_ids:grapnel-flows, -flows6 and -flows-file "
+                      "take effect when the switch starts the next time");
         }
         configure_session(agent, &old);
         agent_config_uninit(&old);
@@ -273,9 +441,31 @@ replica_is_filled(void) OVS_NO_THREAD_SAFETY_ANALYSIS
     return replica.generation != 0;
 }
 
+/* Makes the flow table if there is none yet; false if it cannot be made. */
+static bool
+prepare_flows(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    const struct datapath_flows_config c = {
+        .n_flows = agent->config.n_flows,
+        .n_flows6 = agent->config.n_flows6,
+        .file = agent->config.flows_file,
+    };
+
+    if (datapath_flows()) {
+        return true;
+    }
+    if (time_msec() < agent->flows_at
+        || datapath_create_flows(&c, &replica.key)) {
+        agent->flows_at = MAX(agent->flows_at, time_msec() + FLOWS_RETRY_MS);
+        return false;
+    }
+    return true;
+}
+
 static void
 publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 {
+    struct engine_world world = datapath_world();
     struct anycast_table *table;
 
     table = table_builder_build(agent->builder, &replica, agent->resolver,
@@ -286,8 +476,13 @@ publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
         agent->n_snapshots = mapd_session_n_snapshots(agent->session);
         agent->snapshot_serial = agent->serial;
     }
+    /* Flows that another process has left, or that of a group that was here
+     * before. */
+    world.table = table;
+    engine_recount(&world, time_usec());
     datapath_publish(table);
     table_builder_published(agent->builder);
+    note_dead_hosts(agent);
 
     ovs_mutex_lock(&mutex);
     status.revision = replica.revision;
@@ -299,17 +494,23 @@ publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 }
 
 static void
+note_flow_ended(const struct flow_ended *ended, void *table)
+{
+    engine_flow_ended(table, ended);
+}
+
+static void
 sweep_flows(struct agent *agent)
 {
     struct flow_table *flows = datapath_flows();
     long long int now = time_msec();
-    struct flow_table_stats stats;
 
     if (flows && now >= agent->sweep_at) {
-        flow_table_get_stats(flows, &stats);
         flow_table_sweep(flows, now / 1000,
-                         DIV_ROUND_UP(stats.capacity / FLOW_WAYS,
-                                      SWEEP_ROUND_S));
+                         DIV_ROUND_UP(flow_table_n_buckets(flows),
+                                      SWEEP_ROUND_S),
+                         note_flow_ended,
+                         CONST_CAST(struct anycast_table *, datapath_table()));
         agent->sweep_at = now + SWEEP_INTERVAL_MS;
     }
 }
@@ -322,15 +523,18 @@ agent_run(struct agent *agent)
         uint64_t seqno;
 
         receive(agent);
+        answer_traces(agent);
         seqno = resolver_run(agent->resolver);
         if (seqno != agent->resolver_seqno) {
             agent->resolver_seqno = seqno;
             agent->dirty = true;
         }
-        if (agent->dirty && replica_is_filled()) {
+        if (agent->dirty && replica_is_filled() && prepare_flows(agent)) {
             agent->dirty = false;
             publish(agent);
         }
+        ask_for_flows(agent);
+        provoke_lost(agent);
     }
     update_status(agent);
     sweep_flows(agent);
@@ -343,12 +547,19 @@ agent_main(void *agent_)
 
     while (!latch_is_set(&exit_latch)) {
         uint64_t seq = seq_read(work_seq);
+        uint64_t questions = seq_read(datapath_question_seq());
 
         agent_run(agent);
         seq_wait(work_seq, seq);
+        seq_wait(datapath_question_seq(), questions);
         latch_wait(&exit_latch);
         if (datapath_flows()) {
             poll_timer_wait_until(agent->sweep_at);
+        } else if (agent->dirty && agent->flows_at) {
+            poll_timer_wait_until(agent->flows_at);
+        }
+        if (agent->provoke_rounds) {
+            poll_timer_wait_until(agent->provoke_at);
         }
         if (agent->session) {
             resolver_wait(agent->resolver);
@@ -362,6 +573,7 @@ agent_main(void *agent_)
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
     agent_config_uninit(&agent->config);
+    sset_destroy(&agent->dead);
     free(agent);
     return NULL;
 }
@@ -372,6 +584,7 @@ agent_start(void)
     struct agent *agent = xzalloc(sizeof *agent);
 
     agent->builder = table_builder_create();
+    sset_init(&agent->dead);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);
     ovs_mutex_unlock(&replica_mutex);

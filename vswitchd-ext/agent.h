@@ -24,9 +24,11 @@
 struct agent_config {
     const char *mapd;           /* Remote, or NULL: serve nothing. */
     const char *host;           /* This host's name; NULL only without mapd. */
-    uint32_t vtep;              /* Host byte order. */
+    struct inet_addr vtep;
     enum tunnel_type encap;
-    size_t n_flows;             /* Flow-table capacity, for the first mapd. */
+    const char *region, *zone, *rack; /* Labels, or NULL. */
+    size_t n_flows, n_flows6;   /* Capacity, for the first table. */
+    const char *flows_file;     /* Where flows outlast the switch, or NULL. */
     bool all_vnis;              /* Else: just these, ascending. */
     const uint32_t *vnis;
     size_t n_vnis;

@@ -2,20 +2,19 @@
 
 #include "vswitchd-ext/appctl.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "anycast/engine.h"
+#include "anycast/load.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
-#include "packets.h"
-#include "socket-util.h"
 #include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
 #include "vswitchd-ext/agent.h"
 #include "vswitchd-ext/config.h"
 #include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/explain.h"
 #include "vswitchd-ext/steering.h"
 #include "vswitchd-ext/underlay.h"
 
@@ -87,7 +86,7 @@ mapd_state(const struct agent_status *status)
 static size_t
 collect_facts(const struct agent_status *status, struct fact *facts)
 {
-    struct engine_thread total;
+    struct engine_counters total;
     struct flow_table_stats flows;
     size_t n = 0;
 
@@ -104,14 +103,27 @@ collect_facts(const struct agent_status *status, struct fact *facts)
                                  status->n_unresolved };
     facts[n++] = (struct fact) { "steering_rules", steering_n_rules() };
     facts[n++] = (struct fact) { "flow_capacity", flows.capacity };
+    facts[n++] = (struct fact) { "flow_capacity_ipv6", flows.capacity6 };
     facts[n++] = (struct fact) { "flow_memory_bytes", flows.memory };
+    facts[n++] = (struct fact) { "flows_used", flows.used };
     facts[n++] = (struct fact) { "flows_inserted", flows.inserted };
     facts[n++] = (struct fact) { "flows_expired", flows.expired };
     facts[n++] = (struct fact) { "flows_evicted", flows.evicted };
     facts[n++] = (struct fact) { "flows_refused", flows.refused };
     facts[n++] = (struct fact) { "packets_to_underlay", total.underlay };
     facts[n++] = (struct fact) { "packets_to_local_endpoints", total.local };
+    facts[n++] = (struct fact) { "packets_from_tunnels", total.from_tunnel };
+    facts[n++] = (struct fact) { "packets_forwarded", total.forwarded };
+    facts[n++] = (struct fact) { "fragments", total.fragments };
+    facts[n++] = (struct fact) { "icmp_errors_to_their_flow",
+                                 total.icmp_routed };
+    facts[n++] = (struct fact) { "hints_sent", total.hints_sent };
+    facts[n++] = (struct fact) { "hints_limited", total.hints_limited };
+    facts[n++] = (struct fact) { "hints_accepted", total.hints_accepted };
+    facts[n++] = (struct fact) { "handovers_asked", total.handovers_asked };
+    facts[n++] = (struct fact) { "resets", total.resets };
     facts[n++] = (struct fact) { "arp_replies", total.arp_replies };
+    facts[n++] = (struct fact) { "nd_replies", total.nd_replies };
     facts[n++] = (struct fact) { "icmp_errors", total.icmp_errors };
     facts[n++] = (struct fact) { "endpoints_selected", total.new_flows };
     facts[n++] = (struct fact) { "endpoints_selected_again", total.repicked };
@@ -127,7 +139,7 @@ anycast_show(struct unixctl_conn *conn, int argc, const char *argv[],
 {
     struct args args = parse_args(argc, argv);
     struct agent_status status;
-    struct fact facts[32];
+    struct fact facts[48];
     size_t n;
 
     agent_get_status(&status);
@@ -168,7 +180,7 @@ anycast_drops(struct unixctl_conn *conn, int argc, const char *argv[],
               void *aux OVS_UNUSED)
 {
     struct args args = parse_args(argc, argv);
-    struct engine_thread total;
+    struct engine_counters total;
 
     datapath_get_counters(&total);
     if (args.json) {
@@ -198,13 +210,16 @@ affinity_name(const struct record_group *group)
 }
 
 static struct json *
-flow_to_json(const struct flow_key4 *key, const struct flow_ref *ref)
+flow_to_json(const struct flow_key *key, const struct flow_ref *ref)
 {
     struct json *json = json_object_create();
+    struct ds source = DS_EMPTY_INITIALIZER;
     struct record_group group;
     struct record_endpoint endpoint;
 
-    json_object_put_format(json, "source", IP_FMT, IP_ARGS(htonl(key->src)));
+    explain_put_address(&source, key->src);
+    json_object_put_string(json, "source", ds_cstr(&source));
+    ds_destroy(&source);
     put_int(json, "source_port", key->src_port);
     put_int(json, "port", key->dst_port);
     json_object_put_string(json, "state", flow_state_name(ref->state));
@@ -222,19 +237,23 @@ flow_to_json(const struct flow_key4 *key, const struct flow_ref *ref)
 }
 
 static void
-flow_to_text(const struct flow_key4 *key, const struct flow_ref *ref,
+flow_to_text(const struct flow_key *key, const struct flow_ref *ref,
              struct ds *ds)
 {
     struct record_group group;
     struct record_endpoint endpoint;
+    bool is6 = !inet_addr_is4(key->src);
 
     if (!agent_describe(key->group, ref->endpoint, &group, &endpoint)) {
         return;                 /* Of a group that has gone: inert. */
     }
-    ds_put_format(ds, "%"PRIu32"/%s "IP_FMT, group.vni, group.name,
-                  IP_ARGS(htonl(key->src)));
-    if (group.affinity == AFFINITY_FLOW) {
-        ds_put_format(ds, ":%d to port %d", key->src_port, key->dst_port);
+    bool ports = group.affinity == AFFINITY_FLOW;
+    ds_put_format(ds, "%"PRIu32"/%s %s", group.vni, group.name,
+                  is6 && ports ? "[" : "");
+    explain_put_address(ds, key->src);
+    if (ports) {
+        ds_put_format(ds, "%s:%d to port %d", is6 ? "]" : "", key->src_port,
+                      key->dst_port);
     }
     ds_put_format(ds, " -> %s on %s (%s, idle %d s)\n", endpoint.name,
                   endpoint.host, flow_state_name(ref->state), ref->idle);
@@ -249,7 +268,7 @@ anycast_flows(struct unixctl_conn *conn, int argc, const char *argv[],
     struct json *array = json_array_create_empty();
     struct ds ds = DS_EMPTY_INITIALIZER;
     unsigned int limit = FLOWS_SHOWN;
-    struct flow_key4 key;
+    struct flow_key key;
     struct flow_ref ref;
     uint64_t cursor = 0;
 
@@ -277,193 +296,168 @@ anycast_flows(struct unixctl_conn *conn, int argc, const char *argv[],
     }
 }
 
-/* anycast/trace. */
+/* anycast/groups. */
 
-struct trace_request {
-    uint32_t vni;
-    uint8_t protocol;
-    uint32_t src, dst;
-    uint16_t src_port, dst_port;
+/* An endpoint, and what has been seen of it. */
+struct endpoint_line {
+    struct record_group group;
+    struct record_endpoint endpoint;
+    const struct group *g;
+    const struct group_endpoint *e;
+    struct endpoint_load load;  /* A copy. */
 };
 
+/* Fills in '*line' for endpoint 'index' of 'group'; false if there is none, or
+ * none any more. */
 static bool
-parse_address(const char *text, uint32_t *ip, uint16_t *port)
+describe_endpoint(const struct group *group, uint16_t index,
+                  struct endpoint_line *line)
 {
-    struct sockaddr_storage ss;
-
-    if (!inet_parse_active(text, -1, &ss, false, NULL)
-        || ss.ss_family != AF_INET) {
+    line->g = group;
+    line->e = &group->endpoints[index];
+    if (line->e->state == ENDPOINT_ABSENT || !line->e->load
+        || !agent_describe(group->id, index, &line->group, &line->endpoint)) {
         return false;
     }
-    *ip = ntohl(ALIGNED_CAST(struct sockaddr_in *, &ss)->sin_addr.s_addr);
-    *port = ntohs(ALIGNED_CAST(struct sockaddr_in *, &ss)->sin_port);
+    /* Counters that go on: each member is whole, which is enough here. */
+    memcpy(&line->load, line->e->load, sizeof line->load);
     return true;
 }
 
-/* Returns NULL, or what is wrong with the arguments. */
-static const char *
-parse_trace(const char *const argv[], struct trace_request *r)
-{
-    unsigned int vni;
-
-    if (!str_to_uint(argv[1], 10, &vni) || !vni || vni > VNI_MAX) {
-        return "VNI is not a number in 1..16777215";
-    }
-    r->vni = vni;
-    if (!strcmp(argv[2], "tcp")) {
-        r->protocol = IPPROTO_NR_TCP;
-    } else if (!strcmp(argv[2], "udp")) {
-        r->protocol = IPPROTO_NR_UDP;
-    } else {
-        return "PROTOCOL is neither tcp nor udp";
-    }
-    if (!parse_address(argv[3], &r->src, &r->src_port)) {
-        return "SOURCE is not IP:PORT";
-    }
-    if (!parse_address(argv[4], &r->dst, &r->dst_port)) {
-        return "DESTINATION is not IP:PORT";
-    }
-    return NULL;
-}
-
-static const char *
-verdict_name(enum engine_verdict verdict)
-{
-    switch (verdict) {
-    case ENGINE_UNDERLAY: return "underlay";
-    case ENGINE_LOCAL: return "local";
-    case ENGINE_REPLY: return "reply";
-    case ENGINE_DROP: return "drop";
-    }
-    OVS_NOT_REACHED();
-}
-
-static const char *
-state_name(const struct group *group, uint16_t endpoint)
-{
-    return endpoint < group->n_endpoints
-           && group->endpoints[endpoint].state != ENDPOINT_ABSENT
-           ? record_state_name(group->endpoints[endpoint].state) : "gone";
-}
-
-/* What `anycast/trace` found out, with names. */
-struct trace {
-    struct engine_explanation e;
-    struct record_group group;
-    struct record_endpoint endpoint, owner, tracked;
-    bool named, has_owner, has_tracked;
-};
-
-static void
-run_trace(const struct trace_request *r, struct trace *t)
-{
-    memset(t, 0, sizeof *t);
-    engine_explain(datapath_table(), datapath_flows(), time_msec(), r->vni,
-                   r->protocol, r->src, r->src_port, r->dst, r->dst_port,
-                   true, &t->e);
-    if (t->e.group) {
-        uint32_t id = t->e.group->id;
-
-        agent_describe(id, 0, &t->group, NULL);
-        t->named = agent_describe(id, t->e.endpoint, NULL, &t->endpoint);
-        t->has_owner = agent_describe(id, t->e.slot_owner, NULL, &t->owner);
-        t->has_tracked = t->e.tracked && agent_describe(id, t->e.ref.endpoint,
-                                                        NULL, &t->tracked);
-    }
-}
-
 static struct json *
-trace_to_json(const struct trace *t)
+endpoint_line_to_json(const struct endpoint_line *line)
 {
+    const struct endpoint_load *load = &line->load;
     struct json *json = json_object_create();
 
-    json_object_put_string(json, "verdict", verdict_name(t->e.verdict));
-    if (t->e.reason) {
-        json_object_put_string(json, "reason", drop_reason_name(t->e.reason));
-    }
-    if (!t->e.group) {
-        return json;
-    }
-    put_int(json, "vni", t->group.vni);
-    json_object_put_string(json, "group", t->group.name);
-    put_int(json, "epoch", t->e.group->epoch);
-    json_object_put_format(json, "hash", "%016"PRIx64, t->e.hash);
-    put_int(json, "slot", t->e.slot);
-    if (t->has_owner) {
-        json_object_put_string(json, "slot_owner", t->owner.name);
-    }
-    json_object_put(json, "tracked", json_boolean_create(t->e.tracked));
-    if (t->named) {
-        json_object_put_string(json, "endpoint", t->endpoint.name);
-        json_object_put_string(json, "host", t->endpoint.host);
-    }
+    put_int(json, "vni", line->group.vni);
+    json_object_put_string(json, "group", line->group.name);
+    json_object_put_string(json, "algorithm",
+                           pick_algorithm_name(line->g->algorithm));
+    json_object_put_string(json, "endpoint", line->endpoint.name);
+    json_object_put_string(json, "host", line->endpoint.host);
+    json_object_put_string(json, "state", record_state_name(line->e->state));
+    put_int(json, "class", line->e->tier);
+    put_int(json, "open", MAX(load->open, 0));
+    put_int(json, "pending", MAX(load->pending, 0));
+    put_int(json, "selected", load->selected);
+    put_int(json, "answered", load->answered);
+    put_int(json, "unanswered", load->unanswered);
+    put_int(json, "resets", load->resets);
+    put_int(json, "response_us", load->response_us);
+    put_int(json, "health_percent", load->health * 100 / LOAD_HEALTHY);
     return json;
 }
 
 static void
-trace_to_text(const struct trace *t, struct ds *ds)
+endpoint_line_to_text(const struct endpoint_line *line, struct ds *ds)
 {
-    const struct engine_explanation *e = &t->e;
+    const struct endpoint_load *load = &line->load;
+    char *group = xasprintf("%"PRIu32"/%s", line->group.vni,
+                            line->group.name);
 
-    if (!e->group) {
-        ds_put_format(ds, "group     none\nverdict   %s: %s\n",
-                      verdict_name(e->verdict), drop_reason_text(e->reason));
-        return;
+    ds_put_format(ds, "%-20s %-20s %-14s %-12s %-9s %7d %10"PRIu64
+                  " %10"PRIu64" %8"PRIu64" %8"PRIu64" %9.3f %5u%%\n", group,
+                  pick_algorithm_name(line->g->algorithm),
+                  line->endpoint.name, line->endpoint.host,
+                  record_state_name(line->e->state), MAX(load->open, 0),
+                  load->selected, load->answered, load->unanswered,
+                  load->resets, load->response_us / 1e3,
+                  load->health * 100 / LOAD_HEALTHY);
+    free(group);
+}
+
+static int
+compare_ids(const void *a_, const void *b_)
+{
+    const struct group *const *a = a_, *const *b = b_;
+
+    return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
+}
+
+static void
+list_endpoints(const struct anycast_table *table, struct json *array,
+               struct ds *ds)
+{
+    const struct group **groups = xcalloc(table->n_groups + 1, sizeof *groups);
+    struct endpoint_line line;
+    size_t n = 0;
+
+    for (size_t i = 0; i <= table->ids_mask; i++) {
+        if (table->ids[i].group) {
+            groups[n++] = table->ids[i].group;
+        }
     }
-    ds_put_format(ds, "group     %"PRIu32"/%s, id %"PRIu32", epoch %"PRIu32
-                  ", affinity %s\n", t->group.vni, t->group.name,
-                  e->group->id, e->group->epoch, affinity_name(&t->group));
-    ds_put_format(ds, "hash      %016"PRIx64"\n", e->hash);
-    ds_put_format(ds, "slot      %"PRIu32" of %u, owned by %s\n", e->slot,
-                  1u << e->group->slot_bits,
-                  t->has_owner ? t->owner.name : "nobody");
-    if (e->tracked) {
-        ds_put_format(ds, "flow      on %s (%s), %s, idle %d s\n",
-                      t->has_tracked ? t->tracked.name : "one that has gone",
-                      state_name(e->group, e->ref.endpoint),
-                      flow_state_name(e->ref.state), e->ref.idle);
+    qsort(groups, n, sizeof *groups, compare_ids);
+    for (size_t i = 0; i < n; i++) {
+        for (uint16_t e = 0; e < groups[i]->n_endpoints; e++) {
+            if (!describe_endpoint(groups[i], e, &line)) {
+                continue;
+            }
+            if (array) {
+                json_array_add(array, endpoint_line_to_json(&line));
+            } else {
+                endpoint_line_to_text(&line, ds);
+            }
+        }
+    }
+    free(groups);
+}
+
+static void
+anycast_groups(struct unixctl_conn *conn, int argc, const char *argv[],
+               void *aux OVS_UNUSED)
+{
+    struct args args = parse_args(argc, argv);
+    const struct anycast_table *table = datapath_table();
+    struct json *array = args.json ? json_array_create_empty() : NULL;
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ds_put_format(&ds, "%-20s %-20s %-14s %-12s %-9s %7s %10s %10s %8s %8s "
+                  "%9s %6s\n", "group", "algorithm", "endpoint", "host",
+                  "state", "open", "selected", "answered", "unansw.",
+                  "resets", "resp. ms", "health");
+    if (table) {
+        list_endpoints(table, array, &ds);
+    }
+    if (args.json) {
+        ds_destroy(&ds);
+        reply_json(conn, array);
     } else {
-        ds_put_cstr(ds, "flow      new\n");
-    }
-    if (t->named) {
-        ds_put_format(ds, "endpoint  %s (%s) on %s\n", t->endpoint.name,
-                      state_name(e->group, e->endpoint), t->endpoint.host);
-    }
-    if (e->verdict == ENGINE_DROP) {
-        ds_put_format(ds, "verdict   drop: %s\n", drop_reason_text(e->reason));
-    } else {
-        ds_put_format(ds, "verdict   %s\n", e->verdict == ENGINE_LOCAL
-                      ? "to the endpoint on this host"
-                      : "encapsulated to the endpoint's host");
+        reply_ds(conn, &ds);
     }
 }
+
+/* anycast/trace. */
+
+#define TRACE_ARGS "[--json] VNI tcp|udp|sctp|icmp SOURCE[:PORT] " \
+                   "DESTINATION[:PORT]"
 
 static void
 anycast_trace(struct unixctl_conn *conn, int argc, const char *argv[],
               void *aux OVS_UNUSED)
 {
-    static const char usage[] = "usage: anycast/trace [--json] VNI tcp|udp "
-                                "SOURCE-IP:PORT DESTINATION-IP:PORT";
     struct args args = parse_args(argc, argv);
-    struct trace_request request;
-    const char *problem = args.n == 5 ? parse_trace(args.v, &request)
-                                    : "four arguments are needed";
-    struct trace trace;
+    struct engine_question_flow flow;
+    const char *problem = (args.n == 5
+                           ? explain_parse(args.v[1], args.v[2], args.v[3],
+                                           args.v[4], &flow)
+                           : "four arguments are needed");
 
     if (problem) {
-        char *text = xasprintf("%s; %s", problem, usage);
+        char *text = xasprintf("%s; usage: anycast/trace %s", problem,
+                               TRACE_ARGS);
 
         unixctl_command_reply_error(conn, text);
         free(text);
         return;
     }
-    run_trace(&request, &trace);
     if (args.json) {
-        reply_json(conn, trace_to_json(&trace));
+        reply_json(conn, explain_json(&flow));
     } else {
         struct ds ds = DS_EMPTY_INITIALIZER;
 
-        trace_to_text(&trace, &ds);
+        explain_text(&flow, &ds);
         reply_ds(conn, &ds);
     }
 }
@@ -477,7 +471,8 @@ appctl_init(void)
                              anycast_drops, NULL);
     unixctl_command_register("anycast/flows", "[--json] [LIMIT]", 0, 2,
                              anycast_flows, NULL);
-    unixctl_command_register("anycast/trace", "[--json] VNI tcp|udp "
-                             "SOURCE-IP:PORT DESTINATION-IP:PORT", 0, 5,
+    unixctl_command_register("anycast/groups", "[--json]", 0, 1,
+                             anycast_groups, NULL);
+    unixctl_command_register("anycast/trace", TRACE_ARGS, 0, 5,
                              anycast_trace, NULL);
 }

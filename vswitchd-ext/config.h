@@ -6,19 +6,8 @@
 #define VSWITCHD_EXT_CONFIG_H 1
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include "encap/tunnel.h"
-
-struct config {
-    char *mapd;                 /* Remote, or NULL: not configured. */
-    char *host;                 /* This host's name. */
-    uint32_t vtep;              /* Host byte order; 0: not configured. */
-    enum tunnel_type encap;
-    char *underlay;             /* Port or device, or NULL: find the port. */
-    size_t n_flows;             /* Flow-table capacity. */
-};
+#include "vswitchd-ext/config-parse.h"
 
 void config_init(const char *ovsdb_remote);
 void config_exit(void);

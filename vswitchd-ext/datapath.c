@@ -7,16 +7,23 @@
 #include "anycast/flow-table.h"
 #include "anycast/anycast-table.h"
 #include "dp-packet.h"
-#include "netdev.h"
+#include "netdev-provider.h"
 #include "openvswitch/list.h"
+#include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
+#include "random.h"
+#include "seq.h"
 #include "util.h"
+#include "vswitchd-ext/flow-file.h"
 #include "vswitchd-ext/virtual-port.h"
+
+VLOG_DEFINE_THIS_MODULE(datapath);
 
 static OVSRCU_TYPE(struct anycast_table *) published_table;
 static OVSRCU_TYPE(struct datapath_underlay *) published_underlay;
 static OVSRCU_TYPE(struct flow_table *) published_flows;
+static OVSRCU_TYPE(struct source_table *) published_sources;
 
 /* One per thread that has ever processed packets. */
 struct thread_node {
@@ -27,24 +34,39 @@ struct thread_node {
 static struct ovs_mutex threads_mutex = OVS_MUTEX_INITIALIZER;
 static struct ovs_list threads OVS_GUARDED_BY(threads_mutex)
     = OVS_LIST_INITIALIZER(&threads);
-static struct engine_thread ended OVS_GUARDED_BY(threads_mutex);
+static struct engine_counters ended OVS_GUARDED_BY(threads_mutex);
 static ovsthread_key_t thread_key;
 
-/* Every member that is a counter, so that they can be summed up. */
+enum {
+    N_SOURCES     = 65536,      /* Clients of this host. */
+    MAX_QUESTIONS = 64,         /* Ten a second are asked. */
+};
+
+/* Ten a second are asked at most, so that a packet thread takes this mutex
+ * hardly ever. */
+static struct ovs_mutex questions_mutex = OVS_MUTEX_INITIALIZER;
+static struct engine_question questions[MAX_QUESTIONS]
+    OVS_GUARDED_BY(questions_mutex);
+static size_t n_questions OVS_GUARDED_BY(questions_mutex);
+static struct seq *question_seq;
+
+/* All members of struct engine_counters are counters. */
 static void
-add_counters(struct engine_thread *total, const struct engine_thread *t)
+add_counters(struct engine_counters *total, const struct engine_counters *c)
 {
-    for (int i = 0; i < N_DROP_REASONS; i++) {
-        total->drops[i] += engine_read(&t->drops[i]);
+    const uint64_t *from = (const uint64_t *) c;
+    uint64_t *to = (uint64_t *) total;
+
+    BUILD_ASSERT(sizeof *c % sizeof *from == 0);
+    for (size_t i = 0; i < sizeof *c / sizeof *from; i++) {
+        to[i] += engine_read(&from[i]);
     }
-    total->underlay += engine_read(&t->underlay);
-    total->local += engine_read(&t->local);
-    total->arp_replies += engine_read(&t->arp_replies);
-    total->icmp_errors += engine_read(&t->icmp_errors);
-    total->new_flows += engine_read(&t->new_flows);
-    total->repicked += engine_read(&t->repicked);
-    total->untracked += engine_read(&t->untracked);
-    total->completed_csums += engine_read(&t->completed_csums);
+}
+
+static void
+release_packet(void *packet)
+{
+    dp_packet_delete(packet);
 }
 
 static void
@@ -53,32 +75,129 @@ thread_node_end(void *node_)
     struct thread_node *node = node_;
 
     ovs_mutex_lock(&threads_mutex);
-    add_counters(&ended, &node->engine);
+    add_counters(&ended, &node->engine.count);
     ovs_list_remove(&node->node);
     ovs_mutex_unlock(&threads_mutex);
+    engine_thread_uninit(&node->engine, release_packet);
     free_cacheline(node);
+}
+
+static struct hash_key
+random_key(void)
+{
+    struct hash_key key;
+
+    random_bytes(&key, sizeof key);
+    key.word[0] |= 1;
+    key.word[1] |= 1;
+    return key;
 }
 
 void
 datapath_init(void)
 {
     ovsthread_key_create(&thread_key, thread_node_end);
+    question_seq = seq_create();
+}
+
+/* Flows. */
+
+static int
+create_flows_in_file(const struct flow_table_size *size, const char *file,
+                     const struct hash_key *key, struct flow_table **flows)
+{
+    size_t adopted;
+    void *memory;
+    int error = flow_file_map(file, flow_table_memory(size), &memory);
+
+    if (error) {
+        VLOG_WARN("%s: %s; flows are kept in memory only, and forgotten when "
+                  "the switch restarts (external_ids:grapnel-flows-file)",
+                  file, (error == EAGAIN ? "another process uses it"
+                         : error == EINVAL ? "not a file of ours"
+                         : ovs_strerror(error)));
+        return error;
+    }
+    *flows = flow_table_create_at(size, memory,
+                                  flow_file_stamp(key->word), &adopted);
+    if (!*flows) {
+        return ENOMEM;
+    }
+    if (adopted) {
+        VLOG_INFO("%s: %"PRIuSIZE" flows go on where they were", file,
+                  adopted);
+    }
+    return 0;
 }
 
 int
-datapath_create_flows(size_t n_flows)
+datapath_create_flows(const struct datapath_flows_config *config,
+                      const struct hash_key *key)
 {
-    struct flow_table *flows;
+    const struct flow_table_size size = {
+        .n_flows4 = config->n_flows, .n_flows6 = config->n_flows6,
+    };
+    struct source_table *sources;
+    struct hash_key sources_key = random_key();
+    struct flow_table *flows = NULL;
 
     if (datapath_flows()) {
         return EALREADY;
     }
-    flows = flow_table_create(n_flows);
-    if (!flows) {
+    if (!flow_table_memory(&size)) {
+        VLOG_ERR("a flow table of %"PRIuSIZE" and %"PRIuSIZE" flows is too "
+                 "large: lower external_ids:grapnel-flows",
+                 config->n_flows, config->n_flows6);
+        return EINVAL;
+    }
+    if (!config->file
+        || create_flows_in_file(&size, config->file, key, &flows)) {
+        flows = flow_table_create(&size);
+    }
+    sources = source_table_create(N_SOURCES, &sources_key);
+    if (!flows || !sources) {
+        VLOG_ERR("no memory for a flow table of %"PRIuSIZE" MiB: lower "
+                 "external_ids:grapnel-flows", flow_table_memory(&size) >> 20);
+        flow_table_destroy(flows);
+        source_table_destroy(sources);
         return ENOMEM;
     }
+    ovsrcu_set(&published_sources, sources);
     ovsrcu_set(&published_flows, flows);
     return 0;
+}
+
+/* Questions about sources, from packet threads to the agent's. */
+
+void
+datapath_ask(const struct engine_question *new, size_t n)
+{
+    ovs_mutex_lock(&questions_mutex);
+    for (size_t i = 0; i < n && n_questions < MAX_QUESTIONS; i++) {
+        questions[n_questions++] = new[i];
+    }
+    ovs_mutex_unlock(&questions_mutex);
+    seq_change(question_seq);
+}
+
+size_t
+datapath_take_questions(struct engine_question *taken, size_t max)
+{
+    size_t n;
+
+    ovs_mutex_lock(&questions_mutex);
+    n = MIN(n_questions, max);
+    memcpy(taken, questions, n * sizeof *taken);
+    n_questions -= n;
+    memmove(questions, questions + n, n_questions * sizeof *questions);
+    ovs_mutex_unlock(&questions_mutex);
+    return n;
+}
+
+struct seq *
+datapath_question_seq(void)
+{
+    return question_seq;
 }
 
 void
@@ -119,6 +238,22 @@ datapath_flows(void)
     return ovsrcu_get(struct flow_table *, &published_flows);
 }
 
+struct source_table *
+datapath_sources(void)
+{
+    return ovsrcu_get(struct source_table *, &published_sources);
+}
+
+struct engine_world
+datapath_world(void)
+{
+    return (struct engine_world) {
+        .table = datapath_table(),
+        .flows = datapath_flows(),
+        .sources = datapath_sources(),
+    };
+}
+
 const struct datapath_underlay *
 datapath_underlay(void)
 {
@@ -131,7 +266,13 @@ datapath_thread(void)
     struct thread_node *node = ovsthread_getspecific(thread_key);
 
     if (OVS_UNLIKELY(!node)) {
+        struct hash_key key = random_key();
+
         node = xzalloc_cacheline(sizeof *node);
+        if (!engine_thread_init(&node->engine, key.word[0] ^ key.word[1],
+                                &key)) {
+            out_of_memory();
+        }
         ovsthread_setspecific(thread_key, node);
         ovs_mutex_lock(&threads_mutex);
         ovs_list_push_back(&threads, &node->node);
@@ -141,14 +282,14 @@ datapath_thread(void)
 }
 
 void
-datapath_get_counters(struct engine_thread *total)
+datapath_get_counters(struct engine_counters *total)
 {
     const struct thread_node *node;
 
     ovs_mutex_lock(&threads_mutex);
     *total = ended;
     LIST_FOR_EACH (node, node, &threads) {
-        add_counters(total, &node->engine);
+        add_counters(total, &node->engine.count);
     }
     ovs_mutex_unlock(&threads_mutex);
 }
@@ -161,21 +302,24 @@ datapath_send_underlay(struct dp_packet_batch *batch,
     struct dp_packet *packet;
 
     if (underlay && underlay->device) {
+        struct netdev *device = underlay->device;
         unsigned int n = dp_packet_batch_size(batch);
 
-        if (netdev_send(underlay->device, 0, batch, true)) {
+        /* Not by netdev_send(), which looks at each packet for offloads that
+         * the device does not have: ours ask for none. */
+        if (device->netdev_class->send(device, 0, batch, true)) {
             /* Open vSwitch does not say how many of them got through. */
-            engine_count(&thread->drops[DROP_UNDERLAY_FULL], n);
+            engine_count(&thread->count.drops[DROP_UNDERLAY_FULL], n);
         }
         return;
     }
 
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
         if (!underlay) {
-            engine_count(&thread->drops[DROP_NO_UNDERLAY], 1);
+            engine_count(&thread->count.drops[DROP_NO_UNDERLAY], 1);
             dp_packet_delete(packet);
         } else if (!virtual_port_deliver(underlay->port, packet)) {
-            engine_count(&thread->drops[DROP_UNDERLAY_FULL], 1);
+            engine_count(&thread->count.drops[DROP_UNDERLAY_FULL], 1);
         }
     }
 }

@@ -15,6 +15,7 @@ struct anycast_table;
 struct dp_packet;
 struct dp_packet_batch;
 struct flow_table;
+struct seq;
 
 /* Where encapsulated frames go.  Immutable. */
 struct datapath_underlay {
@@ -24,10 +25,19 @@ struct datapath_underlay {
 
 void datapath_init(void);
 
-/* Creates the flow table for 'n_flows' flows, once.  Returns 0, EALREADY, or
- * ENOMEM.  Must precede the first datapath_publish(); the agent's thread
- * does it, since touching all that memory takes a while. */
-int datapath_create_flows(size_t n_flows);
+/* What remembers flows, made once. */
+struct datapath_flows_config {
+    size_t n_flows, n_flows6;   /* Capacity. */
+    const char *file;           /* NULL: in memory of this process alone. */
+};
+
+/* Creates the flow table, with the flows that an earlier process left in the
+ * file.  'key' is the deployment's.  Returns 0, EALREADY, or another positive
+ * errno, after logging what to do about it.  Must precede the first
+ * datapath_publish(); the agent's thread does it, since touching all that
+ * memory takes a while. */
+int datapath_create_flows(const struct datapath_flows_config *,
+                          const struct hash_key *key);
 
 /* Publishes 'table', which it takes ownership of, and destroys the one before
  * once nobody reads it.  Only the agent's thread may call it.  'table'
@@ -43,6 +53,8 @@ void datapath_set_underlay(struct datapath_underlay *,
  */
 const struct anycast_table *datapath_table(void);
 struct flow_table *datapath_flows(void);
+struct source_table *datapath_sources(void);
+struct engine_world datapath_world(void);
 const struct datapath_underlay *datapath_underlay(void);
 
 /* This thread's counters and state. */
@@ -50,7 +62,14 @@ struct engine_thread *datapath_thread(void);
 
 /* Sums up all threads' counters, ended ones' included.  A count may be a few
  * packets behind. */
-void datapath_get_counters(struct engine_thread *total);
+void datapath_get_counters(struct engine_counters *total);
+
+/* Takes the questions about sources that packet threads have asked since the
+ * last time, at most 'max', and returns how many they are.  (What nobody takes
+ * is forgotten.) */
+void datapath_ask(const struct engine_question *, size_t n);
+size_t datapath_take_questions(struct engine_question *, size_t max);
+struct seq *datapath_question_seq(void);
 
 /* Sends the encapsulated frames of 'batch', whose packets it takes ownership
  * of, and counts those that could not be sent in 'thread'. */

@@ -87,7 +87,12 @@ configure_agent(const struct config *config,
         .host = config->host,
         .vtep = config->vtep,
         .encap = config->encap,
+        .region = config->region,
+        .zone = config->zone,
+        .rack = config->rack,
         .n_flows = config->n_flows,
+        .n_flows6 = config->n_flows6,
+        .flows_file = config->flows_file,
         .underlay_ifindex = underlay_get_ifindex(),
     };
     uint32_t *vnis;

@@ -2,6 +2,7 @@
 
 #include "vswitchd-ext/mapd-session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "jsonrpc.h"
@@ -29,6 +30,8 @@ struct mapd_session {
     unsigned int rpc_seqno;     /* Of the connection that the rest is about. */
     struct record self;
     struct mapd_interest interest; /* Owns 'vnis'. */
+    struct mapd_handlers handlers;
+    void *aux;                  /* For them. */
 
     struct json *register_id;   /* Outstanding requests, or NULL. */
     struct json *subscribe_id;
@@ -179,7 +182,7 @@ handle_snapshot(struct mapd_session *s, struct replica *replica,
 {
     struct diagnosis diag;
 
-    if (replica_load_snapshot(replica, snapshot, &diag)) {
+    if (replica_load_snapshot(replica, snapshot, time_msec(), &diag)) {
         VLOG_WARN_RL(&rl, "%s: snapshot refused, the table stays at revision "
                      "%"PRIu64": %s", jsonrpc_session_get_name(s->rpc),
                      replica->revision, diag.message);
@@ -203,7 +206,7 @@ handle_update(struct mapd_session *s, struct replica *replica,
     if (!s->synced) {
         return;
     }
-    if (replica_apply_update(replica, update, &diag)) {
+    if (replica_apply_update(replica, update, time_msec(), &diag)) {
         VLOG_WARN_RL(&rl, "%s: update refused, the table stays at revision "
                      "%"PRIu64": %s", jsonrpc_session_get_name(s->rpc),
                      replica->revision, diag.message);
@@ -257,6 +260,81 @@ handle_reply(struct mapd_session *s, struct replica *replica,
     }
 }
 
+/* A message that came by way of mapd. */
+
+static int
+handle_want_flows(struct mapd_session *s, const struct json *json,
+                  struct diagnosis *diag)
+{
+    struct relay_want want;
+    int error = relay_want_from_json(json, true, &want, diag);
+
+    if (!error && s->handlers.want_flows) {
+        s->handlers.want_flows(s->aux, &want);
+    }
+    return error;
+}
+
+static int
+handle_flows(struct mapd_session *s, const struct json *json,
+             struct diagnosis *diag)
+{
+    struct relay_flows flows;
+    int error = relay_flows_from_json(json, &flows, diag);
+
+    if (!error) {
+        if (s->handlers.flows) {
+            s->handlers.flows(s->aux, &flows);
+        }
+        free(flows.flows);
+    }
+    return error;
+}
+
+static int
+handle_trace(struct mapd_session *s, const struct json *json,
+             struct diagnosis *diag)
+{
+    struct relay_trace trace;
+    int error = relay_trace_from_json(json, &trace, diag);
+
+    if (!error && s->handlers.trace) {
+        s->handlers.trace(s->aux, &trace);
+    }
+    return error;
+}
+
+static const struct {
+    const char *name;
+    int (*handle)(struct mapd_session *, const struct json *,
+                  struct diagnosis *);
+} relayed[] = {
+    { "want_flows", handle_want_flows },
+    { "flows", handle_flows },
+    { "trace", handle_trace },
+};
+
+/* Returns false if 'method' is none of these. */
+static bool
+handle_relayed(struct mapd_session *s, const char *method,
+               const struct json *param)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(relayed); i++) {
+        if (!strcmp(relayed[i].name, method)) {
+            struct diagnosis diag;
+
+            if (relayed[i].handle(s, param, &diag)) {
+                VLOG_WARN_RL(&rl, "%s: bad \"%s\": %s",
+                             jsonrpc_session_get_name(s->rpc), method,
+                             diag.message);
+                jsonrpc_session_force_reconnect(s->rpc);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The only parameter of notification 'msg', or NULL. */
 static const struct json *
 only_param(const struct jsonrpc_msg *msg)
@@ -281,7 +359,8 @@ handle_message(struct mapd_session *s, struct replica *replica,
     } else if (msg->type == JSONRPC_NOTIFY && param
                && !strcmp(msg->method, "snapshot")) {
         handle_snapshot(s, replica, param, changed);
-    } else {
+    } else if (msg->type != JSONRPC_NOTIFY || !param
+               || !handle_relayed(s, msg->method, param)) {
         VLOG_WARN_RL(&rl, "%s: unexpected %s message%s%s",
                      jsonrpc_session_get_name(s->rpc),
                      jsonrpc_msg_type_to_string(msg->type),
@@ -345,6 +424,51 @@ mapd_session_applied(struct mapd_session *s, uint64_t revision)
     jsonrpc_session_send(s->rpc, jsonrpc_create_notify(
                              "applied", json_array_create_1(param)));
     s->reported = revision;
+}
+
+void
+mapd_session_set_handlers(struct mapd_session *s,
+                          const struct mapd_handlers *handlers, void *aux)
+{
+    s->handlers = *handlers;
+    s->aux = aux;
+}
+
+/* Takes 'param' over.  Returns false if there is no connection. */
+static bool
+send_notification(struct mapd_session *s, const char *method,
+                  struct json *param)
+{
+    if (!jsonrpc_session_is_connected(s->rpc)) {
+        json_destroy(param);
+        return false;
+    }
+    return !jsonrpc_session_send(s->rpc, jsonrpc_create_notify(
+                                     method, json_array_create_1(param)));
+}
+
+bool
+mapd_session_want_flows(struct mapd_session *s, uint32_t vni,
+                        struct inet_addr source)
+{
+    struct relay_want want = { .vni = vni, .source = source };
+
+    return send_notification(s, "want_flows", relay_want_to_json(&want));
+}
+
+void
+mapd_session_send_flows(struct mapd_session *s,
+                        const struct relay_flows *flows)
+{
+    send_notification(s, "flows", relay_flows_to_json(flows));
+}
+
+void
+mapd_session_send_traced(struct mapd_session *s, uint64_t id,
+                         struct json *answer)
+{
+    json_object_put(answer, "id", json_integer_create(id));
+    send_notification(s, "traced", answer);
 }
 
 bool

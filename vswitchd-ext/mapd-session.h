@@ -1,6 +1,15 @@
 /* One host's conversation with mapd: registers, subscribes, keeps a replica up
- * to date, reports what is applied.  Reconnects by itself.  Not thread-safe.
- */
+ * to date, reports what is applied; and, by way of mapd, hands flows over to
+ * other hosts and answers traces.  Reconnects by itself.  Not thread-safe.
+ *
+ *     s = mapd_session_create(remote, &self, &interest);
+ *     mapd_session_set_handlers(s, &handlers, aux);
+ *     for (;;) {
+ *         if (mapd_session_run(s, &replica)) { build and publish a table; }
+ *         mapd_session_applied(s, revision);
+ *         mapd_session_wait(s);
+ *         poll_block();
+ *     } */
 
 #ifndef VSWITCHD_EXT_MAPD_SESSION_H
 #define VSWITCHD_EXT_MAPD_SESSION_H 1
@@ -10,9 +19,32 @@
 #include <stdint.h>
 
 #include "mapping/record.h"
+#include "mapping/relay.h"
 
+struct json;
 struct mapd_session;
 struct replica;
+
+/* What is done with messages that come from other hosts and from operators.
+ * Called from within mapd_session_run(), in the order of arrival among updates
+ * of the replica (which may be changed already by what came before); they may
+ * call the functions that send.  Each may be NULL: then its messages are
+ * ignored.  What the arguments point to is gone when the call returns.  It is
+ * well formed, but need not be about anything known here: groups, endpoints
+ * and states are for the handler to check. */
+struct mapd_handlers {
+    /* Host 'want->host' asks for the flows of 'want->source'.  If there are
+     * any, answer it with mapd_session_send_flows(); else do nothing. */
+    void (*want_flows)(void *aux, const struct relay_want *want);
+
+    /* Flows that this host has asked for.  Several may come, from one host or
+     * more. */
+    void (*flows)(void *aux, const struct relay_flows *flows);
+
+    /* An operator asks what would happen to a flow: answer, at once or within
+     * 5 s, with mapd_session_send_traced(). */
+    void (*trace)(void *aux, const struct relay_trace *trace);
+};
 
 /* Which tenants a host wants to hear of. */
 struct mapd_interest {
@@ -32,15 +64,38 @@ void mapd_session_set_self(struct mapd_session *, const struct record_host *);
 void mapd_session_set_interest(struct mapd_session *,
                                const struct mapd_interest *);
 
-/* Takes in what mapd sent.  Returns true if '*replica' has changed.  What
- * cannot be validated leaves it as it was, is logged in one line, and is
- * asked for again. */
+/* Takes in what mapd sent, at time_msec() by the replica's clock.  Returns
+ * true if '*replica' has changed.  What cannot be validated leaves it as it
+ * was, is logged in one line, and is asked for again. */
 bool mapd_session_run(struct mapd_session *, struct replica *replica);
 void mapd_session_wait(struct mapd_session *);
 
 /* Tells mapd, if it does not know yet, that the packet path uses 'revision'.
  */
 void mapd_session_applied(struct mapd_session *, uint64_t revision);
+
+/* 'handlers' is copied, 'aux' is not looked into. */
+void mapd_session_set_handlers(struct mapd_session *,
+                               const struct mapd_handlers *handlers,
+                               void *aux);
+
+/* Asks the other hosts for the flows of 'source' in 'vni', a VNI that this
+ * host is interested in.  mapd passes on 10 questions a second and drops the
+ * rest. Returns false if there is no connection: then nobody was asked. */
+bool mapd_session_want_flows(struct mapd_session *, uint32_t vni,
+                             struct inet_addr source);
+
+/* Answers a question for flows: 'flows->host' is who asked; up to
+ * RELAY_MAX_FLOWS in one message, of which mapd passes on 200 a second.  Lost
+ * if there is no connection, or the question is older than 5 s. */
+void mapd_session_send_flows(struct mapd_session *,
+                             const struct relay_flows *flows);
+
+/* Answers the trace with 'id'.  'answer' is an object with "text", what people
+ * read (at most RELAY_TEXT_MAX bytes), and any other members; or just with
+ * "error", a text that says why not.  Takes it over. */
+void mapd_session_send_traced(struct mapd_session *, uint64_t id,
+                              struct json *answer);
 
 /* Whether there is a connection and a snapshot came over it. */
 bool mapd_session_is_synced(const struct mapd_session *);

@@ -23,6 +23,7 @@ enum {
     STEER_DEFAULT_TABLE    = 0,
     STEER_MAX_TABLE        = 253,
     STEER_DEFAULT_PRIORITY = 30000,
+    TICK_INTERVAL_US       = 100000,
     /* The rule for what comes out of the port is one above the others. */
     STEER_MAX_PRIORITY     = 65534,
 };
@@ -143,11 +144,14 @@ netdev_anycast_get_config(const struct netdev *netdev, struct smap *args)
 
 /* The packet path. */
 
-/* Describes 'packet' to the engine. */
-static void
+/* Describes 'packet' to the engine.  '*arrival' is for what the switch knows
+ * of the tunnel that it came out of. */
+static inline void
 describe_packet(struct dp_packet *packet, uint32_t vni,
-                struct engine_packet *ep)
+                struct engine_packet *ep, struct engine_arrival *arrival)
 {
+    const struct flow_tnl *tunnel = &packet->md.tunnel;
+
     /* Packets as ports receive them have room enough.  A controller's
      * (packet-out), and copies that the switch makes of a packet with several
      * outputs, may have none; for them it is worth an allocation. */
@@ -156,17 +160,35 @@ describe_packet(struct dp_packet *packet, uint32_t vni,
         dp_packet_prealloc_headroom(packet, TUNNEL_MAX_OVERHEAD);
     }
     ep->data = dp_packet_data(packet);
+    /* Where the outer headers will stand: no cache has it yet. */
+    __builtin_prefetch(ep->data - CACHE_LINE_SIZE, 1);
     ep->size = dp_packet_size(packet);
     ep->headroom = dp_packet_headroom(packet);
-    ep->vni = vni ? vni : packet->md.pkt_mark;
-    ep->from_tunnel = flow_tnl_dst_is_set(&packet->md.tunnel);
+    ep->tailroom = dp_packet_tailroom(packet);
     ep->partial_csum = dp_packet_hwol_l4_mask(packet) != 0;
     ep->tso = dp_packet_hwol_is_tso(packet);
+    ep->cookie = packet;
+    if (OVS_LIKELY(!flow_tnl_dst_is_set(tunnel))) {
+        ep->vni = vni ? vni : packet->md.pkt_mark;
+        ep->arrival = NULL;
+        return;
+    }
+
+    bool has_options = (tunnel->flags & FLOW_TNL_F_UDPIF
+                        && tunnel->metadata.present.len);
+    arrival->options = (has_options
+                        ? (const uint8_t *) tunnel->metadata.opts.gnv : NULL);
+    arrival->options_len = has_options ? tunnel->metadata.present.len : 0;
+    arrival->peer = (tunnel->ip_dst
+                     ? inet_addr_from4(ntohl(tunnel->ip_src))
+                     : inet_addr_from_bytes(tunnel->ipv6_src.s6_addr));
+    ep->vni = vni ? vni : ntohll(tunnel->tun_id);
+    ep->arrival = arrival;
 }
 
 /* Makes 'packet' the frame that the engine left in 'ep', with nothing of what
  * the switch knew about the packet that it was. */
-static void
+static inline void
 finish_packet(struct dp_packet *packet, const struct engine_packet *ep)
 {
     dp_packet_set_data(packet, ep->data);
@@ -187,9 +209,111 @@ drop_batch(struct virtual_port *port, struct dp_packet_batch *batch,
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
         n_bytes += dp_packet_size(packet);
     }
-    engine_count(&datapath_thread()->drops[reason], n);
+    engine_count(&datapath_thread()->count.drops[reason], n);
     virtual_port_count_tx(port, n, n_bytes, n);
     dp_packet_delete_batch(batch, true);
+}
+
+/* What the engine has to say besides what became of the packets. */
+static void
+send_extras(struct engine_thread *thread)
+{
+    struct dp_packet_batch out;
+
+    dp_packet_batch_init(&out);
+    for (size_t i = 0; i < thread->n_extras; i++) {
+        const struct engine_extra *extra = &thread->extras[i];
+
+        dp_packet_batch_add(&out, dp_packet_clone_data(
+                                extra->frame + extra->ofs, extra->size));
+    }
+    thread->n_extras = 0;
+    datapath_send_underlay(&out, thread);
+}
+
+/* Takes 'packets', 'n' of them, through the engine and on.  Returns how many
+ * were dropped. */
+static unsigned int
+process(struct netdev_anycast *dev, const struct engine_world *world,
+        struct engine_thread *thread, uint64_t now_us,
+        struct dp_packet *const packets[], unsigned int n)
+{
+    uint32_t vni = __atomic_load_n(&dev->vni, __ATOMIC_RELAXED);
+    struct engine_arrival arrivals[ENGINE_BATCH];
+    struct engine_packet eps[ENGINE_BATCH];
+    struct dp_packet_batch out;
+    unsigned int n_dropped = 0;
+
+    for (unsigned int i = 0; i < n; i++) {
+        describe_packet(packets[i], vni, &eps[i], &arrivals[i]);
+    }
+    engine_process(world, thread, now_us, eps, n);
+
+    dp_packet_batch_init(&out);
+    for (unsigned int i = 0; i < n; i++) {
+        const struct engine_packet *ep = &eps[i];
+
+        if (OVS_LIKELY(ep->verdict == ENGINE_UNDERLAY)) {
+            finish_packet(packets[i], ep);
+            dp_packet_batch_add(&out, packets[i]);
+        } else if (ep->verdict == ENGINE_DROP) {
+            n_dropped++;
+            dp_packet_delete(packets[i]);
+        } else if (ep->verdict != ENGINE_HELD) {
+            finish_packet(packets[i], ep);
+            if (!virtual_port_deliver(&dev->vp, packets[i])) {
+                engine_count(&thread->count.drops[DROP_REPLY_FULL], 1);
+                n_dropped++;
+            }
+        }
+    }
+    if (!dp_packet_batch_is_empty(&out)) {
+        datapath_send_underlay(&out, thread);
+    }
+    if (OVS_UNLIKELY(thread->n_extras)) {
+        send_extras(thread);
+    }
+    if (OVS_UNLIKELY(thread->n_questions)) {
+        datapath_ask(thread->questions, thread->n_questions);
+    }
+    return n_dropped;
+}
+
+/* Fragments whose first fragment has come since, or will not come.  The former
+ * are all that came with this call's packets: none may be left over for the
+ * next one, which may be another port's and another tenant's. */
+static unsigned int
+process_held(struct netdev_anycast *dev, const struct engine_world *world,
+             struct engine_thread *thread, uint64_t now_us)
+{
+    struct dp_packet *packets[ENGINE_BATCH];
+    unsigned int n_dropped = 0, n;
+    struct dp_packet *packet;
+    bool expired;
+
+    do {
+        n = 0;
+        while (n < ENGINE_BATCH
+               && (packet = engine_resume(thread, now_us, &expired))) {
+            if (expired) {
+                dp_packet_delete(packet);
+                n_dropped++;
+            } else {
+                packets[n++] = packet;
+            }
+        }
+        n_dropped += process(dev, world, thread, now_us, packets, n);
+    } while (n == ENGINE_BATCH);
+    return n_dropped;
+}
+
+/* Any number: send() does not need one for each thread, and with fewer than
+ * there are threads the datapath would have them take turns. */
+static int
+netdev_anycast_set_tx_multiq(struct netdev *netdev, unsigned int n_txq)
+{
+    netdev->n_txq = n_txq;
+    return 0;
 }
 
 static int
@@ -198,13 +322,12 @@ netdev_anycast_send(struct netdev *netdev, int qid OVS_UNUSED,
                     bool concurrent_txq OVS_UNUSED)
 {
     struct netdev_anycast *dev = netdev_anycast_cast(netdev);
-    uint32_t vni = __atomic_load_n(&dev->vni, __ATOMIC_RELAXED);
     struct engine_thread *thread = datapath_thread();
-    struct engine_packet packets[ENGINE_BATCH];
     unsigned int n = dp_packet_batch_size(batch);
-    unsigned int n_dropped = 0;
-    struct dp_packet_batch out;
+    struct engine_world world = datapath_world();
+    uint64_t now_us = time_usec();
     struct dp_packet *packet;
+    unsigned int n_dropped;
     uint64_t n_bytes = 0;
 
     if (OVS_UNLIKELY(!virtual_port_is_up(&dev->vp))) {
@@ -212,51 +335,51 @@ netdev_anycast_send(struct netdev *netdev, int qid OVS_UNUSED,
         return 0;
     }
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
-        describe_packet(packet, vni, &packets[i]);
-        n_bytes += packets[i].size;
+        n_bytes += dp_packet_size(packet);
     }
-
-    engine_process(datapath_table(), datapath_flows(), thread, time_msec(),
-                   packets, n);
-
-    dp_packet_batch_init(&out);
-    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
-        const struct engine_packet *ep = &packets[i];
-
-        if (ep->verdict == ENGINE_DROP) {
-            n_dropped++;
-            dp_packet_delete(packet);
-            continue;
-        }
-        finish_packet(packet, ep);
-        if (ep->verdict == ENGINE_UNDERLAY) {
-            dp_packet_batch_add(&out, packet);
-        } else if (!virtual_port_deliver(&dev->vp, packet)) {
-            engine_count(&thread->drops[DROP_REPLY_FULL], 1);
-            n_dropped++;
-        }
+    n_dropped = process(dev, &world, thread, now_us, batch->packets, n);
+    if (OVS_UNLIKELY(engine_has_held(thread))) {
+        n_dropped += process_held(dev, &world, thread, now_us);
     }
-    if (!dp_packet_batch_is_empty(&out)) {
-        datapath_send_underlay(&out, thread);
+    if (OVS_UNLIKELY(now_us - thread->ticked_us >= TICK_INTERVAL_US)) {
+        thread->ticked_us = now_us;
+        engine_tick(&world, thread, now_us);
     }
     virtual_port_count_tx(&dev->vp, n, n_bytes, n_dropped);
     return 0;
 }
 
-static const struct netdev_class netdev_anycast_class = {
-    .type = NETDEV_ANYCAST_TYPE,
-    VIRTUAL_PORT_CLASS_COMMON,
-    .alloc = netdev_anycast_alloc,
-    .dealloc = netdev_anycast_dealloc,
-    .set_config = netdev_anycast_set_config,
-    .get_config = netdev_anycast_get_config,
-    .send = netdev_anycast_send,
-};
+#define ANYCAST_CLASS(TYPE, IS_PMD)                 \
+    {                                               \
+        .type = (TYPE),                             \
+        .is_pmd = (IS_PMD),                         \
+        VIRTUAL_PORT_CLASS_COMMON,                  \
+        .alloc = netdev_anycast_alloc,              \
+        .dealloc = netdev_anycast_dealloc,          \
+        .set_config = netdev_anycast_set_config,    \
+        .get_config = netdev_anycast_get_config,    \
+        .set_tx_multiq = netdev_anycast_set_tx_multiq, \
+        .send = netdev_anycast_send,                \
+    }
+
+static const struct netdev_class netdev_anycast_class
+    = ANYCAST_CLASS(NETDEV_ANYCAST_TYPE, false);
+static const struct netdev_class netdev_anycast_pmd_class
+    = ANYCAST_CLASS(NETDEV_ANYCAST_PMD_TYPE, true);
 
 void
 netdev_anycast_register(void)
 {
     netdev_register_provider(&netdev_anycast_class);
+    netdev_register_provider(&netdev_anycast_pmd_class);
+}
+
+/* All anycast ports.  The caller closes them. */
+static void
+get_devices(struct shash *devices)
+{
+    netdev_get_devices(&netdev_anycast_class, devices);
+    netdev_get_devices(&netdev_anycast_pmd_class, devices);
 }
 
 struct netdev_anycast_config *
@@ -267,7 +390,7 @@ netdev_anycast_get_configs(size_t *np)
     struct shash_node *node;
     size_t n = 0;
 
-    netdev_get_devices(&netdev_anycast_class, &devices);
+    get_devices(&devices);
     configs = xcalloc(shash_count(&devices) + 1, sizeof *configs);
     SHASH_FOR_EACH (node, &devices) {
         struct netdev *netdev = node->data;
@@ -301,4 +424,31 @@ uint64_t
 netdev_anycast_config_seq(void)
 {
     return __atomic_load_n(&config_seq, __ATOMIC_SEQ_CST);
+}
+
+void
+netdev_anycast_deliver(uint32_t vni, struct dp_packet *packet)
+{
+    struct netdev_anycast *best = NULL;
+    struct shash devices = SHASH_INITIALIZER(&devices);
+    struct shash_node *node;
+
+    get_devices(&devices);
+    SHASH_FOR_EACH (node, &devices) {
+        struct netdev_anycast *dev = netdev_anycast_cast(node->data);
+        uint32_t served = __atomic_load_n(&dev->vni, __ATOMIC_SEQ_CST);
+
+        if (served == vni || (!served && !best)) {
+            best = dev;
+        }
+    }
+    if (best) {
+        virtual_port_deliver(&best->vp, packet);
+    } else {
+        dp_packet_delete(packet);
+    }
+    SHASH_FOR_EACH (node, &devices) {
+        netdev_close(node->data);
+    }
+    shash_destroy(&devices);
 }

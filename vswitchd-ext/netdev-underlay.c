@@ -39,22 +39,31 @@ netdev_underlay_send(struct netdev *netdev, int qid OVS_UNUSED,
     return 0;
 }
 
-static const struct netdev_class netdev_underlay_class = {
-    .type = NETDEV_UNDERLAY_TYPE,
-    VIRTUAL_PORT_CLASS_COMMON,
-    .alloc = netdev_underlay_alloc,
-    .dealloc = netdev_underlay_dealloc,
-    .send = netdev_underlay_send,
-};
+#define UNDERLAY_CLASS(TYPE, IS_PMD)        \
+    {                                       \
+        .type = (TYPE),                     \
+        .is_pmd = (IS_PMD),                 \
+        VIRTUAL_PORT_CLASS_COMMON,          \
+        .alloc = netdev_underlay_alloc,     \
+        .dealloc = netdev_underlay_dealloc, \
+        .send = netdev_underlay_send,       \
+    }
+
+static const struct netdev_class netdev_underlay_class
+    = UNDERLAY_CLASS(NETDEV_UNDERLAY_TYPE, false);
+static const struct netdev_class netdev_underlay_pmd_class
+    = UNDERLAY_CLASS(NETDEV_UNDERLAY_PMD_TYPE, true);
 
 void
 netdev_underlay_register(void)
 {
     netdev_register_provider(&netdev_underlay_class);
+    netdev_register_provider(&netdev_underlay_pmd_class);
 }
 
 void
 netdev_underlay_get_ports(struct shash *ports)
 {
     netdev_get_devices(&netdev_underlay_class, ports);
+    netdev_get_devices(&netdev_underlay_pmd_class, ports);
 }

@@ -10,9 +10,9 @@
 #include "openvswitch/hmap.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
-#include "packets.h"
 #include "timeval.h"
 #include "util.h"
+#include "vswitchd-ext/address.h"
 #include "vswitchd-ext/rtnl.h"
 
 VLOG_DEFINE_THIS_MODULE(resolver);
@@ -31,14 +31,14 @@ enum {
 /* The way to one VTEP. */
 struct target {
     struct hmap_node node;      /* In resolver->targets, by 'vtep'. */
-    uint32_t vtep;
+    struct inet_addr vtep;
     bool used;                  /* Looked up since the last forgetting. */
     bool stale;                 /* The kernel may say something else now. */
     long long int check_at;     /* When to ask in any case. */
 
     /* The newest route; 'ifindex' is 0 if there is none to use. */
     int ifindex;
-    uint32_t next_hop;
+    struct inet_addr next_hop;
 
     /* The last way that was known from end to end. */
     bool known;                 /* There is one. */
@@ -56,7 +56,7 @@ struct resolver {
     long long int news_at;      /* When to act upon news again. */
 
     /* Where frames start. */
-    uint32_t src_ip;
+    struct inet_addr src_ip;    /* ADDRESS_NONE: any. */
     int ifindex;
     bool src_checked;           /* 'src_is_local' is known. */
     bool src_is_local;
@@ -113,36 +113,46 @@ mark_all_stale(struct resolver *r)
 /* Asking the kernel. */
 
 /* The source address to ask with: the kernel refuses one that it does not
- * have.  0: any. */
-static uint32_t
+ * have. */
+static struct inet_addr
 get_source(struct resolver *r)
 {
     struct rtnl_route route;
 
     if (!r->src_checked) {
         /* A route to oneself is how the kernel says that one is local. */
-        r->src_is_local = (r->src_ip
-                           && rtnl_get_route(r->rtnl, r->src_ip, 0, &route)
-                              == EHOSTUNREACH);
+        r->src_is_local = (address_is_set(r->src_ip)
+                           && rtnl_get_route(r->rtnl, r->src_ip, ADDRESS_NONE,
+                                             &route) == EHOSTUNREACH);
         r->src_checked = true;
     }
-    return r->src_is_local ? r->src_ip : 0;
+    return r->src_is_local ? r->src_ip : ADDRESS_NONE;
+}
+
+/* Whether a frame from here to 'vtep' can have addresses of one family. */
+static bool
+can_address(const struct resolver *r, struct inet_addr vtep)
+{
+    return (!address_is_set(r->src_ip)
+            || inet_addr_is4(r->src_ip) == inet_addr_is4(vtep));
 }
 
 /* Finds 'target''s route.  As rtnl_get_route(), and EXDEV if it leads out of
- * another device than frames do. */
+ * another device than frames do, EPROTOTYPE if it is of another family. */
 static int
 find_route(struct resolver *r, struct target *target, uint16_t *mtu)
 {
     struct rtnl_route route;
     int error;
 
-    error = rtnl_get_route(r->rtnl, target->vtep, get_source(r), &route);
+    error = (can_address(r, target->vtep)
+             ? rtnl_get_route(r->rtnl, target->vtep, get_source(r), &route)
+             : EPROTOTYPE);
     if (error == EAGAIN) {
         return error;
     }
     target->ifindex = error ? 0 : route.ifindex;
-    target->next_hop = error ? 0 : route.next_hop;
+    target->next_hop = error ? ADDRESS_NONE : route.next_hop;
     if (!error) {
         *mtu = route.mtu;
         if (r->ifindex && route.ifindex != r->ifindex) {
@@ -150,6 +160,19 @@ find_route(struct resolver *r, struct target *target, uint16_t *mtu)
         }
     }
     return error;
+}
+
+/* The largest IP packet that fits through 'link' and the route to 'vtep',
+ * whose own MTU is 'route_mtu' if it has any. */
+static uint16_t
+path_mtu(struct inet_addr vtep, uint16_t route_mtu,
+         const struct rtnl_link *link)
+{
+    if (route_mtu) {
+        return route_mtu;
+    }
+    return (!inet_addr_is4(vtep) && link->mtu6
+            ? MIN(link->mtu, link->mtu6) : link->mtu);
 }
 
 static int
@@ -170,7 +193,7 @@ find_hop(struct resolver *r, struct target *target, struct resolver_hop *hop)
     error = rtnl_get_neighbour(r->rtnl, target->ifindex, target->next_hop,
                                &hop->dst_mac);
     hop->src_mac = link.mac;
-    hop->mtu = mtu ? mtu : link.mtu;
+    hop->mtu = path_mtu(target->vtep, mtu, &link);
     return error == EHOSTUNREACH ? EINPROGRESS : error;
 }
 
@@ -188,19 +211,22 @@ static void
 complain(const struct resolver *r, struct target *target, int error)
 {
     char wrong[IF_NAMESIZE], right[IF_NAMESIZE];
+    char vtep[INET6_ADDRSTRLEN];
 
     if (error == target->trouble) {
         return;
     }
     target->trouble = error;
+    address_format(target->vtep, vtep);
     if (error == EXDEV) {
-        VLOG_WARN_RL(&rl, "route to "IP_FMT" leads to %s, but frames go to %s",
-                     IP_ARGS(htonl(target->vtep)),
-                     device_name(target->ifindex, wrong),
+        VLOG_WARN_RL(&rl, "route to %s leads to %s, but frames go to %s",
+                     vtep, device_name(target->ifindex, wrong),
                      device_name(r->ifindex, right));
+    } else if (error == EPROTOTYPE) {
+        VLOG_WARN_RL(&rl, "no way to %s: this host's own VTEP is an IPv%d "
+                     "address", vtep, inet_addr_is4(r->src_ip) ? 4 : 6);
     } else if (error) {
-        VLOG_WARN_RL(&rl, "no way to "IP_FMT": %s",
-                     IP_ARGS(htonl(target->vtep)), ovs_strerror(error));
+        VLOG_WARN_RL(&rl, "no way to %s: %s", vtep, ovs_strerror(error));
     }
 }
 
@@ -212,8 +238,11 @@ use_neighbour(struct resolver *r, const struct target *target)
                                    target->next_hop);
 
     if (error) {
-        VLOG_WARN_RL(&rl, "cannot have "IP_FMT" resolved: %s",
-                     IP_ARGS(htonl(target->next_hop)), ovs_strerror(error));
+        char next_hop[INET6_ADDRSTRLEN];
+
+        VLOG_WARN_RL(&rl, "cannot have %s resolved: %s",
+                     address_format(target->next_hop, next_hop),
+                     ovs_strerror(error));
     }
 }
 
@@ -265,12 +294,12 @@ refresh(struct resolver *r, struct target *target)
 }
 
 void
-resolver_set_origin(struct resolver *r, uint32_t vtep, int ifindex)
+resolver_set_origin(struct resolver *r, struct inet_addr vtep, int ifindex)
 {
     uint64_t seqno = r->seqno;
     struct target *target;
 
-    if (r->src_ip == vtep && r->ifindex == ifindex) {
+    if (inet_addr_equal(r->src_ip, vtep) && r->ifindex == ifindex) {
         return;
     }
     HMAP_FOR_EACH (target, node, &r->targets) {
@@ -287,13 +316,14 @@ resolver_set_origin(struct resolver *r, uint32_t vtep, int ifindex)
 }
 
 bool
-resolver_lookup(struct resolver *r, uint32_t vtep, struct resolver_hop *hop)
+resolver_lookup(struct resolver *r, struct inet_addr vtep,
+                struct resolver_hop *hop)
 {
-    uint32_t hash = hash_int(vtep, 0);
+    uint32_t hash = hash_uint64_basis(vtep.hi, hash_uint64(vtep.lo));
     struct target *target;
 
     HMAP_FOR_EACH_WITH_HASH (target, node, hash, &r->targets) {
-        if (target->vtep == vtep) {
+        if (inet_addr_equal(target->vtep, vtep)) {
             break;
         }
     }
@@ -330,13 +360,22 @@ resolver_forget_unused(struct resolver *r)
 
 /* The kernel's news: most of it is about something else. */
 
-static bool
-covers(const struct rtnl_event *event, uint32_t ip)
+/* The upper 'n' of 64 bits. */
+static uint64_t
+upper_bits(int n)
 {
-    uint32_t mask = event->prefix_len
-                    ? UINT32_MAX << (32 - event->prefix_len) : 0;
+    return n <= 0 ? 0 : n >= 64 ? UINT64_MAX : UINT64_MAX << (64 - n);
+}
 
-    return !((event->ip ^ ip) & mask);
+static bool
+covers(const struct rtnl_event *event, struct inet_addr ip)
+{
+    int len = event->prefix_len;
+
+    /* An IPv6 default route is none for addresses that are only mapped. */
+    return (inet_addr_is4(event->ip) == inet_addr_is4(ip)
+            && !((event->ip.hi ^ ip.hi) & upper_bits(len))
+            && !((event->ip.lo ^ ip.lo) & upper_bits(len - 64)));
 }
 
 /* Whether 'event' may change the way to 'target'. */
@@ -357,7 +396,7 @@ concerns(const struct rtnl_event *event, const struct target *target)
     case RTNL_NEIGHBOUR:
         /* Neighbours change state all the time; only addresses are news. */
         return (target->ifindex == event->ifindex
-                && target->next_hop == event->ip
+                && inet_addr_equal(target->next_hop, event->ip)
                 && (!target->current
                     || memcmp(&target->hop.dst_mac, &event->mac,
                               sizeof event->mac)));
@@ -373,7 +412,8 @@ note_event(const struct rtnl_event *event, void *r_)
     struct target *target;
 
     if (event->kind == RTNL_LOST
-        || (event->kind == RTNL_ADDRESS && event->ip == r->src_ip)) {
+        || (event->kind == RTNL_ADDRESS
+            && inet_addr_equal(event->ip, r->src_ip))) {
         mark_all_stale(r);
         return;
     }

@@ -1,13 +1,13 @@
-/* Next hops on the underlay, as the kernel knows them: for each VTEP the
- * device's and the next hop's MAC address, and the path MTU.  Has the kernel
- * resolve neighbours (and keep them resolved, since our frames bypass its
- * stack), and follows its changes.
+/* Next hops on the underlay, as the kernel knows them: for each VTEP, IPv4 or
+ * IPv6, the device's and the next hop's MAC address, and the path MTU.  Has
+ * the kernel resolve neighbours (and keep them resolved, since our frames
+ * bypass its stack), and follows its changes.
  *
  * Frames go to one device only.  A route that leads out of another one is
  * reported, not used; that includes VLAN and other devices stacked above the
  * underlay bridge's local port.
  *
- * Not thread-safe; belongs to the agent's thread.  IPv4, host byte order. */
+ * Not thread-safe; belongs to the agent's thread. */
 
 #ifndef VSWITCHD_EXT_RESOLVER_H
 #define VSWITCHD_EXT_RESOLVER_H 1
@@ -30,15 +30,18 @@ int resolver_create(struct resolver **resolver);
 void resolver_destroy(struct resolver *);
 
 /* Where frames start: from address 'vtep' (routes are asked for with it as
- * their source while it is an address of this machine), out of the device
- * 'ifindex' (0: any).  Cheap if that is nothing new. */
-void resolver_set_origin(struct resolver *, uint32_t vtep, int ifindex);
+ * their source while it is an address of this machine; unspecified, {0, 0}:
+ * any), out of the device 'ifindex' (0: any).  From then on there is no way to
+ * VTEPs of the other family than 'vtep''s: nothing could be sent to them.
+ * Cheap if that is nothing new. */
+void resolver_set_origin(struct resolver *, struct inet_addr vtep,
+                         int ifindex);
 
 /* What is known of the way to 'vtep'; from then on it is kept resolved, until
  * resolver_forget_unused().  False while it is unknown.  Once known, a next
  * hop stays until another one replaces it, or the kernel says that there is
  * no way. */
-bool resolver_lookup(struct resolver *, uint32_t vtep,
+bool resolver_lookup(struct resolver *, struct inet_addr vtep,
                      struct resolver_hop *hop);
 
 /* Call between two rounds of lookups: drops VTEPs not looked up since the

@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/ipv6.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -14,6 +16,7 @@
 #include "openvswitch/vlog.h"
 #include "timeval.h"
 #include "util.h"
+#include "vswitchd-ext/address.h"
 
 VLOG_DEFINE_THIS_MODULE(rtnl);
 
@@ -58,8 +61,9 @@ rtnl_open(struct rtnl **rtnlp)
 
     error = open_socket(0, SOCK_CLOEXEC, &rtnl->query);
     if (!error) {
-        error = open_socket(RTMGRP_NEIGH | RTMGRP_LINK | RTMGRP_IPV4_ROUTE
-                            | RTMGRP_IPV4_IFADDR,
+        error = open_socket(RTMGRP_NEIGH | RTMGRP_LINK
+                            | RTMGRP_IPV4_ROUTE | RTMGRP_IPV4_IFADDR
+                            | RTMGRP_IPV6_ROUTE | RTMGRP_IPV6_IFADDR,
                             SOCK_CLOEXEC | SOCK_NONBLOCK, &rtnl->events);
     }
     if (!error && setsockopt(mnl_socket_get_fd(rtnl->query), SOL_SOCKET,
@@ -86,6 +90,73 @@ rtnl_close(struct rtnl *rtnl)
         }
         free(rtnl);
     }
+}
+
+/* Addresses in messages. */
+
+enum { IPV4_PREFIX_LEN = 96 };  /* Of mapped addresses. */
+
+static uint8_t
+family_of(struct inet_addr ip)
+{
+    return inet_addr_is4(ip) ? AF_INET : AF_INET6;
+}
+
+static void
+put_address(struct nlmsghdr *nlh, uint16_t type, struct inet_addr ip)
+{
+    struct in6_addr in6 = address_to_in6(ip);
+
+    if (inet_addr_is4(ip)) {
+        mnl_attr_put_u32(nlh, type, htonl(inet_addr_to4(ip)));
+    } else {
+        mnl_attr_put(nlh, type, sizeof in6, &in6);
+    }
+}
+
+/* Reads an address of 'size' bytes of 'family' at 'data'.  False, with '*ip'
+ * untouched, if it is neither IPv4's nor IPv6's. */
+static bool
+read_address(int family, const void *data, size_t size, struct inet_addr *ip)
+{
+    struct in6_addr in6;
+    ovs_be32 ip4;
+
+    if (family == AF_INET && size == sizeof ip4) {
+        memcpy(&ip4, data, sizeof ip4);
+        *ip = inet_addr_from4(ntohl(ip4));
+    } else if (family == AF_INET6 && size == sizeof in6) {
+        memcpy(&in6, data, sizeof in6);
+        *ip = address_from_in6(&in6);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool
+get_address(int family, const struct nlattr *attr, struct inet_addr *ip)
+{
+    return read_address(family, mnl_attr_get_payload(attr),
+                        mnl_attr_get_payload_len(attr), ip);
+}
+
+/* The prefix that 'family' and 'len' describe: its length, and in '*ip' the
+ * address of all its zeros, for messages that leave zeros out.  False if it is
+ * neither of IPv4 nor of IPv6. */
+static bool
+read_prefix(int family, uint8_t len, struct rtnl_event *event)
+{
+    if (family == AF_INET) {
+        event->ip = inet_addr_from4(0);
+        event->prefix_len = IPV4_PREFIX_LEN + len;
+    } else if (family == AF_INET6) {
+        event->ip = ADDRESS_NONE;
+        event->prefix_len = len;
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* Questions. */
@@ -153,11 +224,35 @@ get_mtu(const struct nlattr *attr)
     return MIN(mnl_attr_get_u32(attr), UINT16_MAX);
 }
 
+/* Reads a gateway of another family than its route. */
+static bool
+get_via(const struct nlattr *attr, struct inet_addr *ip)
+{
+    const struct rtvia *via = mnl_attr_get_payload(attr);
+    size_t size = mnl_attr_get_payload_len(attr);
+
+    return (size >= sizeof *via
+            && read_address(via->rtvia_family, via->rtvia_addr,
+                            size - sizeof *via, ip));
+}
+
+static void
+read_metrics(const struct nlattr *metrics, struct rtnl_route *route)
+{
+    const struct nlattr *metric;
+
+    mnl_attr_for_each_nested (metric, metrics) {
+        if (mnl_attr_get_type(metric) == RTAX_MTU) {
+            route->mtu = get_mtu(metric);
+        }
+    }
+}
+
 static int
 parse_route(const struct nlmsghdr *nlh, void *route_)
 {
     const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-    const struct nlattr *attr, *metric;
+    const struct nlattr *attr;
     struct rtnl_route *route = route_;
 
     if (nlh->nlmsg_type != RTM_NEWROUTE) {
@@ -173,16 +268,15 @@ parse_route(const struct nlmsghdr *nlh, void *route_)
             route->ifindex = mnl_attr_get_u32(attr);
             break;
         case RTA_GATEWAY:
-            route->next_hop = ntohl(mnl_attr_get_u32(attr));
+            get_address(rtm->rtm_family, attr, &route->next_hop);
             break;
         case RTA_VIA:
-            return refuse(EAFNOSUPPORT);
-        case RTA_METRICS:
-            mnl_attr_for_each_nested (metric, attr) {
-                if (mnl_attr_get_type(metric) == RTAX_MTU) {
-                    route->mtu = get_mtu(metric);
-                }
+            if (!get_via(attr, &route->next_hop)) {
+                return refuse(EAFNOSUPPORT);
             }
+            break;
+        case RTA_METRICS:
+            read_metrics(attr, route);
             break;
         default:
             break;
@@ -192,9 +286,10 @@ parse_route(const struct nlmsghdr *nlh, void *route_)
 }
 
 int
-rtnl_get_route(struct rtnl *rtnl, uint32_t dst, uint32_t src,
+rtnl_get_route(struct rtnl *rtnl, struct inet_addr dst, struct inet_addr src,
                struct rtnl_route *routep)
 {
+    uint8_t all_bits = inet_addr_is4(dst) ? 32 : 128;
     struct rtnl_route route = { .next_hop = dst };
     char buf[QUESTION_SIZE];
     struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -204,12 +299,12 @@ rtnl_get_route(struct rtnl *rtnl, uint32_t dst, uint32_t src,
     nlh->nlmsg_type = RTM_GETROUTE;
     nlh->nlmsg_flags = NLM_F_REQUEST;
     rtm = mnl_nlmsg_put_extra_header(nlh, sizeof *rtm);
-    rtm->rtm_family = AF_INET;
-    rtm->rtm_dst_len = 32;
-    mnl_attr_put_u32(nlh, RTA_DST, htonl(dst));
-    if (src) {
-        rtm->rtm_src_len = 32;
-        mnl_attr_put_u32(nlh, RTA_SRC, htonl(src));
+    rtm->rtm_family = family_of(dst);
+    rtm->rtm_dst_len = all_bits;
+    put_address(nlh, RTA_DST, dst);
+    if (address_is_set(src)) {
+        rtm->rtm_src_len = all_bits;
+        put_address(nlh, RTA_SRC, src);
     }
     error = ask(rtnl, nlh, parse_route, &route);
     if (!error) {
@@ -220,6 +315,28 @@ rtnl_get_route(struct rtnl *rtnl, uint32_t dst, uint32_t src,
         error = ENETUNREACH;
     }
     return error;
+}
+
+/* Reads what IPv6 says of a link, among what each family says of it. */
+static void
+read_mtu6(const struct nlattr *families, struct rtnl_link *link)
+{
+    const struct nlattr *family, *attr;
+
+    mnl_attr_for_each_nested (family, families) {
+        if (mnl_attr_get_type(family) != AF_INET6) {
+            continue;
+        }
+        mnl_attr_for_each_nested (attr, family) {
+            const uint32_t *conf = mnl_attr_get_payload(attr);
+            size_t n = mnl_attr_get_payload_len(attr) / sizeof *conf;
+
+            if (mnl_attr_get_type(attr) == IFLA_INET6_CONF
+                && n > DEVCONF_MTU6) {
+                link->mtu6 = MIN(conf[DEVCONF_MTU6], UINT16_MAX);
+            }
+        }
+    }
 }
 
 static int
@@ -237,6 +354,8 @@ parse_link(const struct nlmsghdr *nlh, void *link_)
             memcpy(&link->mac, mnl_attr_get_payload(attr), sizeof link->mac);
         } else if (mnl_attr_get_type(attr) == IFLA_MTU) {
             link->mtu = get_mtu(attr);
+        } else if (mnl_attr_get_type(attr) == IFLA_AF_SPEC) {
+            read_mtu6(attr, link);
         }
     }
     return MNL_CB_OK;
@@ -275,23 +394,23 @@ rtnl_get_link(struct rtnl *rtnl, int ifindex, struct rtnl_link *linkp)
     return 0;
 }
 
-/* Reads an IPv4 neighbour that can be sent to; false for another one. */
+/* Reads a neighbour that can be sent to; false for another one. */
 static bool
 read_neighbour(const struct nlmsghdr *nlh, struct rtnl_event *neighbour)
 {
     const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
     const struct nlattr *attr;
+    bool has_ip = false;
 
-    if (nlh->nlmsg_type != RTM_NEWNEIGH || ndm->ndm_family != AF_INET
+    if (nlh->nlmsg_type != RTM_NEWNEIGH
         || ndm->ndm_state & (NUD_FAILED | NUD_INCOMPLETE)) {
         return false;
     }
     *neighbour = (struct rtnl_event) { .kind = RTNL_NEIGHBOUR,
                                        .ifindex = ndm->ndm_ifindex };
     mnl_attr_for_each (attr, nlh, sizeof *ndm) {
-        if (mnl_attr_get_type(attr) == NDA_DST
-            && mnl_attr_get_payload_len(attr) == sizeof(uint32_t)) {
-            neighbour->ip = ntohl(mnl_attr_get_u32(attr));
+        if (mnl_attr_get_type(attr) == NDA_DST) {
+            has_ip = get_address(ndm->ndm_family, attr, &neighbour->ip);
         } else if (mnl_attr_get_type(attr) == NDA_LLADDR
                    && mnl_attr_get_payload_len(attr)
                       == sizeof neighbour->mac) {
@@ -299,7 +418,7 @@ read_neighbour(const struct nlmsghdr *nlh, struct rtnl_event *neighbour)
                    sizeof neighbour->mac);
         }
     }
-    return is_unicast(&neighbour->mac);
+    return has_ip && is_unicast(&neighbour->mac);
 }
 
 static int
@@ -316,7 +435,7 @@ parse_neighbour(const struct nlmsghdr *nlh, void *mac_)
 
 static struct nlmsghdr *
 put_neighbour(char *buf, uint16_t type, uint16_t flags, uint8_t ndm_flags,
-              int ifindex, uint32_t ip)
+              int ifindex, struct inet_addr ip)
 {
     struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
     struct ndmsg *ndm;
@@ -324,15 +443,15 @@ put_neighbour(char *buf, uint16_t type, uint16_t flags, uint8_t ndm_flags,
     nlh->nlmsg_type = type;
     nlh->nlmsg_flags = NLM_F_REQUEST | flags;
     ndm = mnl_nlmsg_put_extra_header(nlh, sizeof *ndm);
-    ndm->ndm_family = AF_INET;
+    ndm->ndm_family = family_of(ip);
     ndm->ndm_ifindex = ifindex;
     ndm->ndm_flags = ndm_flags;
-    mnl_attr_put_u32(nlh, NDA_DST, htonl(ip));
+    put_address(nlh, NDA_DST, ip);
     return nlh;
 }
 
 int
-rtnl_get_neighbour(struct rtnl *rtnl, int ifindex, uint32_t ip,
+rtnl_get_neighbour(struct rtnl *rtnl, int ifindex, struct inet_addr ip,
                    struct mac *mac)
 {
     char buf[QUESTION_SIZE];
@@ -342,46 +461,77 @@ rtnl_get_neighbour(struct rtnl *rtnl, int ifindex, uint32_t ip,
     return error && error != EAGAIN ? EHOSTUNREACH : error;
 }
 
+static int
+parse_neighbour_state(const struct nlmsghdr *nlh, void *state_)
+{
+    const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
+    uint16_t *state = state_;
+
+    if (nlh->nlmsg_type == RTM_NEWNEIGH) {
+        *state = ndm->ndm_state;
+    }
+    return MNL_CB_OK;
+}
+
 int
-rtnl_use_neighbour(struct rtnl *rtnl, int ifindex, uint32_t ip)
+rtnl_use_neighbour(struct rtnl *rtnl, int ifindex, struct inet_addr ip)
 {
     char buf[QUESTION_SIZE];
+    uint16_t state = 0;
 
+    /* What an operator has entered for good is not to be resolved; newer
+     * kernels would forget it. */
+    if (!ask(rtnl, put_neighbour(buf, RTM_GETNEIGH, 0, 0, ifindex, ip),
+             parse_neighbour_state, &state)
+        && state & (NUD_PERMANENT | NUD_NOARP)) {
+        return 0;
+    }
     return ask(rtnl, put_neighbour(buf, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK,
                                    NTF_USE, ifindex, ip), NULL, NULL);
 }
 
 /* News. */
 
-static void
+static bool
 read_route(const struct nlmsghdr *nlh, struct rtnl_event *event)
 {
     const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
     const struct nlattr *attr;
 
     event->kind = RTNL_ROUTE;
-    event->prefix_len = rtm->rtm_dst_len;
+    if (!read_prefix(rtm->rtm_family, rtm->rtm_dst_len, event)) {
+        return false;
+    }
     mnl_attr_for_each (attr, nlh, sizeof *rtm) {
         if (mnl_attr_get_type(attr) == RTA_DST) {
-            event->ip = ntohl(mnl_attr_get_u32(attr));
+            get_address(rtm->rtm_family, attr, &event->ip);
         }
     }
+    return true;
 }
 
-static void
-read_address(const struct nlmsghdr *nlh, struct rtnl_event *event)
+static bool
+read_interface_address(const struct nlmsghdr *nlh, struct rtnl_event *event)
 {
     const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
     const struct nlattr *attr;
+    bool is_local = false;
 
     event->kind = RTNL_ADDRESS;
     event->ifindex = ifa->ifa_index;
-    event->prefix_len = ifa->ifa_prefixlen;
+    if (!read_prefix(ifa->ifa_family, ifa->ifa_prefixlen, event)) {
+        return false;
+    }
     mnl_attr_for_each (attr, nlh, sizeof *ifa) {
-        if (mnl_attr_get_type(attr) == IFA_LOCAL) {
-            event->ip = ntohl(mnl_attr_get_u32(attr));
+        int type = mnl_attr_get_type(attr);
+
+        /* If it has both, IFA_ADDRESS is the peer's. */
+        if (type == IFA_LOCAL || (type == IFA_ADDRESS && !is_local)) {
+            get_address(ifa->ifa_family, attr, &event->ip);
+            is_local |= type == IFA_LOCAL;
         }
     }
+    return true;
 }
 
 /* False: nothing of interest. */
@@ -394,12 +544,10 @@ read_event(const struct nlmsghdr *nlh, struct rtnl_event *event)
     switch (nlh->nlmsg_type) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-        read_route(nlh, event);
-        return true;
+        return read_route(nlh, event);
     case RTM_NEWADDR:
     case RTM_DELADDR:
-        read_address(nlh, event);
-        return true;
+        return read_interface_address(nlh, event);
     case RTM_NEWLINK:
     case RTM_DELLINK:
         event->kind = RTNL_LINK;

@@ -3,10 +3,12 @@
 #include "vswitchd-ext/steering-rule.h"
 
 #include <errno.h>
+#include <netinet/icmp6.h>
 #include <string.h>
 
 #include "anycast/engine.h"
 #include "classifier.h"
+#include "encap/hint.h"
 #include "ofproto/ofproto-provider.h"
 #include "openvswitch/match.h"
 #include "openvswitch/meta-flow.h"
@@ -15,8 +17,9 @@
 #include "openvswitch/ofpbuf.h"
 #include "packets.h"
 #include "util.h"
+#include "vswitchd-ext/address.h"
 
-BUILD_ASSERT_DECL(sizeof(struct steering_match) == 80);
+BUILD_ASSERT_DECL(sizeof(struct steering_match) == 96);
 
 /* Marks our rules in `ovs-ofctl dump-flows` ("grapnel"). */
 #define STEERING_COOKIE UINT64_C(0x00677261706e656c)
@@ -26,6 +29,17 @@ BUILD_ASSERT_DECL(sizeof(struct steering_match) == 80);
  * match.  So the first octet does not count. */
 #define STEERING_COOKIE_MASK (UINT64_MAX >> 8)
 
+static struct eth_addr
+router_address(uint32_t vni)
+{
+    struct mac router = engine_router_mac(vni);
+    struct eth_addr ea;
+
+    BUILD_ASSERT(sizeof ea == sizeof router);
+    memcpy(&ea, &router, sizeof ea);
+    return ea;
+}
+
 /* What the port hands back bears the virtual router's address, whose last
  * octets are the tenant: of a port that serves several, the only thing that
  * tells. */
@@ -34,32 +48,88 @@ make_return_match(const struct steering_match *m, struct match *match)
 {
     match_set_in_port(match, u16_to_ofp(m->in_port));
     if (m->vni) {
-        struct mac router = engine_router_mac(m->vni);
-        struct eth_addr ea;
-
-        BUILD_ASSERT(sizeof ea == sizeof router);
-        memcpy(&ea, &router, sizeof ea);
-        match_set_dl_src(match, ea);
+        match_set_dl_src(match, router_address(m->vni));
         match_set_default_packet_type(match);
     }
 }
 
+/* A hint is for the virtual router.  Without a tenant: for any tenant's, which
+ * is told by the octets before the last three. */
 static void
-make_address_match(const struct steering_match *m, struct match *match)
+make_hints_match(const struct steering_match *m, struct match *match)
 {
-    /* What came out of a tunnel is on its way to an endpoint already. */
+    static const struct eth_addr prefix = ETH_ADDR_C(ff,ff,ff,00,00,00);
+
+    match_set_dl_dst_masked(match, router_address(m->vni),
+                            m->vni ? eth_addr_exact : prefix);
+    match_set_dl_type(match, htons(ETHERTYPE_HINT));
+    match_set_default_packet_type(match);
+}
+
+static void
+match_not_from_tunnel(struct match *match)
+{
+    /* Of a packet out of a tunnel, one of both is set. */
     match_set_tun_dst(match, 0);
     match_set_tun_ipv6_dst(match, &in6addr_any);
+}
+
+static void
+match_destination(struct inet_addr address, struct match *match)
+{
+    struct in6_addr in6 = address_to_in6(address);
+
+    if (inet_addr_is4(address)) {
+        match_set_dl_type(match, htons(ETH_TYPE_IP));
+        match_set_nw_dst(match, htonl(inet_addr_to4(address)));
+    } else {
+        match_set_dl_type(match, htons(ETH_TYPE_IPV6));
+        match_set_ipv6_dst(match, &in6);
+    }
+    match_set_default_packet_type(match);
+}
+
+/* Of a port without tenants of its own, packets have theirs in pkt_mark, and
+ * those out of a tunnel, which are no VM's, in its key: see STEERING_ARRIVALS.
+ * Else both kinds go to the port, and one rule is enough for them. */
+static void
+make_packets_match(const struct steering_match *m, struct match *match)
+{
+    if (m->vni) {
+        match_not_from_tunnel(match);
+        match_set_pkt_mark(match, m->vni);
+    }
+    match_destination(m->address, match);
+}
+
+static void
+make_arrivals_match(const struct steering_match *m, struct match *match)
+{
+    match_set_tun_id(match, htonll(m->vni));
+    match_destination(m->address, match);
+}
+
+/* Who asks about an address on the other side of a tunnel has a switch of his
+ * own to answer. */
+static void
+make_questions_match(const struct steering_match *m, struct match *match)
+{
+    struct in6_addr in6 = address_to_in6(m->address);
+
+    match_not_from_tunnel(match);
     if (m->vni) {
         match_set_pkt_mark(match, m->vni);
     }
-    if (m->kind == STEERING_IP) {
-        match_set_dl_type(match, htons(ETH_TYPE_IP));
-    } else {
+    if (inet_addr_is4(m->address)) {
         match_set_dl_type(match, htons(ETH_TYPE_ARP));
         match_set_nw_proto(match, ARP_OP_REQUEST);
+        match_set_nw_dst(match, htonl(inet_addr_to4(m->address)));
+    } else {
+        match_set_dl_type(match, htons(ETH_TYPE_IPV6));
+        match_set_nw_proto(match, IPPROTO_ICMPV6);
+        match_set_icmp_type(match, ND_NEIGHBOR_SOLICIT);
+        match_set_nd_target(match, &in6);
     }
-    match_set_nw_dst(match, htonl(m->address));
     match_set_default_packet_type(match);
 }
 
@@ -70,9 +140,17 @@ make_match(const struct steering_match *m, struct match *match)
 {
     match_init_catchall(match);
     switch ((enum steering_kind) m->kind) {
-    case STEERING_IP:
-    case STEERING_ARP:
-        make_address_match(m, match);
+    case STEERING_PACKETS:
+        make_packets_match(m, match);
+        break;
+    case STEERING_ARRIVALS:
+        make_arrivals_match(m, match);
+        break;
+    case STEERING_QUESTIONS:
+        make_questions_match(m, match);
+        break;
+    case STEERING_HINTS:
+        make_hints_match(m, match);
         break;
     case STEERING_RETURN:
         make_return_match(m, match);
@@ -122,8 +200,10 @@ put_actions(const struct steering_match *m, uint16_t port,
             struct ofpbuf *ofpacts)
 {
     switch ((enum steering_kind) m->kind) {
-    case STEERING_IP:
-    case STEERING_ARP:
+    case STEERING_PACKETS:
+    case STEERING_ARRIVALS:
+    case STEERING_QUESTIONS:
+    case STEERING_HINTS:
         ofpact_put_OUTPUT(ofpacts)->port = u16_to_ofp(port);
         break;
     case STEERING_RETURN:

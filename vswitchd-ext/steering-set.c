@@ -20,11 +20,13 @@ VLOG_DEFINE_THIS_MODULE(steering_set);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 10);
 
-/* What a step may cost: a change takes some 8 us and a verification 1 us.  In
- * VERIFY_INTERVAL_MS, VERIFIES_PER_STEP rules go over 40,000 in a second. */
+/* What a step may cost: a change takes some 8 us, a verification or to give a
+ * rule up 1 us.  In VERIFY_INTERVAL_MS, VERIFIES_PER_STEP rules go over 40,000
+ * in a second. */
 enum {
     CHANGES_PER_STEP   = 500,
     VERIFIES_PER_STEP  = 2000,
+    GIVE_UPS_PER_STEP  = 2000,
     VERIFY_INTERVAL_MS = 50,
     RETRY_INTERVAL_MS  = 1000,
 };
@@ -34,6 +36,7 @@ enum { NO_RULE = 0 };           /* In place of a port number. */
 struct entry {
     struct hmap_node node;      /* In 'entries', by 'match'. */
     struct ovs_list list_node;  /* In 'settled', 'pending' or 'refused'. */
+    struct ovs_list round_node; /* If wanted, in one of the lists below. */
     struct steering_match match;
     uint16_t wanted;            /* Output port, or NO_RULE. */
     uint16_t placed;            /* Likewise, in the bridge's table. */
@@ -59,6 +62,11 @@ static struct ovs_list settled = OVS_LIST_INITIALIZER(&settled);
 static struct ovs_list pending = OVS_LIST_INITIALIZER(&pending);
 static struct ovs_list refused = OVS_LIST_INITIALIZER(&refused);
 static long long int retry_at;
+
+/* Each wanted entry is in one of these: the first one if it was wanted in the
+ * current round. */
+static struct ovs_list wanted_now = OVS_LIST_INITIALIZER(&wanted_now);
+static struct ovs_list wanted_before = OVS_LIST_INITIALIZER(&wanted_before);
 
 static size_t n_placed;
 static size_t n_to_verify;      /* Of 'settled', from its front. */
@@ -106,6 +114,7 @@ find_or_create(const struct steering_match *match)
     entry = xzalloc(sizeof *entry);
     entry->match = *match;
     entry->round = current_round - 1;
+    ovs_list_init(&entry->round_node);
     ovs_list_push_back(&pending, &entry->list_node);
     hmap_insert(&entries, &entry->node, hash);
     return entry;
@@ -117,6 +126,7 @@ void
 steering_set_begin(void)
 {
     current_round++;
+    ovs_list_push_back_all(&wanted_before, &wanted_now);
 }
 
 uint16_t
@@ -126,6 +136,8 @@ steering_set_want(const struct steering_match *match, uint16_t port)
 
     if (entry->round != current_round) {
         entry->round = current_round;
+        ovs_list_remove(&entry->round_node);
+        ovs_list_push_back(&wanted_now, &entry->round_node);
         if (entry->wanted != port) {
             entry->wanted = port;
             settle(entry);
@@ -134,17 +146,19 @@ steering_set_want(const struct steering_match *match, uint16_t port)
     return entry->wanted;
 }
 
-void
+bool
 steering_set_end(void)
 {
-    struct entry *entry;
+    for (int i = 0;
+         i < GIVE_UPS_PER_STEP && !ovs_list_is_empty(&wanted_before); i++) {
+        struct entry *entry = CONTAINER_OF(ovs_list_pop_front(&wanted_before),
+                                           struct entry, round_node);
 
-    HMAP_FOR_EACH_SAFE (entry, node, &entries) {
-        if (entry->round != current_round && entry->wanted != NO_RULE) {
-            entry->wanted = NO_RULE;
-            settle(entry);
-        }
+        ovs_list_init(&entry->round_node);
+        entry->wanted = NO_RULE;
+        settle(entry);
     }
+    return ovs_list_is_empty(&wanted_before);
 }
 
 /* Bridges. */
@@ -320,6 +334,8 @@ steering_set_destroy(void)
     ovs_list_init(&settled);
     ovs_list_init(&pending);
     ovs_list_init(&refused);
+    ovs_list_init(&wanted_now);
+    ovs_list_init(&wanted_before);
     n_placed = n_to_verify = 0;
     shash_destroy_free_data(&bridges);
 }

@@ -4,7 +4,7 @@
  *
  *     steering_set_begin();                    what is wanted has changed
  *     steering_set_want(&match, port);             once for each rule
- *     steering_set_end();
+ *     steering_set_end();                          until it returns true
  *
  *     done = steering_set_run();               always; again, at the latest,
  *     poll_timer_wait_until(steering_set_due());   at that time
@@ -29,8 +29,9 @@ void steering_set_begin(void);
  * Returns the port that it is wanted for. */
 uint16_t steering_set_want(const struct steering_match *match, uint16_t port);
 
-/* Whatever was not wanted since steering_set_begin() is to go. */
-void steering_set_end(void);
+/* Whatever was not wanted since steering_set_begin() is to go.  Takes a step
+ * towards that, and returns true if there is no more to do. */
+bool steering_set_end(void);
 
 /* Takes a step.  Returns true if all rules are in place as far as is known:
  * false if there is more to do, or if a rule was refused and is to be tried

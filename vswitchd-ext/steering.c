@@ -9,9 +9,9 @@
 #include "ofproto/ofproto-provider.h"
 #include "openvswitch/shash.h"
 #include "openvswitch/vlog.h"
-#include "packets.h"
 #include "timeval.h"
 #include "util.h"
+#include "vswitchd-ext/address.h"
 #include "vswitchd-ext/config.h"
 #include "vswitchd-ext/netdev-anycast.h"
 #include "vswitchd-ext/steering-rule.h"
@@ -23,7 +23,12 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 10);
 
 enum {
     UNDERLAY_PRIORITY = 30000,
+    MIN_PRIORITY      = 1,      /* Above the rule for whatever is left. */
     MISSING_MAX_MS    = 5000,   /* Then a port without a bridge is absent. */
+
+    /* What a step of a round may cost: some ms. */
+    WORK_PER_STEP     = 80000,
+    WORK_TO_WANT      = 80,     /* An address's rules; 1 to pass it over. */
 };
 
 /* A port that needs rules, and where it is.  All bytes count. */
@@ -45,11 +50,24 @@ struct missing_port {
     bool seen;                  /* In this round. */
 };
 
-/* What the set of rules was last made from. */
+struct tenant_address {
+    struct inet_addr address;
+    uint32_t vni;
+};
+
+/* What the set of rules was last made from, or is being made from.  That is
+ * done in steps, a round: while it lasts, news has to wait. */
 static struct steered_port *made_ports;
 static size_t n_made_ports;
 static uint64_t made_serial;    /* Of the table; 0: none. */
 static uint64_t made_digest;    /* Of its groups. */
+
+static struct {
+    bool active;
+    size_t port, address;       /* What comes next; then the end. */
+    struct tenant_address *addresses; /* The table may go meanwhile. */
+    size_t n_addresses;
+} making;
 
 static struct shash missing_ports = SHASH_INITIALIZER(&missing_ports);
 
@@ -175,80 +193,162 @@ port_name(const struct steered_port *ports, const char *bridge,
     return ports->name;
 }
 
-static void
-want_address(const struct steered_port *ports, const struct steered_port *port,
-             const struct group_key *key)
+/* Starts a rule in the bridge of 'port'. */
+static struct steering_match
+match_for(const struct steered_port *port, enum steering_kind kind)
 {
-    struct steering_match match = {
-        .vni = port->vni ? 0 : key->vni,
-        .priority = port->priority,
-        .table = port->table,
-    };
-    ovs_be32 address;
-    uint16_t other;
+    struct steering_match match = { .priority = port->priority,
+                                    .kind = kind };
 
     memcpy(match.bridge, port->bridge, sizeof match.bridge);
-    memcpy(&address, &key->address[12], sizeof address);
-    match.address = ntohl(address);
-    match.kind = STEERING_ARP;
+    return match;
+}
+
+static void
+complain_of_conflict(const struct steered_port *ports,
+                     const struct steered_port *port, uint16_t other,
+                     struct inet_addr address)
+{
+    const char *winner = port_name(ports, port->bridge, other);
+    char text[INET6_ADDRSTRLEN];
+
+    VLOG_WARN_RL(&rl, "%s: packets to %s are wanted by %s and by %s, and go "
+                 "to %s alone: set options:steer=false for one of them",
+                 port->bridge, address_format(address, text), winner,
+                 port->name, winner);
+}
+
+static void
+want_address(const struct steered_port *ports, const struct steered_port *port,
+             const struct tenant_address *address)
+{
+    struct steering_match match = match_for(port, STEERING_QUESTIONS);
+    uint16_t other;
+
+    match.table = port->table;
+    match.address = address->address;
+    match.vni = port->vni ? 0 : address->vni;
     steering_set_want(&match, port->ofp_port);
-    match.kind = STEERING_IP;
+    match.kind = STEERING_PACKETS;
     other = steering_set_want(&match, port->ofp_port);
     if (other != port->ofp_port) {
-        VLOG_WARN_RL(&rl, "%s: packets to "IP_FMT" are wanted by %s and by "
-                     "%s, and go to %s alone: set options:steer=false for one "
-                     "of them", port->bridge, IP_ARGS(address),
-                     port_name(ports, port->bridge, other), port->name,
-                     port_name(ports, port->bridge, other));
+        complain_of_conflict(ports, port, other, match.address);
+    }
+    if (!port->vni) {
+        /* Below PACKETS, where tun_id may be left from what the operator's
+         * rules did with a VM's packet. */
+        match.kind = STEERING_ARRIVALS;
+        match.priority = MAX(port->priority - 1, MIN_PRIORITY);
+        steering_set_want(&match, port->ofp_port);
     }
 }
 
-/* Wants the rule for what comes out of 'port', where packets start in table 0.
- * 'vni' is 0, or the tenant whose frames the rule is for. */
+/* The rules in table 0, where packets start. */
+
+/* For what comes out of 'port'.  'vni' is 0, or the tenant whose frames the
+ * rule is for. */
 static void
 want_entry(const struct steered_port *port, uint32_t vni)
 {
-    struct steering_match match = {
-        .vni = vni,
-        .in_port = port->ofp_port,
-        .priority = port->priority + !port->is_underlay,
-        .kind = port->is_underlay ? STEERING_UNDERLAY : STEERING_RETURN,
-    };
+    struct steering_match match
+        = match_for(port, port->is_underlay ? STEERING_UNDERLAY
+                          : STEERING_RETURN);
 
-    memcpy(match.bridge, port->bridge, sizeof match.bridge);
+    match.vni = vni;
+    match.in_port = port->ofp_port;
+    match.priority += !port->is_underlay;
     steering_set_want(&match, port->ofp_port);
 }
 
+/* Hints are the switches' own, not the tenant's: no table of the operator's
+ * has a say in them. */
 static void
-want_groups(const struct anycast_table *table,
-            const struct steered_port *ports, const struct steered_port *port)
+want_hints(const struct steered_port *port)
 {
-    for (size_t i = 0; i <= table->index_mask; i++) {
-        const struct group *group = table->index[i].group;
+    struct steering_match match = match_for(port, STEERING_HINTS);
 
-        if (group && (!port->vni || port->vni == group->key.vni)) {
-            want_address(ports, port, &group->key);
-            if (!port->vni) {
-                want_entry(port, group->key.vni);
-            }
+    match.vni = port->vni;
+    steering_set_want(&match, port->ofp_port);
+}
+
+/* Rounds. */
+
+static void
+copy_addresses(const struct anycast_table *table)
+{
+    size_t max = table ? table->n_groups : 0;
+
+    free(making.addresses);
+    making.addresses = xcalloc(max + 1, sizeof *making.addresses);
+    making.n_addresses = 0;
+    for (size_t i = 0; table && i <= table->ids_mask; i++) {
+        const struct group *group = table->ids[i].group;
+
+        if (group) {
+            struct tenant_address *a
+                = &making.addresses[making.n_addresses++];
+
+            a->address = inet_addr_from_bytes(group->key.address);
+            a->vni = group->key.vni;
         }
     }
 }
 
+/* Starts a round for 'table' and 'made_ports'. */
 static void
-want_rules(const struct anycast_table *table,
-           const struct steered_port *ports, size_t n)
+start_round(const struct anycast_table *table)
 {
+    copy_addresses(table);
+    making.active = true;
+    making.port = making.address = 0;
     steering_set_begin();
-    for (size_t i = 0; i < n; i++) {
-        if (ports[i].is_underlay || ports[i].vni) {
-            want_entry(&ports[i], 0);
+    for (size_t i = 0; i < n_made_ports; i++) {
+        const struct steered_port *port = &made_ports[i];
+
+        if (port->is_underlay || port->vni) {
+            want_entry(port, 0);
         }
-        if (table && !ports[i].is_underlay) {
-            want_groups(table, ports, &ports[i]);
+        if (!port->is_underlay) {
+            want_hints(port);
         }
     }
-    steering_set_end();
+}
+
+/* Wants the rules for the next address.  Returns what it has cost. */
+static int
+advance_round(void)
+{
+    const struct steered_port *port = &made_ports[making.port];
+    const struct tenant_address *address;
+
+    if (port->is_underlay || making.address >= making.n_addresses) {
+        making.port++;
+        making.address = 0;
+        return 1;
+    }
+    address = &making.addresses[making.address++];
+    if (port->vni && port->vni != address->vni) {
+        return 1;
+    }
+    want_address(made_ports, port, address);
+    if (!port->vni) {
+        want_entry(port, address->vni);
+    }
+    return WORK_TO_WANT;
+}
+
+static void
+continue_round(void)
+{
+    int work = 0;
+
+    while (making.port < n_made_ports) {
+        if (work >= WORK_PER_STEP) {
+            return;
+        }
+        work += advance_round();
+    }
+    making.active = !steering_set_end();
 }
 
 /* Changes of what the rules depend on. */
@@ -259,8 +359,8 @@ digest_groups(const struct anycast_table *table)
 {
     uint64_t digest = 0;
 
-    for (size_t i = 0; table && i <= table->index_mask; i++) {
-        const struct group *group = table->index[i].group;
+    for (size_t i = 0; table && i <= table->ids_mask; i++) {
+        const struct group *group = table->ids[i].group;
 
         if (group) {
             uint64_t hash = hash_bytes(&group->key, sizeof group->key, 1);
@@ -314,18 +414,27 @@ steering_run(const struct anycast_table *table,
     struct steered_port *ports;
     size_t n;
     bool found = find_ports(configs, n_configs, underlay, &ports, &n);
-    bool changed = ports_changed(ports, n);
 
-    if (groups_changed(table) || changed) {
-        want_rules(table, ports, n);
+    if (making.active) {
+        continue_round();
     }
-    return steering_set_run() && found;
+    if (making.active) {
+        free(ports);
+    } else {
+        bool changed = ports_changed(ports, n);
+
+        if (groups_changed(table) || changed) {
+            start_round(table);
+            continue_round();
+        }
+    }
+    return steering_set_run() && found && !making.active;
 }
 
 long long int
 steering_due(void)
 {
-    return steering_set_due();
+    return making.active ? 0 : steering_set_due();
 }
 
 size_t
@@ -342,4 +451,6 @@ steering_exit(void)
     free(made_ports);
     made_ports = NULL;
     n_made_ports = 0;
+    free(making.addresses);
+    memset(&making, 0, sizeof making);
 }

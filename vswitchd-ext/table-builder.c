@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "anycast/anycast-table.h"
+#include "anycast/load.h"
 #include "hash.h"
 #include "mapping/replica/replica.h"
 #include "openvswitch/hmap.h"
@@ -20,13 +21,32 @@ enum {
     SPARE_HOSTS = 64,
 };
 
-/* A group built from the replica's group of that id. */
+/* What has been seen of an endpoint, and whose it is: an index may be given to
+ * another endpoint one day. */
+struct built_load {
+    struct endpoint_load *load; /* NULL: none yet. */
+    record_name name;
+    struct mac mac;
+};
+
+/* A group built from the replica's group of that id.  The loads live longer
+ * than 'group', as long as there is a group of that id. */
 struct built_group {
     struct hmap_node node;      /* In table_builder->groups, by id. */
     struct group *group;
     uint32_t id;
     uint64_t changed;           /* replica_group->changed it was built from. */
+    uint64_t premises;          /* table_builder->premises at that time. */
     bool seen;                  /* In the table being built. */
+    struct group_load *load;
+    struct built_load *loads;   /* By endpoint index. */
+    size_t n_loads;
+};
+
+/* Something that the packet path may still use. */
+struct retired {
+    void (*destroy)(void *);
+    void *thing;
 };
 
 struct table_builder {
@@ -34,11 +54,12 @@ struct table_builder {
     struct shash hosts;         /* Index in tunnels, by name.  Groups refer to
                                  * hosts by number: when hosts are numbered
                                  * anew, all groups are built anew. */
-    struct group **retired;     /* No longer in the last table. */
+    struct retired *retired;    /* No longer in the last table. */
     size_t n_retired, allocated_retired;
     size_t n_unresolved;
-    char *self;                 /* Last build's. */
-    struct hash_key key;        /* Last build's. */
+    uint64_t n_numberings;      /* How often hosts were numbered anew. */
+    uint64_t premises;          /* Digest of what groups are built with besides
+                                 * their own records. */
 };
 
 struct table_builder *
@@ -52,22 +73,44 @@ table_builder_create(void)
 }
 
 static void
-retire(struct table_builder *b, struct group *group)
+retire(struct table_builder *b, void (*destroy)(void *), void *thing)
 {
     if (b->n_retired >= b->allocated_retired) {
         b->retired = x2nrealloc(b->retired, &b->allocated_retired,
                                 sizeof *b->retired);
     }
-    b->retired[b->n_retired++] = group;
+    b->retired[b->n_retired++] = (struct retired) { destroy, thing };
+}
+
+static void
+destroy_group(void *group)
+{
+    group_destroy(group);
 }
 
 void
 table_builder_published(struct table_builder *b)
 {
     for (size_t i = 0; i < b->n_retired; i++) {
-        ovsrcu_postpone(group_destroy, b->retired[i]);
+        /* ovsrcu_postpone() is for pointers to known types only. */
+        ovsrcu_postpone__(b->retired[i].destroy, b->retired[i].thing);
     }
     b->n_retired = 0;
+}
+
+static void
+retire_built(struct table_builder *b, struct built_group *built)
+{
+    retire(b, destroy_group, built->group);
+    retire(b, free_cacheline, built->load);
+    for (size_t i = 0; i < built->n_loads; i++) {
+        if (built->loads[i].load) {
+            retire(b, free_cacheline, built->loads[i].load);
+        }
+    }
+    hmap_remove(&b->groups, &built->node);
+    free(built->loads);
+    free(built);
 }
 
 static void
@@ -77,9 +120,7 @@ retire_unseen(struct table_builder *b)
 
     HMAP_FOR_EACH_SAFE (built, node, &b->groups) {
         if (!built->seen) {
-            retire(b, built->group);
-            hmap_remove(&b->groups, &built->node);
-            free(built);
+            retire_built(b, built);
         } else {
             built->seen = false;
         }
@@ -95,7 +136,6 @@ table_builder_destroy(struct table_builder *b)
         hmap_destroy(&b->groups);
         shash_destroy(&b->hosts);
         free(b->retired);
-        free(b->self);
         free(b);
     }
 }
@@ -113,13 +153,96 @@ host_index(struct table_builder *b, const char *name)
     return (uintptr_t) node->data;
 }
 
-static struct group *
-build_group(struct table_builder *b, const struct replica_group *rg,
-            const char *self, const struct hash_key *key)
+/* How far 'host' is from 'self', in classes: the same host, rack, zone or
+ * region, or none of these.  What has no label is nowhere near. */
+static uint16_t
+distance_class(const struct record_host *self, const struct record_host *host)
+{
+    enum { SAME_HOST, SAME_RACK, SAME_ZONE, SAME_REGION, ELSEWHERE };
+
+    if (!strcmp(self->name, host->name)) {
+        return SAME_HOST;
+    }
+    if (!self->region[0] || strcmp(self->region, host->region)) {
+        return ELSEWHERE;
+    }
+    if (!self->zone[0] || strcmp(self->zone, host->zone)) {
+        return SAME_REGION;
+    }
+    return (self->rack[0] && !strcmp(self->rack, host->rack)
+            ? SAME_RACK : SAME_ZONE);
+}
+
+/* The class of an endpoint, as its group's algorithm orders them. */
+static uint16_t
+endpoint_tier(const struct replica *replica, const char *self,
+              const struct record_group *group,
+              const struct record_endpoint *endpoint)
+{
+    const struct replica_host *here, *there;
+
+    switch (group->algorithm) {
+    case ALGORITHM_LEAST_COST:
+        return endpoint->cost;
+
+    case ALGORITHM_AVAILABILITY:
+        return endpoint->priority;
+
+    case ALGORITHM_NEAREST:
+        here = replica_find_host(replica, self);
+        there = replica_find_host(replica, endpoint->host);
+        return (here && there && !group->measured_distance
+                ? distance_class(&here->record, &there->record) : 0);
+
+    default:
+        return 0;
+    }
+}
+
+/* The load of the endpoint 'r' with 'index', kept from the last time.  If it
+ * was another endpoint's only the flows still count, for they go on here. */
+static struct endpoint_load *
+get_load(struct built_group *built, size_t index,
+         const struct record_endpoint *r)
+{
+    if (index >= built->n_loads) {
+        size_t n = index + 1;
+
+        built->loads = xrealloc(built->loads, n * sizeof *built->loads);
+        memset(&built->loads[built->n_loads], 0,
+               (n - built->n_loads) * sizeof *built->loads);
+        built->n_loads = n;
+    }
+
+    struct built_load *l = &built->loads[index];
+    if (!l->load) {
+        l->load = xzalloc_cacheline(sizeof *l->load);
+        load_init(l->load);
+    } else if (strcmp(l->name, r->name)
+               || memcmp(&l->mac, &r->mac, sizeof l->mac)) {
+        load_change(l->load);
+    }
+    ovs_strlcpy(l->name, r->name, sizeof l->name);
+    l->mac = r->mac;
+    return l->load;
+}
+
+static enum endpoint_state
+endpoint_state(const struct replica *replica, const struct record_endpoint *r)
+{
+    const struct replica_host *host = replica_find_host(replica, r->host);
+    bool serves = r->state == ENDPOINT_UP || r->state == ENDPOINT_DRAINING;
+
+    return serves && host && !host->alive ? ENDPOINT_LOST : r->state;
+}
+
+/* The endpoints of 'rg' by index; the caller frees them. */
+static struct group_endpoint *
+build_endpoints(struct table_builder *b, struct built_group *built,
+                const struct replica *replica, const struct replica_group *rg,
+                const char *self, size_t *np)
 {
     struct group_endpoint *endpoints;
-    struct group_spec spec;
-    struct group *group;
     size_t n = 0;
 
     for (size_t i = 0; i < rg->n_endpoints; i++) {
@@ -131,32 +254,64 @@ build_group(struct table_builder *b, const struct replica_group *rg,
         struct group_endpoint *e = &endpoints[rg->endpoints[i].index];
 
         e->mac = r->mac;
-        e->state = r->state;
+        e->state = endpoint_state(replica, r);
         e->local = !strcmp(r->host, self);
         e->host = host_index(b, r->host);
+        e->weight = r->weight;
+        e->tier = endpoint_tier(replica, self, &rg->record, r);
+        e->up_at_s = MAX(rg->endpoints[i].up_at_ms, 0) / 1000;
+        e->quic_id = r->quic_id.value;
+        e->load = get_load(built, rg->endpoints[i].index, r);
     }
+    *np = n;
+    return endpoints;
+}
+
+static uint8_t
+group_flags(const struct record_group *r)
+{
+    return ((r->reset_on_host_death ? GROUP_RESET_LOST : 0)
+            | (r->reject_when_empty ? GROUP_REJECT : 0)
+            | (r->measured_distance ? GROUP_MEASURED : 0));
+}
+
+static struct group *
+build_group(struct table_builder *b, struct built_group *built,
+            const struct replica *replica, const struct replica_group *rg,
+            const char *self)
+{
+    const struct record_group *r = &rg->record;
+    struct group_spec spec;
+    struct group *group;
+    struct group_endpoint *endpoints;
 
     memset(&spec, 0, sizeof spec);
-    memcpy(spec.key.address, rg->record.address, sizeof spec.key.address);
-    spec.key.vni = rg->record.vni;
-    spec.key.protocol = rg->record.protocol;
-    spec.key.port = rg->record.port;
+    group_key_init(&spec.key, r->vni, inet_addr_from_bytes(r->address),
+                   r->protocol, r->port, r->port_last);
     spec.id = rg->id;
     spec.epoch = rg->epoch;
-    spec.affinity = rg->record.affinity;
+    spec.algorithm = r->algorithm;
+    spec.affinity = r->affinity;
+    spec.affinity_timeout = r->affinity_timeout;
+    spec.ramp = r->ramp;
+    spec.flags = group_flags(r);
+    spec.quic_offset = r->quic_id_offset;
+    spec.quic_length = r->quic_id_length;
     spec.slots = rg->slots;
-    spec.n_slots = rg->record.n_slots;
-    spec.endpoints = endpoints;
-    spec.n_endpoints = n;
-    group = group_create(&spec, key);
+    spec.previous = rg->previous;
+    spec.n_slots = r->n_slots;
+    spec.endpoints = endpoints = build_endpoints(b, built, replica, rg, self,
+                                                 &spec.n_endpoints);
+    spec.load = built->load;
+    group = group_create(&spec, &replica->key);
     free(endpoints);
     return group;
 }
 
 /* The group for 'rg', built anew only if it has changed. */
 static const struct group *
-get_group(struct table_builder *b, const struct replica_group *rg,
-          const char *self, const struct hash_key *key)
+get_group(struct table_builder *b, const struct replica *replica,
+          const struct replica_group *rg, const char *self)
 {
     struct built_group *built;
 
@@ -168,22 +323,25 @@ get_group(struct table_builder *b, const struct replica_group *rg,
     if (!built) {
         built = xzalloc(sizeof *built);
         built->id = rg->id;
+        built->load = xzalloc_cacheline(sizeof *built->load);
         hmap_insert(&b->groups, &built->node, hash_int(rg->id, 0));
-    } else if (built->changed == rg->changed) {
+    } else if (built->changed == rg->changed
+               && built->premises == b->premises) {
         built->seen = true;
         return built->group;
     } else {
-        retire(b, built->group);
+        retire(b, destroy_group, built->group);
     }
-    built->group = build_group(b, rg, self, key);
+    built->group = build_group(b, built, replica, rg, self);
     built->changed = rg->changed;
+    built->premises = b->premises;
     built->seen = true;
     return built->group;
 }
 
 static bool
 get_tunnel(struct resolver *resolver, const struct record_host *host,
-           uint32_t vtep, struct tunnel *tunnel)
+           struct inet_addr vtep, struct tunnel *tunnel)
 {
     struct resolver_hop hop;
 
@@ -204,23 +362,24 @@ get_tunnel(struct resolver *resolver, const struct record_host *host,
 
 static void
 set_tunnels(struct table_builder *b, const struct replica *replica,
-            struct resolver *resolver, const char *self, uint32_t vtep,
-            struct anycast_table *table)
+            struct resolver *resolver, const char *self,
+            struct inet_addr vtep, struct anycast_table *table)
 {
     const struct replica_host *host;
     struct tunnel tunnel;
 
     b->n_unresolved = 0;
     HMAP_FOR_EACH (host, node, &replica->hosts) {
-        const struct shash_node *node = shash_find(&b->hosts,
-                                                   host->record.name);
-
-        /* Only hosts with endpoints need a way, and this one needs none. */
-        if (!node || !strcmp(host->record.name, self)) {
+        /* This one needs no way.  All others may send us packets, and then
+         * get hints. */
+        if (!strcmp(host->record.name, self)) {
             continue;
         }
         if (get_tunnel(resolver, &host->record, vtep, &tunnel)) {
-            anycast_table_set_tunnel(table, (uintptr_t) node->data, &tunnel);
+            uint32_t index = host_index(b, host->record.name);
+
+            anycast_table_set_tunnel(table, index, &tunnel);
+            anycast_table_set_vtep(table, index, host->record.vtep);
         } else {
             b->n_unresolved++;
         }
@@ -228,49 +387,92 @@ set_tunnels(struct table_builder *b, const struct replica *replica,
     resolver_forget_unused(resolver);
 }
 
-/* Forgets the hosts' numbers if most are those of hosts that are gone, and
- * with them the groups. */
+/* Forgets the hosts' numbers if most are those of hosts that are gone. */
 static void
 renumber_hosts(struct table_builder *b, const struct replica *replica)
 {
     if (shash_count(&b->hosts)
         > 2 * hmap_count(&replica->hosts) + SPARE_HOSTS) {
         shash_clear(&b->hosts);
-        retire_unseen(b);
+        b->n_numberings++;
     }
 }
 
-/* Forgets all groups if what they were built with has changed. */
-static void
-check_premises(struct table_builder *b, const struct replica *replica,
-               const char *self)
+static uint64_t
+digest_add(uint64_t digest, const void *data, size_t size)
 {
-    if (b->self && (strcmp(b->self, self)
-                    || memcmp(&b->key, &replica->key, sizeof b->key))) {
-        retire_unseen(b);
+    const struct hash_key key = {
+        { digest | 1, UINT64_C(0x9e3779b97f4a7c15) }
+    };
+
+    return flow_hash_bytes(&key, data, size);
+}
+
+static uint64_t
+digest_host(const struct record_host *r)
+{
+    const char *const names[] = { r->name, r->region, r->zone, r->rack };
+    uint64_t digest = 1;
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        digest = digest_add(digest, names[i], strlen(names[i]));
     }
-    free(b->self);
-    b->self = xstrdup(self);
-    b->key = replica->key;
+    return digest;
+}
+
+/* A number that changes when a host's labels do.  Hosts without come and go,
+ * and nobody is near them.  The order of hosts in the replica's table does not
+ * matter.  (When a host dies, the replica marks its groups as changed.) */
+static uint64_t
+digest_labels(const struct replica *replica)
+{
+    const struct replica_host *host;
+    uint64_t digest = 0;
+
+    HMAP_FOR_EACH (host, node, &replica->hosts) {
+        const struct record_host *r = &host->record;
+
+        if (r->region[0] || r->zone[0] || r->rack[0]) {
+            digest += digest_host(r);
+        }
+    }
+    return digest;
+}
+
+/* A number that changes when any group must be built anew although its own
+ * records are the same. */
+static uint64_t
+digest_premises(const struct table_builder *b, const struct replica *replica,
+                const char *self)
+{
+    uint64_t digest = digest_labels(replica);
+
+    digest = digest_add(digest, self, strlen(self));
+    digest = digest_add(digest, &replica->key, sizeof replica->key);
+    return digest_add(digest, &b->n_numberings, sizeof b->n_numberings);
 }
 
 struct anycast_table *
 table_builder_build(struct table_builder *b, const struct replica *replica,
                     struct resolver *resolver, const char *self,
-                    uint32_t vtep, int ifindex)
+                    struct inet_addr vtep, int ifindex)
 {
     size_t n = hmap_count(&replica->groups);
     const struct group **groups = xcalloc(n + 1, sizeof *groups);
     const struct replica_group *rg;
+    const struct replica_host *host;
     struct anycast_table *table;
     size_t i = 0;
 
-    check_premises(b, replica, self);
     renumber_hosts(b, replica);
+    b->premises = digest_premises(b, replica, self);
     HMAP_FOR_EACH (rg, node, &replica->groups) {
-        groups[i++] = get_group(b, rg, self, &replica->key);
+        groups[i++] = get_group(b, replica, rg, self);
     }
     retire_unseen(b);
+    HMAP_FOR_EACH (host, node, &replica->hosts) {
+        host_index(b, host->record.name);
+    }
 
     table = anycast_table_create(&replica->key, replica->revision, n,
                                  shash_count(&b->hosts));

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "encap/inet.h"
+
 struct anycast_table;
 struct replica;
 struct resolver;
@@ -20,15 +22,15 @@ struct table_builder *table_builder_create(void);
 void table_builder_destroy(struct table_builder *);
 
 /* Builds a table of all that 'replica' holds.  'self' is the name of this
- * host: its endpoints are local; 'vtep' (host byte order) the address that
- * encapsulated frames come from; 'ifindex' the device that they leave by, as
- * for resolver_set_origin().  The caller owns the result, must publish it, and
+ * host: its endpoints are local; 'vtep' the address that encapsulated frames
+ * come from; 'ifindex' the device that they leave by, as for
+ * resolver_set_origin().  The caller owns the result, must publish it, and
  * then call table_builder_published(). */
 struct anycast_table *table_builder_build(struct table_builder *,
                                           const struct replica *replica,
                                           struct resolver *resolver,
-                                          const char *self, uint32_t vtep,
-                                          int ifindex);
+                                          const char *self,
+                                          struct inet_addr vtep, int ifindex);
 
 /* The last table built is the published one: what only earlier ones used is
  * destroyed after a grace period. */

@@ -3,9 +3,11 @@
 #include "vswitchd-ext/virtual-port.h"
 
 #include <errno.h>
+#include <sched.h>
 
 #include "dp-packet.h"
 #include "openvswitch/poll-loop.h"
+#include "ovs-numa.h"
 #include "random.h"
 #include "seq.h"
 #include "util.h"
@@ -28,6 +30,7 @@ virtual_port_construct(struct netdev *netdev)
     /* Nobody else raises it: there is no device that an operator could. */
     port->flags = NETDEV_UP;
     port->ring = frame_ring_create(RING_SIZE);
+    port->numa_id = ovs_numa_get_numa_id(sched_getcpu());
     port->ring_seq = seq_create();
 
     /* What a VM's interface left undone reaches us marked, and the engine
@@ -127,6 +130,13 @@ virtual_port_get_carrier(const struct netdev *netdev OVS_UNUSED,
 {
     *carrier = true;
     return 0;
+}
+
+/* A PMD thread of this node, if there is one, receives. */
+int
+virtual_port_get_numa_id(const struct netdev *netdev)
+{
+    return virtual_port_cast(netdev)->numa_id;
 }
 
 int

@@ -27,6 +27,7 @@ struct virtual_port {
     int n_receivers;            /* Receive queues open.  Atomic. */
     unsigned int flags;         /* NETDEV_*.  Atomic. */
     struct eth_addr mac;        /* Made at random; constant. */
+    int numa_id;                /* Where 'ring' is in memory; constant. */
 
     /* Atomic, all of them. */
     alignas(CACHE_LINE_SIZE) bool receiver_sleeps;
@@ -61,11 +62,17 @@ virtual_port_cast(const struct netdev *netdev)
 }
 
 /* Members of a struct netdev_class.  A derived port starts with a struct
- * virtual_port, and has its own alloc, dealloc, set_config and send. */
+ * virtual_port, and has its own alloc, dealloc, set_config and send.
+ *
+ * They fit a class with 'is_pmd' too: then a PMD thread receives, which polls
+ * and never calls virtual_port_rxq_wait(), so that no delivery wakes anybody.
+ * There is one receive queue and nothing to reconfigure; 'send' must
+ * put up with several threads at once, as there is one queue for them all. */
 int virtual_port_construct(struct netdev *);
 void virtual_port_destruct(struct netdev *);
 int virtual_port_get_etheraddr(const struct netdev *, struct eth_addr *);
 int virtual_port_get_carrier(const struct netdev *, bool *);
+int virtual_port_get_numa_id(const struct netdev *);
 int virtual_port_get_stats(const struct netdev *, struct netdev_stats *);
 int virtual_port_update_flags(struct netdev *, enum netdev_flags off,
                               enum netdev_flags on, enum netdev_flags *old);
@@ -83,6 +90,7 @@ int virtual_port_rxq_drain(struct netdev_rxq *);
     .destruct = virtual_port_destruct,                  \
     .get_etheraddr = virtual_port_get_etheraddr,        \
     .get_carrier = virtual_port_get_carrier,            \
+    .get_numa_id = virtual_port_get_numa_id,            \
     .get_stats = virtual_port_get_stats,                \
     .update_flags = virtual_port_update_flags,          \
     .rxq_alloc = virtual_port_rxq_alloc,                \

@@ -239,7 +239,7 @@ check_vtep(const struct catalog *catalog, const struct record *record,
     const struct record_host *r = &record->host;
     const struct catalog_host_node *other = catalog_index_same_vtep(catalog,
                                                                     r);
-    char vtep[16];
+    char vtep[RECORD_ADDRESS_SIZE];
     int error;
 
     if (!other) {
@@ -254,6 +254,18 @@ check_vtep(const struct catalog *catalog, const struct record *record,
     return error;
 }
 
+static void
+format_ports(const struct record_group *r, char *text, size_t size)
+{
+    if (r->port_last) {
+        snprintf(text, size, "ports %d to %d", r->port, r->port_last);
+    } else if (r->port) {
+        snprintf(text, size, "port %d", r->port);
+    } else {
+        snprintf(text, size, "all ports");
+    }
+}
+
 static int
 check_service(const struct catalog *catalog, const struct record *record,
               struct diagnosis *diag)
@@ -261,21 +273,23 @@ check_service(const struct catalog *catalog, const struct record *record,
     const struct record_group *r = &record->group;
     const struct catalog_group_node *other
         = catalog_index_same_service(catalog, r);
-    char address[16], protocol[8], port[16] = "all ports";
+    char address[RECORD_ADDRESS_SIZE], ports[32], theirs[32];
     int error;
 
     if (!other) {
         return 0;
     }
     format_member(record, "address", address, sizeof address);
-    format_member(record, "protocol", protocol, sizeof protocol);
-    if (r->port) {
-        snprintf(port, sizeof port, "port %d", r->port);
-    }
+    format_ports(r, ports, sizeof ports);
+    format_ports(&other->group.record, theirs, sizeof theirs);
     error = diagnosis_set(diag, DIAG_EXISTS, "address", address, "group "
                           "%"PRIu32"/%s: address %s %s %s is taken by group "
-                          "%"PRIu32"/%s", r->vni, r->name, address, protocol,
-                          port, r->vni, other->group.record.name);
+                          "%"PRIu32"/%s%s%s%s", r->vni, r->name, address,
+                          record_protocol_name(r->protocol), ports, r->vni,
+                          other->group.record.name,
+                          strcmp(ports, theirs) ? " (" : "",
+                          strcmp(ports, theirs) ? theirs : "",
+                          strcmp(ports, theirs) ? ")" : "");
     diagnosis_set_hint(diag, "give it another address, protocol or port, or "
                        "remove group %"PRIu32"/%s", r->vni,
                        other->group.record.name);
@@ -305,6 +319,74 @@ check_mac(const struct catalog *catalog, const struct record *record,
     return error;
 }
 
+static int
+check_quic_id(const struct catalog *catalog, const struct record *record,
+              struct diagnosis *diag)
+{
+    const struct record_endpoint *r = &record->endpoint;
+    const struct catalog_endpoint_node *other
+        = r->quic_id.length ? catalog_index_same_quic_id(catalog, r) : NULL;
+    char quic_id[2 * GROUP_MAX_QUIC_ID + 1];
+    int error;
+
+    if (!other) {
+        return 0;
+    }
+    format_member(record, "quic_id", quic_id, sizeof quic_id);
+    error = diagnosis_set(diag, DIAG_EXISTS, "quic_id", quic_id, "endpoint "
+                          "%"PRIu32"/%s/%s: quic_id %s is taken by endpoint "
+                          "%"PRIu32"/%s/%s", r->vni, r->group, r->name,
+                          quic_id, r->vni, r->group,
+                          other->endpoint.record.name);
+    diagnosis_set_hint(diag, "give it another quic_id, or change or remove "
+                       "endpoint %s", other->endpoint.record.name);
+    return error;
+}
+
+bool
+catalog_check_fits_quic_id(const struct record_group *group,
+                           const struct record_endpoint *endpoint)
+{
+    return (!endpoint->quic_id.length
+            || endpoint->quic_id.length == group->quic_id_length);
+}
+
+static int
+check_quic_length(const struct catalog *catalog, const struct record *record,
+                  struct diagnosis *diag)
+{
+    const struct record_endpoint *r = &record->endpoint;
+    const struct record_group *group
+        = &catalog_index_group(catalog, r->vni, r->group)->group.record;
+    char quic_id[2 * GROUP_MAX_QUIC_ID + 1];
+    int error;
+
+    if (catalog_check_fits_quic_id(group, r)) {
+        return 0;
+    }
+    format_member(record, "quic_id", quic_id, sizeof quic_id);
+    error = diagnosis_set(diag, DIAG_INVALID, "quic_id", quic_id, "endpoint "
+                          "%"PRIu32"/%s/%s: quic_id %s has %d bytes, but "
+                          "quic_id_length of its group is %d", r->vni,
+                          r->group, r->name, quic_id,
+                          (int) r->quic_id.length, group->quic_id_length);
+    diagnosis_set_hint(diag, "make them the same, in one transaction if both "
+                       "change");
+    return error;
+}
+
+static int
+check_endpoint_alone(const struct catalog *catalog,
+                     const struct record *record, struct diagnosis *diag)
+{
+    int error = check_mac(catalog, record, diag);
+
+    if (!error) {
+        error = check_quic_id(catalog, record, diag);
+    }
+    return error ? error : check_quic_length(catalog, record, diag);
+}
+
 int
 catalog_check_unique(const struct catalog *catalog,
                      const struct record *record, struct diagnosis *diag)
@@ -315,7 +397,7 @@ catalog_check_unique(const struct catalog *catalog,
     case RECORD_GROUP:
         return check_service(catalog, record, diag);
     case RECORD_ENDPOINT:
-        return check_mac(catalog, record, diag);
+        return check_endpoint_alone(catalog, record, diag);
     case N_RECORD_KINDS:
         break;
     }

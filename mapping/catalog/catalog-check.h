@@ -13,9 +13,14 @@ int catalog_check_put(const struct catalog *, const struct record *record,
                       struct diagnosis *diag);
 
 /* Whether none but 'record', which may be in 'catalog', has what must be
- * unique. */
+ * unique; and whether an endpoint fits its group, which must be there. */
 int catalog_check_unique(const struct catalog *, const struct record *record,
                          struct diagnosis *diag);
+
+/* Whether the QUIC id of 'endpoint', if it has one, is as long as those of
+ * 'group' are. */
+bool catalog_check_fits_quic_id(const struct record_group *group,
+                                const struct record_endpoint *endpoint);
 
 /* Whether 'key', which is there, can be removed. */
 int catalog_check_remove(const struct catalog *, const struct record *key,

@@ -15,6 +15,12 @@ hash_host(const char *name)
     return hash_string(name, 0);
 }
 
+static uint32_t
+hash_vtep(const struct record_host *r)
+{
+    return hash_bytes(&r->vtep, sizeof r->vtep, 0);
+}
+
 struct catalog_host_node *
 catalog_index_host(const struct catalog *catalog, const char *name)
 {
@@ -35,9 +41,9 @@ catalog_index_same_vtep(const struct catalog *catalog,
 {
     struct catalog_host_node *host;
 
-    HMAP_FOR_EACH_WITH_HASH (host, by_vtep, hash_int(record->vtep, 0),
+    HMAP_FOR_EACH_WITH_HASH (host, by_vtep, hash_vtep(record),
                              &catalog->vteps) {
-        if (host->record.vtep == record->vtep
+        if (inet_addr_equal(host->record.vtep, record->vtep)
             && strcmp(host->record.name, record->name)) {
             return host;
         }
@@ -58,7 +64,7 @@ catalog_index_put_host(struct catalog *catalog,
         hmap_insert(&catalog->hosts, &host->by_name, hash_host(record->name));
     }
     host->record = *record;
-    hmap_insert(&catalog->vteps, &host->by_vtep, hash_int(record->vtep, 0));
+    hmap_insert(&catalog->vteps, &host->by_vtep, hash_vtep(record));
 }
 
 void
@@ -79,18 +85,30 @@ hash_group(uint32_t vni, const char *name)
     return hash_string(name, vni);
 }
 
+/* All ranges of an address have one hash, so that those that overlap meet. */
 static uint32_t
 hash_service(const struct record_group *r)
 {
+    uint32_t ports = r->port_last ? UINT16_MAX + 1u : r->port;
+
     return hash_bytes(r->address, sizeof r->address,
-                      hash_2words(r->vni, r->protocol << 16 | r->port));
+                      hash_3words(r->vni, r->protocol, ports));
+}
+
+/* A single port may lie in a range, and both beside a group of all ports. */
+static bool
+ports_clash(const struct record_group *a, const struct record_group *b)
+{
+    return (!a->port_last && !b->port_last ? a->port == b->port
+            : a->port_last && b->port_last
+              && a->port <= b->port_last && b->port <= a->port_last);
 }
 
 static bool
 is_same_service(const struct record_group *a, const struct record_group *b)
 {
     return (a->vni == b->vni
-            && a->port == b->port
+            && ports_clash(a, b)
             && a->protocol == b->protocol
             && !memcmp(a->address, b->address, sizeof a->address));
 }
@@ -203,6 +221,33 @@ catalog_index_same_mac(const struct catalog *catalog,
     return NULL;
 }
 
+static uint32_t
+hash_quic_id(const struct record_endpoint *r)
+{
+    return hash_uint64_basis(r->quic_id.value, hash_group(r->vni, r->group));
+}
+
+struct catalog_endpoint_node *
+catalog_index_same_quic_id(const struct catalog *catalog,
+                           const struct record_endpoint *record)
+{
+    struct catalog_endpoint_node *node;
+
+    HMAP_FOR_EACH_WITH_HASH (node, by_quic_id, hash_quic_id(record),
+                             &catalog->quic_ids) {
+        const struct record_endpoint *r = &node->endpoint.record;
+
+        if (r->quic_id.value == record->quic_id.value
+            && r->quic_id.length == record->quic_id.length
+            && r->vni == record->vni
+            && !strcmp(r->group, record->group)
+            && strcmp(r->name, record->name)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
 /* The place of 'name' in the sorted array, or where it would be. */
 static size_t
 endpoint_position(const struct catalog_group *group, const char *name)
@@ -239,10 +284,13 @@ catalog_index_endpoint(const struct catalog_group *group, const char *name)
 static void
 link_endpoint(struct catalog *catalog, struct catalog_endpoint *endpoint)
 {
+    struct catalog_endpoint_node *node = catalog_endpoint_node_cast(endpoint);
     const struct record_endpoint *r = &endpoint->record;
 
-    hmap_insert(&catalog->macs, &catalog_endpoint_node_cast(endpoint)->by_mac,
-                hash_mac(r));
+    hmap_insert(&catalog->macs, &node->by_mac, hash_mac(r));
+    if (r->quic_id.length) {
+        hmap_insert(&catalog->quic_ids, &node->by_quic_id, hash_quic_id(r));
+    }
     catalog_index_host(catalog, r->host)->n_users++;
     catalog->n_endpoints++;
 }
@@ -250,8 +298,12 @@ link_endpoint(struct catalog *catalog, struct catalog_endpoint *endpoint)
 static void
 unlink_endpoint(struct catalog *catalog, struct catalog_endpoint *endpoint)
 {
-    hmap_remove(&catalog->macs,
-                &catalog_endpoint_node_cast(endpoint)->by_mac);
+    struct catalog_endpoint_node *node = catalog_endpoint_node_cast(endpoint);
+
+    hmap_remove(&catalog->macs, &node->by_mac);
+    if (endpoint->record.quic_id.length) {
+        hmap_remove(&catalog->quic_ids, &node->by_quic_id);
+    }
     catalog_index_host(catalog, endpoint->record.host)->n_users--;
     catalog->n_endpoints--;
 }

@@ -14,6 +14,8 @@ struct catalog {
     struct hmap ids;            /* The same, by id; those that have one. */
     struct hmap macs;           /* struct catalog_endpoint_node, by VNI, group
                                  * and MAC. */
+    struct hmap quic_ids;       /* The same, by VNI, group and QUIC id; those
+                                 * that have one. */
     size_t n_endpoints;
     uint64_t revision;
     uint32_t last_group_id;
@@ -24,6 +26,7 @@ struct catalog_host_node {
     struct hmap_node by_name, by_vtep;
     struct record_host record;
     size_t n_users;             /* Endpoints on this host. */
+    bool dead;                  /* Its endpoints own no slots. */
 };
 
 struct catalog_group_node {
@@ -32,12 +35,14 @@ struct catalog_group_node {
     size_t allocated_endpoints;
 };
 
-/* Once linked, nothing but the index changes, and that only from none
- * (GROUP_NO_ENDPOINT) to one: a changed endpoint is a new node.  So a snapshot
- * of a group is an array of pointers. */
+/* Once linked, nothing but the index and 'up_since' change, and these only
+ * with the index going from none (GROUP_NO_ENDPOINT) to one: a changed
+ * endpoint is a new node.  So a snapshot of a group is an array of pointers.
+ */
 struct catalog_endpoint_node {
     struct catalog_endpoint endpoint;
     struct hmap_node by_mac;
+    struct hmap_node by_quic_id; /* If it has one. */
     int op;                     /* That made it: catalog_set_op(). */
 };
 
@@ -64,18 +69,23 @@ catalog_index_endpoint(const struct catalog_group *, const char *name);
 struct catalog_host_node *
 catalog_index_same_vtep(const struct catalog *,
                         const struct record_host *record);
+/* Ports count as the same if they are one, or ranges that overlap. */
 struct catalog_group_node *
 catalog_index_same_service(const struct catalog *,
                            const struct record_group *record);
 struct catalog_endpoint_node *
 catalog_index_same_mac(const struct catalog *,
                        const struct record_endpoint *record);
+/* Only of a record that has a QUIC id. */
+struct catalog_endpoint_node *
+catalog_index_same_quic_id(const struct catalog *,
+                           const struct record_endpoint *record);
 
 /* Finds the record with the key of 'key'. */
 bool catalog_index_get(const struct catalog *, const struct record *key,
                        struct record *record);
 
-/* Adds or replaces a host. */
+/* Adds a host, alive, or replaces its record. */
 void catalog_index_put_host(struct catalog *, const struct record_host *);
 /* Removes and frees. */
 void catalog_index_remove_host(struct catalog *, struct catalog_host_node *);

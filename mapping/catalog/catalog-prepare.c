@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "bitmap.h"
+#include "mapping/catalog/catalog-liveness.h"
 #include "mapping/catalog/catalog-unique.h"
+#include "mapping/catalog/slot-history.h"
 #include "mapping/catalog/slots.h"
 #include "util.h"
 
@@ -41,6 +43,8 @@ revive_group(struct catalog *catalog, const struct catalog_txn_group *group,
         catalog_index_set_id(catalog, node, before->id);
         node->group.epoch = before->epoch;
         node->group.slots = before->slots;
+        memcpy(node->group.previous, before->previous,
+               sizeof node->group.previous);
     }
 }
 
@@ -56,10 +60,20 @@ number_group(struct catalog *catalog, struct catalog_group_node *node)
     catalog_index_set_id(catalog, node, catalog->last_group_id);
 }
 
+/* One with another MAC is another machine, whose flows hosts must not take
+ * for the first one's. */
+static bool
+is_same_machine(const struct catalog_endpoint *a,
+                const struct catalog_endpoint *b)
+{
+    return !memcmp(&a->record.mac, &b->record.mac, sizeof a->record.mac);
+}
+
 /* Marks the indexes in use in 'used'.  Returns the number of endpoints that
  * have none. */
 static size_t
-revive_endpoints(const struct catalog_txn_group *group,
+revive_endpoints(const struct catalog_txn *txn,
+                 const struct catalog_txn_group *group,
                  struct catalog_group *now, unsigned long *used)
 {
     size_t n = 0;
@@ -71,23 +85,28 @@ revive_endpoints(const struct catalog_txn_group *group,
             const struct catalog_endpoint *old
                 = catalog_index_endpoint(&group->before,
                                          endpoint->record.name);
-            if (!old) {
-                n++;
-                continue;
+
+            if (old && is_same_machine(old, endpoint)) {
+                endpoint->index = old->index;
             }
-            endpoint->index = old->index;
+            catalog_liveness_date(txn, endpoint, old);
         }
-        bitmap_set1(used, endpoint->index);
+        if (endpoint->index == GROUP_NO_ENDPOINT) {
+            n++;
+        } else {
+            bitmap_set1(used, endpoint->index);
+        }
     }
     return n;
 }
 
 static void
-number_endpoints(const struct catalog_txn_group *group,
+number_endpoints(const struct catalog_txn *txn,
+                 const struct catalog_txn_group *group,
                  struct catalog_group *now)
 {
     unsigned long *used = bitmap_allocate(GROUP_MAX_ENDPOINTS);
-    size_t n_left = revive_endpoints(group, now, used);
+    size_t n_left = revive_endpoints(txn, group, now, used);
 
     for (size_t i = 0; n_left; i++) {
         struct catalog_endpoint *endpoint = now->endpoints[i];
@@ -122,7 +141,7 @@ number(struct catalog_txn *txn, struct catalog_txn_group *const *groups,
 
         if (node) {
             number_group(txn->catalog, node);
-            number_endpoints(groups[i], &node->group);
+            number_endpoints(txn, groups[i], &node->group);
         }
     }
 }
@@ -265,14 +284,15 @@ add_host_changes(struct catalog_txn *txn)
 /* Slots. */
 
 static size_t
-list_claims(const struct catalog_group *group, struct slots_claim *claims)
+list_claims(const struct catalog *catalog, const struct catalog_group *group,
+            struct slots_claim *claims)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct catalog_endpoint *endpoint = group->endpoints[i];
 
-        if (endpoint->record.state == ENDPOINT_UP) {
+        if (catalog_endpoint_serves(catalog, endpoint)) {
             claims[n].index = endpoint->index;
             claims[n].weight = endpoint->record.weight;
             n++;
@@ -281,31 +301,65 @@ list_claims(const struct catalog_group *group, struct slots_claim *claims)
     return n;
 }
 
-/* The old table stays as it is: the transaction has it as what was before. */
-static void
-assign_slots(struct catalog_group *group)
+/* Returns true if the slots have changed.  The old table stays as it is: the
+ * transaction has it as what was before. */
+static bool
+assign_slots(const struct catalog *catalog, struct catalog_group *group)
 {
     size_t size = group->record.n_slots * sizeof *group->slots;
     struct slots_claim *claims = xmalloc(MAX(group->n_endpoints, 1)
                                          * sizeof *claims);
-    size_t n_claims = list_claims(group, claims);
+    size_t n_claims = list_claims(catalog, group, claims);
     uint64_t seed = (uint64_t) group->id << 32 | group->epoch;
     uint16_t *slots = xmalloc(size);
+    bool changed;
 
     if (group->slots) {
         memcpy(slots, group->slots, size);
     } else {
         memset(slots, 0xff, size); /* GROUP_NO_ENDPOINT. */
     }
-    if (slots_assign(slots, group->record.n_slots, claims, n_claims, seed)) {
-        group->epoch++;
-        group->slots = slots;
-    } else if (!group->slots) {
+    changed = slots_assign(slots, group->record.n_slots, claims, n_claims,
+                           seed);
+    if (changed || !group->slots) {
         group->slots = slots;
     } else {
         free(slots);
     }
     free(claims);
+    return changed;
+}
+
+/* Returns true if the previous owners have changed, now that the slots have
+ * changed from 'from' (NULL: there were none). */
+static bool
+keep_history(struct catalog_group *group, const uint16_t *from)
+{
+    unsigned long *keeps = bitmap_allocate(GROUP_MAX_ENDPOINTS);
+    bool changed;
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        if (group->endpoints[i]->record.state != ENDPOINT_DOWN) {
+            bitmap_set1(keeps, group->endpoints[i]->index);
+        }
+    }
+    changed = slot_history_next(group->previous, from, group->slots,
+                                group->record.n_slots, keeps,
+                                group->previous);
+    bitmap_free(keeps);
+    return changed;
+}
+
+/* Returns true if hosts must hear of it. */
+static bool
+update_slots(const struct catalog *catalog, struct catalog_group *group)
+{
+    const uint16_t *from = group->slots;
+    bool changed = assign_slots(catalog, group);
+
+    changed |= keep_history(group, from);
+    group->epoch += changed;
+    return changed;
 }
 
 static void
@@ -316,8 +370,9 @@ add_changed_groups(struct catalog_txn *txn,
     for (size_t i = 0; i < n; i++) {
         struct catalog_group_node *node = group_now(txn, groups[i]);
 
-        if (node && groups[i]->changed) {
-            assign_slots(&node->group);
+        if (node && (groups[i]->changed || txn->n_liveness)
+            && (update_slots(txn->catalog, &node->group)
+                || groups[i]->changed)) {
             txn->changed_groups[txn->n_changed_groups++] = &node->group;
         }
     }
@@ -326,13 +381,14 @@ add_changed_groups(struct catalog_txn *txn,
 int
 catalog_prepare(struct catalog_txn *txn, struct diagnosis *diag)
 {
-    size_t n = hmap_count(&txn->groups);
-    struct catalog_txn_group **groups = xmalloc(MAX(n, 1) * sizeof *groups);
-    struct catalog_txn_group *group;
-    size_t i = 0;
+    struct catalog_txn_group *group, **groups;
+    size_t n, i = 0;
     int error;
 
     ovs_assert(!txn->prepared);
+    catalog_liveness_spread(txn);
+    n = hmap_count(&txn->groups);
+    groups = xmalloc(MAX(n, 1) * sizeof *groups);
     HMAP_FOR_EACH (group, node, &txn->groups) {
         groups[i++] = group;
     }
@@ -375,23 +431,20 @@ catalog_txn_groups(const struct catalog_txn *txn, size_t *n)
     return txn->changed_groups;
 }
 
-const uint16_t *
-catalog_txn_old_slots(const struct catalog_txn *txn,
-                      const struct catalog_group *group, uint32_t *epoch)
+const struct catalog_group *
+catalog_txn_before(const struct catalog_txn *txn,
+                   const struct catalog_group *group)
 {
     const struct catalog_txn_group *old
         = catalog_txn_find_group(txn, group->record.vni, group->record.name);
 
-    if (!old || !old->existed || old->before.id != group->id) {
-        return NULL;
-    }
-    *epoch = old->before.epoch;
-    return old->before.slots;
+    return (old && old->existed && old->before.id == group->id
+            ? &old->before : NULL);
 }
 
 uint64_t
 catalog_txn_revision(const struct catalog_txn *txn)
 {
     ovs_assert(txn->prepared);
-    return txn->catalog->revision + (txn->n_changes > 0);
+    return txn->catalog->revision + (txn->n_changes || txn->n_liveness);
 }

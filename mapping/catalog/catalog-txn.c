@@ -32,30 +32,40 @@ catalog_set_op(struct catalog_txn *txn, int op)
 
 /* What was before. */
 
-static void
-touch_host(struct catalog_txn *txn, const char *name)
+struct catalog_txn_host *
+catalog_txn_find_host(const struct catalog_txn *txn, const char *name)
 {
-    const struct catalog_host_node *node;
-    uint32_t hash = hash_string(name, 0);
     struct catalog_txn_host *host;
 
-    HMAP_FOR_EACH_WITH_HASH (host, node, hash, &txn->hosts) {
+    HMAP_FOR_EACH_WITH_HASH (host, node, hash_string(name, 0), &txn->hosts) {
         if (!strcmp(host->before.name, name)) {
-            host->op = txn->op;
-            return;
+            return host;
         }
     }
+    return NULL;
+}
 
+struct catalog_txn_host *
+catalog_txn_touch_host(struct catalog_txn *txn, const char *name)
+{
+    struct catalog_txn_host *host = catalog_txn_find_host(txn, name);
+    const struct catalog_host_node *node;
+
+    if (host) {
+        return host;
+    }
     host = xzalloc(sizeof *host);
-    host->op = txn->op;
+    host->op = -1;
     node = catalog_index_host(txn->catalog, name);
     host->existed = node != NULL;
     if (node) {
         host->before = node->record;
+        host->was_dead = node->dead;
     } else {
         ovs_strlcpy(host->before.name, name, sizeof host->before.name);
     }
-    hmap_insert(&txn->hosts, &host->node, hash);
+    hmap_insert(&txn->hosts, &host->node, hash_string(name, 0));
+    return host;
 }
 
 struct catalog_txn_group *
@@ -103,6 +113,21 @@ touch_group(struct catalog_txn *txn, uint32_t vni, const char *name)
     return group;
 }
 
+/* Frees the slots and previous owners of 'group' that 'other', which may be
+ * NULL, does not share. */
+static void
+free_tables(struct catalog_group *group, const struct catalog_group *other)
+{
+    if (!other || group->slots != other->slots) {
+        free(group->slots);
+    }
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        if (!other || group->previous[i] != other->previous[i]) {
+            free(group->previous[i]);
+        }
+    }
+}
+
 /* Frees what the transaction made and has taken out again. */
 static void
 drop_endpoint(const struct catalog_txn_group *group,
@@ -124,9 +149,7 @@ drop_group(struct catalog_txn *txn, const struct catalog_txn_group *group,
     for (size_t i = 0; i < node->group.n_endpoints; i++) {
         drop_endpoint(group, node->group.endpoints[i]);
     }
-    if (node->group.slots != group->before.slots) {
-        free(node->group.slots);
-    }
+    free_tables(&node->group, &group->before);
     free(node->group.endpoints);
     free(node);
 }
@@ -147,8 +170,23 @@ put_group(struct catalog_txn *txn, const struct record_group *r)
     }
 }
 
+/* A host that is taken out and put in again is as alive as it was. */
 static void
-put_endpoint(struct catalog_txn *txn, const struct record_endpoint *r)
+put_host(struct catalog_txn *txn, const struct record_host *r)
+{
+    struct catalog_txn_host *host = catalog_txn_touch_host(txn, r->name);
+    bool is_new = !catalog_index_host(txn->catalog, r->name);
+
+    host->op = txn->op;
+    catalog_index_put_host(txn->catalog, r);
+    if (is_new) {
+        catalog_index_host(txn->catalog, r->name)->dead = host->was_dead;
+    }
+}
+
+void
+catalog_txn_put_endpoint(struct catalog_txn *txn,
+                         const struct record_endpoint *r)
 {
     struct catalog_group_node *node = catalog_index_group(txn->catalog,
                                                           r->vni, r->group);
@@ -172,8 +210,7 @@ put(struct catalog_txn *txn, const struct record *record,
     }
     switch (record->kind) {
     case RECORD_HOST:
-        touch_host(txn, record->host.name);
-        catalog_index_put_host(txn->catalog, &record->host);
+        put_host(txn, &record->host);
         return 0;
 
     case RECORD_GROUP:
@@ -181,7 +218,7 @@ put(struct catalog_txn *txn, const struct record *record,
         return 0;
 
     case RECORD_ENDPOINT:
-        put_endpoint(txn, &record->endpoint);
+        catalog_txn_put_endpoint(txn, &record->endpoint);
         return 0;
 
     case N_RECORD_KINDS:
@@ -239,7 +276,7 @@ take(struct catalog_txn *txn, const struct record *key)
 
     switch (key->kind) {
     case RECORD_HOST:
-        touch_host(txn, key->host.name);
+        catalog_txn_touch_host(txn, key->host.name)->op = txn->op;
         catalog_index_remove_host(catalog, catalog_index_host(catalog,
                                                               key->host.name));
         return;
@@ -304,6 +341,7 @@ txn_destroy(struct catalog_txn *txn)
     }
     free(txn->changes);
     free(txn->changed_groups);
+    free(txn->liveness);
     txn->catalog->txn = NULL;
     free(txn);
 }
@@ -320,9 +358,7 @@ forget(struct catalog_group *before, const struct catalog_group *now)
             catalog_index_free_endpoint(endpoint);
         }
     }
-    if (!now || now->slots != before->slots) {
-        free(before->slots);
-    }
+    free_tables(before, now);
     free(before->endpoints);
 }
 
@@ -351,6 +387,7 @@ restore_host(struct catalog *catalog, const struct catalog_txn_host *host)
 
     if (host->existed) {
         catalog_index_put_host(catalog, &host->before);
+        catalog_index_host(catalog, host->before.name)->dead = host->was_dead;
     } else if (node) {
         catalog_index_remove_host(catalog, node);
     }

@@ -12,6 +12,7 @@
 struct catalog_txn_host {
     struct hmap_node node;      /* In struct catalog_txn, by name. */
     bool existed;
+    bool was_dead;
     int op;                     /* The last to touch it. */
     struct record_host before;  /* Only the name if it did not exist. */
 };
@@ -22,8 +23,8 @@ struct catalog_txn_group {
     int op;                     /* The last to put it, not an endpoint. */
     bool changed;               /* Set by catalog_prepare(). */
     /* Only the key if it did not exist.  The array of endpoints is our own;
-     * slots and endpoints are shared with the group in the catalog as far as
-     * they are the same. */
+     * slots, previous owners and endpoints are shared with the group in the
+     * catalog as far as they are the same. */
     struct catalog_group before;
 };
 
@@ -33,6 +34,7 @@ struct catalog_txn {
     struct hmap groups;         /* struct catalog_txn_group. */
     uint32_t last_group_id;     /* The catalog's, before. */
     int op;                     /* Of catalog_set_op(). */
+    long long int now;          /* Of catalog_set_time(); 0: unknown. */
 
     /* Set by catalog_prepare(). */
     bool prepared;
@@ -40,11 +42,24 @@ struct catalog_txn {
     size_t n_changes, allocated_changes;
     const struct catalog_group **changed_groups;
     size_t n_changed_groups;
+    struct catalog_liveness *liveness; /* Of hosts for which it changed. */
+    size_t n_liveness;
 };
 
 /* NULL if it was not touched. */
 struct catalog_txn_group *
 catalog_txn_find_group(const struct catalog_txn *, uint32_t vni,
                        const char *name);
+
+/* NULL if it was not touched; and keeps it as it was, if it is not kept yet.
+ */
+struct catalog_txn_host *
+catalog_txn_find_host(const struct catalog_txn *, const char *name);
+struct catalog_txn_host *
+catalog_txn_touch_host(struct catalog_txn *, const char *name);
+
+/* Adds or replaces an endpoint. */
+void catalog_txn_put_endpoint(struct catalog_txn *,
+                              const struct record_endpoint *);
 
 #endif /* mapping/catalog/catalog-txn.h */

@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "hash.h"
 #include "mapping/catalog/catalog-check.h"
 #include "util.h"
 
@@ -32,14 +31,9 @@ note(struct clash *clash, const struct record *record, int op, int other_op)
 static int
 host_op(const struct catalog_txn *txn, const char *name)
 {
-    const struct catalog_txn_host *host;
+    const struct catalog_txn_host *host = catalog_txn_find_host(txn, name);
 
-    HMAP_FOR_EACH_WITH_HASH (host, node, hash_string(name, 0), &txn->hosts) {
-        if (!strcmp(host->before.name, name)) {
-            return host->op;
-        }
-    }
-    return -1;
+    return host ? host->op : -1;
 }
 
 static void
@@ -75,25 +69,52 @@ check_group(const struct catalog_txn *txn,
 }
 
 /* Only those that the transaction has put are new nodes. */
+static bool
+is_new(const struct catalog_endpoint *endpoint)
+{
+    return endpoint->index == GROUP_NO_ENDPOINT;
+}
+
+/* Notes that 'endpoint' clashes with 'other', if that is not NULL. */
+static void
+note_endpoint(const struct catalog_endpoint_node *endpoint,
+              const struct catalog_endpoint_node *other, struct clash *clash)
+{
+    struct record record = { .kind = RECORD_ENDPOINT,
+                             .endpoint = endpoint->endpoint.record };
+
+    if (other) {
+        note(clash, &record, endpoint->op,
+             is_new(&other->endpoint) ? other->op : -1);
+    }
+}
+
 static void
 check_endpoints(const struct catalog_txn *txn,
+                const struct catalog_txn_group *group,
                 const struct catalog_group *now, struct clash *clash)
 {
     for (size_t i = 0; i < now->n_endpoints; i++) {
-        struct catalog_endpoint *endpoint = now->endpoints[i];
-        const struct catalog_endpoint_node *other;
+        const struct catalog_endpoint_node *node
+            = catalog_endpoint_node_cast(now->endpoints[i]);
+        const struct record_endpoint *r = &node->endpoint.record;
 
-        if (endpoint->index != GROUP_NO_ENDPOINT) {
-            continue;
+        if (is_new(&node->endpoint)) {
+            note_endpoint(node, catalog_index_same_mac(txn->catalog, r),
+                          clash);
+            if (r->quic_id.length) {
+                note_endpoint(node,
+                              catalog_index_same_quic_id(txn->catalog, r),
+                              clash);
+            }
         }
-        other = catalog_index_same_mac(txn->catalog, &endpoint->record);
-        if (other) {
+        if (!catalog_check_fits_quic_id(&now->record, r)) {
             struct record record = { .kind = RECORD_ENDPOINT,
-                                     .endpoint = endpoint->record };
-            bool is_new = other->endpoint.index == GROUP_NO_ENDPOINT;
+                                     .endpoint = *r };
+            int op = is_new(&node->endpoint) ? node->op : -1;
 
-            note(clash, &record, catalog_endpoint_node_cast(endpoint)->op,
-                 is_new ? other->op : -1);
+            /* Whichever came later is at fault. */
+            note(clash, &record, MAX(op, group->op), -1);
         }
     }
 }
@@ -117,7 +138,7 @@ catalog_unique_check(const struct catalog_txn *txn,
 
         if (node) {
             check_group(txn, groups[i], &node->group, &clash);
-            check_endpoints(txn, &node->group, &clash);
+            check_endpoints(txn, groups[i], &node->group, &clash);
         }
     }
     if (clash.op == INT_MAX) {

@@ -8,6 +8,7 @@
 #include "bitmap.h"
 #include "mapping/catalog/catalog-check.h"
 #include "mapping/catalog/catalog-index.h"
+#include "mapping/catalog/slot-history.h"
 #include "util.h"
 
 struct catalog *
@@ -21,6 +22,7 @@ catalog_create(void)
     hmap_init(&catalog->services);
     hmap_init(&catalog->ids);
     hmap_init(&catalog->macs);
+    hmap_init(&catalog->quic_ids);
     return catalog;
 }
 
@@ -34,6 +36,9 @@ remove_group(struct catalog *catalog, struct catalog_group_node *node)
     }
     free(node->group.endpoints);
     free(node->group.slots);
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        free(node->group.previous[i]);
+    }
     free(node);
 }
 
@@ -53,6 +58,7 @@ catalog_destroy(struct catalog *catalog)
     HMAP_FOR_EACH_SAFE (host, by_name, &catalog->hosts) {
         catalog_index_remove_host(catalog, host);
     }
+    hmap_destroy(&catalog->quic_ids);
     hmap_destroy(&catalog->macs);
     hmap_destroy(&catalog->ids);
     hmap_destroy(&catalog->services);
@@ -102,6 +108,19 @@ catalog_find_group(const struct catalog *catalog, uint32_t vni,
                                                                 name);
 
     return node ? &node->group : NULL;
+}
+
+const struct catalog_endpoint *
+catalog_find_endpoint(const struct catalog_group *group, const char *name)
+{
+    return catalog_index_endpoint(group, name);
+}
+
+bool
+catalog_find_record(const struct catalog *catalog, const struct record *key,
+                    struct record *record)
+{
+    return catalog_index_get(catalog, key, record);
 }
 
 static int
@@ -214,12 +233,16 @@ check_numbers(const struct catalog *catalog,
     return 0;
 }
 
-/* Marks the endpoint in 'used', and in 'up' if it may own slots. */
+/* Which indexes are in use, and those of endpoints that may own slots, or have
+ * flows. */
+struct restored_indexes {
+    unsigned long *used, *up, *keeps;
+};
+
 static int
 restore_endpoint(struct catalog *catalog, struct catalog_group_node *node,
                  const struct catalog_endpoint *endpoint,
-                 unsigned long *used, unsigned long *up,
-                 struct diagnosis *diag)
+                 struct restored_indexes *indexes, struct diagnosis *diag)
 {
     struct record record = { .kind = RECORD_ENDPOINT,
                              .endpoint = endpoint->record };
@@ -236,50 +259,63 @@ restore_endpoint(struct catalog *catalog, struct catalog_group_node *node,
     if (index >= GROUP_MAX_ENDPOINTS) {
         return refuse_number(group, "index", index, "is out of range", diag);
     }
-    if (bitmap_is_set(used, index)) {
+    if (bitmap_is_set(indexes->used, index)) {
         return refuse_number(group, "index", index, "is used twice", diag);
     }
-    bitmap_set1(used, index);
+    bitmap_set1(indexes->used, index);
     if (record.endpoint.state == ENDPOINT_UP) {
-        bitmap_set1(up, index);
+        bitmap_set1(indexes->up, index);
+    }
+    if (record.endpoint.state != ENDPOINT_DOWN) {
+        bitmap_set1(indexes->keeps, index);
     }
     catalog_index_put_endpoint(catalog, node, &record.endpoint, index);
     return 0;
 }
 
 static int
-check_slots(const struct catalog_group *group, const unsigned long *up,
-            struct diagnosis *diag)
+check_slots(const struct catalog_group *group,
+            const struct restored_indexes *indexes, struct diagnosis *diag)
 {
-    for (size_t i = 0; i < group->record.n_slots; i++) {
+    size_t n = group->record.n_slots, i;
+
+    for (i = 0; i < n; i++) {
         uint16_t owner = group->slots[i];
 
         if (owner != GROUP_NO_ENDPOINT
-            && (owner >= GROUP_MAX_ENDPOINTS || !bitmap_is_set(up, owner))) {
+            && (owner >= GROUP_MAX_ENDPOINTS
+                || !bitmap_is_set(indexes->up, owner))) {
             return refuse_number(group, "slot owner", owner,
                                  "is no endpoint that is up", diag);
         }
     }
-    return 0;
+    i = slot_history_check(group->previous, group->slots, n, indexes->keeps);
+    return (i == n ? 0
+            : refuse_number(group, "slot", i, "has previous owners that "
+                            "cannot be", diag));
 }
 
 static int
 restore_endpoints(struct catalog *catalog, struct catalog_group_node *node,
                   const struct catalog_group *group, struct diagnosis *diag)
 {
-    unsigned long *used = bitmap_allocate(GROUP_MAX_ENDPOINTS);
-    unsigned long *up = bitmap_allocate(GROUP_MAX_ENDPOINTS);
+    struct restored_indexes indexes = {
+        .used = bitmap_allocate(GROUP_MAX_ENDPOINTS),
+        .up = bitmap_allocate(GROUP_MAX_ENDPOINTS),
+        .keeps = bitmap_allocate(GROUP_MAX_ENDPOINTS),
+    };
     int error = 0;
 
     for (size_t i = 0; !error && i < group->n_endpoints; i++) {
-        error = restore_endpoint(catalog, node, group->endpoints[i], used, up,
+        error = restore_endpoint(catalog, node, group->endpoints[i], &indexes,
                                  diag);
     }
     if (!error) {
-        error = check_slots(group, up, diag);
+        error = check_slots(group, &indexes, diag);
     }
-    bitmap_free(used);
-    bitmap_free(up);
+    bitmap_free(indexes.used);
+    bitmap_free(indexes.up);
+    bitmap_free(indexes.keeps);
     return error;
 }
 
@@ -305,6 +341,8 @@ catalog_restore_group(struct catalog *catalog,
     node->group.next_index = group->next_index;
     node->group.slots = xmemdup(group->slots, group->record.n_slots
                                 * sizeof *group->slots);
+    slot_history_copy(node->group.previous, group->previous,
+                      group->record.n_slots);
     error = restore_endpoints(catalog, node, group, diag);
     if (error) {
         remove_group(catalog, node);

@@ -28,16 +28,21 @@ struct catalog_txn;
 struct catalog_endpoint {
     struct record_endpoint record;
     uint16_t index;             /* Within its group. */
+    long long int up_since;     /* When it began to serve, by
+                                 * catalog_set_time(); 0: nobody knows, long
+                                 * ago.  Kept in memory only. */
 };
 
 /* A group with its endpoints.  Read-only for all but catalog*.c. */
 struct catalog_group {
     struct record_group record;
     uint32_t id;                /* 1...GROUP_MAX_ID. */
-    uint32_t epoch;             /* Counts slot changes, from 0: no slot ever
-                                 * had an owner. */
+    uint32_t epoch;             /* Counts changes of 'slots' and 'previous',
+                                 * from 0: no slot ever had an owner. */
     uint16_t next_index;        /* Where the search for a free one starts. */
     uint16_t *slots;            /* record.n_slots of them. */
+    /* Who owned each slot before, and before that: slot-history.h. */
+    uint16_t *previous[GROUP_MAX_PREVIOUS];
     struct catalog_endpoint **endpoints; /* Sorted by name. */
     size_t n_endpoints;
 };
@@ -48,23 +53,45 @@ struct catalog_change {
     const struct record *before, *after;
 };
 
+/* A host that came to life, or died, in a transaction. */
+struct catalog_liveness {
+    record_name host;
+    bool alive;
+};
+
 struct catalog *catalog_create(void);
 void catalog_destroy(struct catalog *);
 
 uint64_t catalog_revision(const struct catalog *);
 size_t catalog_count(const struct catalog *, enum record_kind);
 
-/* NULL if not found.  What these four return is valid until the next operation
+/* NULL if not found.  What these five return is valid until the next operation
  * of a transaction, catalog_prepare(), catalog_commit() or catalog_abort(). */
 const struct record_host *catalog_find_host(const struct catalog *,
                                             const char *name);
 const struct catalog_group *catalog_find_group(const struct catalog *,
                                                uint32_t vni, const char *name);
+const struct catalog_endpoint *
+catalog_find_endpoint(const struct catalog_group *, const char *name);
+
+/* Whether the host 'name' is thought to be alive.  All hosts are until
+ * catalog_set_alive() says otherwise; this is not stored. */
+bool catalog_host_is_alive(const struct catalog *, const char *name);
+/* Whether 'endpoint' takes new flows: up, and on a host that is alive.  Only
+ * these own slots. */
+bool catalog_endpoint_serves(const struct catalog *,
+                             const struct catalog_endpoint *endpoint);
+/* How many endpoints host 'name' has. */
+size_t catalog_host_users(const struct catalog *, const char *name);
 
 /* All hosts, or groups, sorted by key; the caller frees the array (not what it
  * points to). */
 const struct record_host **catalog_hosts(const struct catalog *, size_t *n);
 const struct catalog_group **catalog_groups(const struct catalog *, size_t *n);
+
+/* Copies the record with the key of 'key' to '*record', if there is one. */
+bool catalog_find_record(const struct catalog *, const struct record *key,
+                         struct record *record);
 
 /* Transactions.  The three operations return 0, or a positive errno with
  * '*diag' filled in, having changed nothing (the transaction is then usually
@@ -84,14 +111,23 @@ int catalog_set(struct catalog_txn *, const struct json *json,
 int catalog_remove(struct catalog_txn *, const struct record *key,
                    bool if_exists, bool cascade, struct diagnosis *diag);
 
+/* Takes note that a host, which must exist, has died or lives again.  Not a
+ * change of a record, but the revision counts it. */
+void catalog_set_alive(struct catalog_txn *, const char *host, bool alive);
+
+/* The time, in ms of any clock that does not go back, for 'up_since';
+ * positive. Without it, endpoints that come up have been up for ever. */
+void catalog_set_time(struct catalog_txn *, long long int now);
+
 /* Ends the operations: checks that nothing is there twice that must be unique,
- * reassigns the slots of the groups touched, numbers new
- * groups and endpoints, and compresses the changes to one per record (none if
- * it is as it was).  What was removed and added again keeps its numbers, save
- * for the id of a group whose fixed members differ: that is a new one.  Call
- * once, before the accessors below and catalog_commit().  Returns 0; or a
- * positive errno, with '*diag' filled in ('op' says which operation is at
- * fault, if it is known), and then only catalog_abort() may follow. */
+ * reassigns the slots of the groups touched, numbers new groups and endpoints,
+ * and compresses the changes to one per record (none if it is as it was).
+ * What was removed and added again keeps its numbers, save for the id of a
+ * group whose fixed members differ, and the index of an endpoint whose MAC
+ * differs: those are new ones.  Call once, before the accessors below and
+ * catalog_commit().  Returns 0; or a positive errno, with '*diag' filled in
+ * ('op' says which operation is at fault, if it is known), and then only
+ * catalog_abort() may follow. */
 int catalog_prepare(struct catalog_txn *, struct diagnosis *diag)
     OVS_WARN_UNUSED_RESULT;
 
@@ -103,12 +139,15 @@ const struct catalog_change *catalog_txn_changes(const struct catalog_txn *,
                                                  size_t *n);
 const struct catalog_group *const *
 catalog_txn_groups(const struct catalog_txn *, size_t *n);
-/* The slots and epoch that 'group' (one of catalog_txn_groups()) had before;
- * NULL, with '*epoch' untouched, if it is new or made anew (then it has a new
- * id).  Valid as long as the transaction. */
-const uint16_t *catalog_txn_old_slots(const struct catalog_txn *,
-                                      const struct catalog_group *group,
-                                      uint32_t *epoch);
+/* What 'group' (one of catalog_txn_groups()) was before; NULL if it is new or
+ * made anew (then it has a new id).  Valid as long as the transaction. */
+const struct catalog_group *
+catalog_txn_before(const struct catalog_txn *,
+                   const struct catalog_group *group);
+/* Which hosts died or came to life, sorted by name.  Owned by the
+ * transaction. */
+const struct catalog_liveness *
+catalog_txn_liveness(const struct catalog_txn *, size_t *n);
 /* The revision that the catalog has once committed: one more, or the same if
  * nothing changed. */
 uint64_t catalog_txn_revision(const struct catalog_txn *);
@@ -119,14 +158,18 @@ void catalog_abort(struct catalog_txn *);
 
 /* Loading from a store, before any transaction: hosts, then groups, each with
  * its assigned state.  The same checks as catalog_add(); and a slot owned by
- * an endpoint that is absent or not up, and an id or index used twice or out
- * of range, are refused.  'group->slots' and 'group->endpoints' are copied;
- * the latter need not be sorted, but must be of this group.  Returns 0, or a
- * positive errno with '*diag' filled in and the catalog as it was. */
+ * an endpoint that is absent or not up, previous owners that cannot be, and an
+ * id or index used twice or out of range, are refused.  'group->slots',
+ * 'group->previous' and 'group->endpoints' are copied; the latter need not be
+ * sorted, but must be of this group.  Returns 0, or a positive errno with
+ * '*diag' filled in and the catalog as it was. */
 int catalog_restore_host(struct catalog *, const struct record_host *,
                          struct diagnosis *diag);
 int catalog_restore_group(struct catalog *, const struct catalog_group *,
                           struct diagnosis *diag);
+/* Finds the hosts that were dead when what was restored was stored: they have
+ * endpoints that are up and yet own no slot.  They are dead again. */
+void catalog_restore_liveness(struct catalog *);
 /* The revision, and the id last given to a group (ids go round before they are
  * used again; at most GROUP_MAX_ID). */
 void catalog_restore_counters(struct catalog *, uint64_t revision,

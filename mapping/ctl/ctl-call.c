@@ -115,6 +115,7 @@ makes_sense(const char *method, const struct json *result)
         {"list", "items"}, {"dump", "records"}, {"transact", "changes"},
         {"load", "changes"}, {"wait", "hosts"},
     };
+    const struct json *text;
 
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++) {
         if (!strcmp(arrays[i].method, method)
@@ -122,7 +123,9 @@ makes_sense(const char *method, const struct json *result)
             return false;
         }
     }
-    return ctl_record_number(result, "revision", -1) >= 0;
+    text = ctl_record_get(result, "text");
+    return (!strcmp(method, "trace") ? text && text->type == JSON_STRING
+            : ctl_record_number(result, "revision", -1) >= 0);
 }
 
 enum ctl_exit

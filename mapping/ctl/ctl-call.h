@@ -8,9 +8,9 @@
 
 /* Calls 'method' with the single parameter 'param' (owned by the callee;
  * NULL for none), connecting first if need be.  Returns CTL_OK and '*result',
- * owned by the caller: an object with a "revision" and the arrays of objects
- * that go with 'method'.  Else an exit status, the failure having been
- * printed. */
+ * owned by the caller: an object with a "revision" (of `trace`, a "text") and
+ * the arrays of objects that go with 'method'.  Else an exit status, the
+ * failure having been printed. */
 enum ctl_exit ctl_call(struct ctl *, const char *method, struct json *param,
                        struct json **result);
 

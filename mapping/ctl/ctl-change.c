@@ -13,24 +13,6 @@
 #include "openvswitch/json.h"
 #include "util.h"
 
-/* Adds to 'record' the members that were given as options. */
-static void
-put_members(const struct ctl *ctl, struct json *record)
-{
-    for (enum ctl_option_id id = CTL_VTEP; id < CTL_VNI; id++) {
-        const struct ctl_option *o = &ctl_options[id];
-        const char *value = ctl->args.values[id];
-
-        if (value) {
-            json_object_put(record, o->name,
-                            o->value == CTL_NUMBER
-                            ? json_integer_create(
-                                ctl_options_number(&ctl->args, id))
-                            : json_string_create(value));
-        }
-    }
-}
-
 static void
 put_flag(const struct ctl *ctl, struct json *object, const char *name,
          enum ctl_option_id id)
@@ -174,7 +156,7 @@ ctl_change_add(struct ctl *ctl)
     if (status) {
         return status;
     }
-    put_members(ctl, record);
+    ctl_options_put_members(&ctl->args, record);
     return transact(ctl, "add", record);
 }
 
@@ -197,7 +179,7 @@ ctl_change_set(struct ctl *ctl)
     if (status) {
         return status;
     }
-    put_members(ctl, record);
+    ctl_options_put_members(&ctl->args, record);
     return transact(ctl, "set", record);
 }
 

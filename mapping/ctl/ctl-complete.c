@@ -227,6 +227,10 @@ offer_operands(const struct completion *c, const struct ctl_verb *verb,
         ctl_output_text(c->ctl->out, ":file\n");
     } else if (!strcmp(verb->name, "completion")) {
         offer(c, "bash", "");
+    } else if (!strcmp(verb->name, "trace")) {
+        if (n_operands == 1) {
+            offer_values(c, CTL_PROTOCOL);
+        }
     } else if (verb->noun && !strcmp(verb->name, "list")) {
         offer_live(c, "group", "");
     } else if (verb->noun && !strcmp(verb->noun, "endpoint")

@@ -38,10 +38,12 @@ print_change(struct ctl_output *out, const struct json *change)
     char *id = ctl_record_id(record ? record : before);
     struct ds ds = DS_EMPTY_INITIALIZER;
 
-    for (const char *const *m = ctl_record_members(kind);
-         (add || set) && *m; m++) {
-        put_member(&ds, *m, ctl_record_get(record, *m),
-                   set ? ctl_record_get(before, *m) : NULL);
+    for (const struct ctl_member *m = ctl_record_members(kind);
+         (add || set) && m->name; m++) {
+        if (set || !ctl_record_is_usual(record, m)) {
+            put_member(&ds, m->name, ctl_record_get(record, m->name),
+                       set ? ctl_record_get(before, m->name) : NULL);
+        }
     }
     ctl_output_line(out, add ? CTL_GOOD : set ? CTL_CARE : CTL_BAD,
                     "%c %s %s%s%s", add ? '+' : set ? '~' : '-', kind, id,

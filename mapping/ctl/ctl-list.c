@@ -22,11 +22,15 @@ struct row {
     long long revision;         /* Of the list. */
 };
 
+enum { MAX_COLUMNS = 10 };
+
 struct column {
     const char *name;
     bool right;
     void (*put)(struct ctl_table *, const struct row *);
-    const char *member;         /* Of the record, if 'put' is put_member. */
+    const char *member;         /* Of the record, if 'put' is NULL. */
+    const char *usual;          /* The column is left out where all records
+                                 * have this value of 'member'; or NULL. */
 };
 
 static void
@@ -52,9 +56,10 @@ static void
 put_connected(struct ctl_table *table, const struct row *row)
 {
     bool connected = ctl_record_is_true(row->status, "connected");
+    bool dead = ctl_record_is_false(row->status, "alive");
 
     ctl_output_cell(table, connected ? CTL_GOOD : CTL_BAD, "%s",
-                    connected ? "yes" : "no");
+                    connected ? "yes" : dead ? "no, dead" : "no");
 }
 
 static void
@@ -86,8 +91,13 @@ static void
 put_port(struct ctl_table *table, const struct row *row)
 {
     long long port = ctl_record_number(row->record, "port", 0);
+    long long last = ctl_record_number(row->record, "port_last", 0);
 
-    if (port) {
+    if (!strcmp(ctl_record_text(row->record, "protocol"), "icmp")) {
+        ctl_output_cell(table, CTL_PLAIN, "-");
+    } else if (port && last) {
+        ctl_output_cell(table, CTL_PLAIN, "%lld-%lld", port, last);
+    } else if (port) {
         ctl_output_cell(table, CTL_PLAIN, "%lld", port);
     } else {
         ctl_output_cell(table, CTL_PLAIN, "all");
@@ -131,38 +141,74 @@ put_share(struct ctl_table *table, const struct row *row)
 }
 
 static const struct column host_columns[] = {
-    {"HOST", false, put_id, NULL},
-    {"VTEP", false, NULL, "vtep"},
-    {"ENCAP", false, NULL, "encap"},
-    {"CONNECTED", false, put_connected, NULL},
-    {"APPLIED", true, put_applied, NULL},
-    {"LAG", true, put_lag, NULL},
+    {"HOST", false, put_id, NULL, NULL},
+    {"VTEP", false, NULL, "vtep", NULL},
+    {"ENCAP", false, NULL, "encap", NULL},
+    {"REGION", false, NULL, "region", "-"},
+    {"ZONE", false, NULL, "zone", "-"},
+    {"RACK", false, NULL, "rack", "-"},
+    {"CONNECTED", false, put_connected, NULL, NULL},
+    {"APPLIED", true, put_applied, NULL, NULL},
+    {"LAG", true, put_lag, NULL, NULL},
     {.name = NULL},
 };
 
 static const struct column group_columns[] = {
-    {"GROUP", false, put_id, NULL},
-    {"ADDRESS", false, NULL, "address"},
-    {"PROTOCOL", false, NULL, "protocol"},
-    {"PORT", true, put_port, NULL},
-    {"ALGORITHM", false, NULL, "algorithm"},
-    {"AFFINITY", false, NULL, "affinity"},
-    {"SLOTS", true, NULL, "slots"},
-    {"ENDPOINTS", true, put_endpoints, NULL},
-    {"UP", true, put_up, NULL},
+    {"GROUP", false, put_id, NULL, NULL},
+    {"ADDRESS", false, NULL, "address", NULL},
+    {"PROTOCOL", false, NULL, "protocol", NULL},
+    {"PORT", true, put_port, NULL, NULL},
+    {"ALGORITHM", false, NULL, "algorithm", NULL},
+    {"AFFINITY", false, NULL, "affinity", NULL},
+    {"SLOTS", true, NULL, "slots", NULL},
+    {"ENDPOINTS", true, put_endpoints, NULL, NULL},
+    {"UP", true, put_up, NULL, NULL},
     {.name = NULL},
 };
 
 static const struct column endpoint_columns[] = {
-    {"ENDPOINT", false, put_id, NULL},
-    {"STATE", false, put_state, NULL},
-    {"WEIGHT", true, NULL, "weight"},
-    {"HOST", false, NULL, "host"},
-    {"MAC", false, NULL, "mac"},
-    {"SLOTS", true, put_slots, NULL},
-    {"SHARE", true, put_share, NULL},
+    {"ENDPOINT", false, put_id, NULL, NULL},
+    {"STATE", false, put_state, NULL, NULL},
+    {"WEIGHT", true, NULL, "weight", NULL},
+    {"COST", true, NULL, "cost", "0"},
+    {"PRIORITY", true, NULL, "priority", "0"},
+    {"HOST", false, NULL, "host", NULL},
+    {"MAC", false, NULL, "mac", NULL},
+    {"SLOTS", true, put_slots, NULL, NULL},
+    {"SHARE", true, put_share, NULL, NULL},
     {.name = NULL},
 };
+
+/* Whether column 'c' tells anything about the 'n' items. */
+static bool
+is_wanted(const struct column *c, struct json *const *items, size_t n)
+{
+    const struct ctl_member member = {c->member, c->usual};
+    bool wanted = !c->usual;
+
+    for (size_t i = 0; !wanted && i < n; i++) {
+        wanted = !ctl_record_is_usual(ctl_record_get(items[i], "record"),
+                                      &member);
+    }
+    return wanted;
+}
+
+/* Prints in the next row those of 'columns' that are set in 'wanted'. */
+static void
+print_row(struct ctl_table *table, const struct column *columns,
+          const bool *wanted, const struct row *row)
+{
+    ctl_output_row(table);
+    for (size_t i = 0; columns[i].name; i++) {
+        if (!wanted[i]) {
+            continue;
+        } else if (columns[i].put) {
+            columns[i].put(table, row);
+        } else {
+            put_member(table, row, columns[i].member);
+        }
+    }
+}
 
 enum ctl_color
 ctl_list_state_color(const char *state)
@@ -181,29 +227,26 @@ ctl_list_print(struct ctl_output *out, const char *kind,
                                     : !strcmp(kind, "group") ? group_columns
                                     : endpoint_columns);
     struct ctl_table *table = ctl_output_table(out, true);
+    bool wanted[MAX_COLUMNS];
     struct json *const *items;
     size_t n;
 
-    for (const struct column *c = columns; c->name; c++) {
-        ctl_output_column(table, c->name, c->right);
-    }
     items = ctl_record_array(result, "items", &n);
+    for (size_t i = 0; columns[i].name; i++) {
+        wanted[i] = is_wanted(&columns[i], items, n);
+        if (wanted[i]) {
+            ctl_output_column(table, columns[i].name, columns[i].right);
+        }
+    }
     for (size_t i = 0; i < n; i++) {
-        struct row row = {
+        const struct row row = {
             .record = ctl_record_get(items[i], "record"),
             .status = ctl_record_get(items[i], "status"),
             .item = items[i],
             .revision = ctl_record_number(result, "revision", 0),
         };
 
-        ctl_output_row(table);
-        for (const struct column *c = columns; c->name; c++) {
-            if (c->put) {
-                c->put(table, &row);
-            } else {
-                put_member(table, &row, c->member);
-            }
-        }
+        print_row(table, columns, wanted, &row);
     }
     ctl_output_table_end(table);
 }

@@ -70,6 +70,27 @@ ctl_number_read(struct ctl_output *out, const char *name, const char *text,
 }
 
 enum ctl_exit
+ctl_number_read_ports(struct ctl_output *out, const char *name,
+                      const char *text, long long *first, long long *last)
+{
+    const struct ctl_range range = {0, UINT16_MAX};
+    char *copy = xstrdup(text);
+    char *dash = strchr(copy + (*copy != '\0'), '-');
+    enum ctl_exit status;
+
+    if (dash) {
+        *dash = '\0';
+    }
+    *last = -1;
+    status = ctl_number_read(out, name, copy, range, first);
+    if (!status && dash) {
+        status = ctl_number_read(out, name, dash + 1, range, last);
+    }
+    free(copy);
+    return status;
+}
+
+enum ctl_exit
 ctl_number_check_seconds(struct ctl_output *out, const char *name,
                          const char *text)
 {

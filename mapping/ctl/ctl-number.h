@@ -24,6 +24,13 @@ enum ctl_exit ctl_number_read(struct ctl_output *, const char *name,
                               const char *text, struct ctl_range range,
                               long long *value);
 
+/* Reads a port, or a range of them such as "8000-8010", into '*first' and
+ * '*last' (-1 for a port by itself).  Returns as above; 'out' may be NULL for
+ * a text that passed before. */
+enum ctl_exit ctl_number_read_ports(struct ctl_output *, const char *name,
+                                    const char *text, long long *first,
+                                    long long *last);
+
 /* Checks a decimal fraction of seconds, CTL_SECONDS_MAX at most and at least
  * a millisecond.  Returns as above. */
 enum ctl_exit ctl_number_check_seconds(struct ctl_output *, const char *name,

@@ -13,6 +13,7 @@
 #include "encap/tunnel.h"
 #include "mapping/ctl/ctl-number.h"
 #include "mapping/record.h"
+#include "openvswitch/json.h"
 #include "util.h"
 
 const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
@@ -28,24 +29,55 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_VERSION] = {"version", CTL_FLAG, NULL, NULL, "print the version"},
 
     [CTL_VTEP] = {"vtep", CTL_TEXT, "ADDRESS", NULL,
-                  "the host's address on the underlay (IPv4)"},
+                  "the host's address on the underlay (IPv4 or IPv6)"},
     [CTL_ENCAP] = {"encap", CTL_TEXT, "ENCAP", "geneve vxlan",
                    "how others reach the host: geneve (default) or vxlan"},
+    [CTL_REGION] = {"region", CTL_TEXT, "NAME", NULL,
+                    "where the host stands: its region"},
+    [CTL_ZONE] = {"zone", CTL_TEXT, "NAME", NULL, "its zone in the region"},
+    [CTL_RACK] = {"rack", CTL_TEXT, "NAME", NULL, "its rack in the zone"},
     [CTL_ADDRESS] = {"address", CTL_TEXT, "ADDRESS", NULL,
-                     "the anycast address (IPv4)"},
-    [CTL_PROTOCOL] = {"protocol", CTL_TEXT, "PROTOCOL", "tcp udp",
-                      "tcp (default) or udp"},
-    [CTL_PORT] = {"port", CTL_NUMBER, "PORT", NULL,
-                  "1-65535, or 0 for all ports (default)"},
-    [CTL_ALGORITHM] = {"algorithm", CTL_TEXT, "ALGORITHM", "weighted",
-                       "how an endpoint is picked: weighted"},
+                     "the anycast address (IPv4 or IPv6)"},
+    [CTL_PROTOCOL] = {"protocol", CTL_TEXT, "PROTOCOL", "tcp udp sctp icmp",
+                      "tcp (default), udp, sctp or icmp (ping)"},
+    [CTL_PORT] = {"port", CTL_PORTS, "PORT[-PORT]", NULL,
+                  "1-65535, a range such as 8000-8010, or 0 for all ports "
+                  "(default)"},
+    [CTL_ALGORITHM] = {"algorithm", CTL_TEXT, "ALGORITHM",
+                       "weighted hash round-robin least-connections "
+                       "least-cost nearest lowest-response-time availability",
+                       "how an endpoint is picked: weighted (default), hash, "
+                       "round-robin, least-connections, least-cost, nearest, "
+                       "lowest-response-time or availability"},
     [CTL_AFFINITY] = {"affinity", CTL_TEXT, "AFFINITY", "flow source",
                       "what stays together: flow (5-tuple, default) or "
                       "source (all from one address)"},
+    [CTL_AFFINITY_TIMEOUT] = {"affinity-timeout", CTL_NUMBER, "SECONDS", NULL,
+                              "how long an idle source keeps its endpoint "
+                              "with affinity source, 1-14400 (10800)"},
+    [CTL_RAMP] = {"ramp", CTL_NUMBER, "SECONDS", NULL,
+                  "how long an endpoint that has come up takes to reach its "
+                  "full share, 0-3600 (0)"},
+    [CTL_DISTANCE] = {"distance", CTL_TEXT, "DISTANCE", "labels measured",
+                      "what nearest goes by: labels (region, zone and rack "
+                      "of hosts, default) or measured (response times)"},
+    [CTL_ON_HOST_DEATH] = {"on-host-death", CTL_TEXT, "ACTION", "keep reset",
+                           "what becomes of flows whose endpoint's host dies: "
+                           "keep (default) or reset (their clients are told)"},
+    [CTL_WHEN_EMPTY] = {"when-empty", CTL_TEXT, "ACTION", "drop reject",
+                        "what becomes of packets that no endpoint takes: "
+                        "drop (default) or reject (ICMP unreachable)"},
+    [CTL_QUIC_ID_OFFSET] = {"quic-id-offset", CTL_NUMBER, "BYTES", NULL,
+                            "where the endpoint's id stands in QUIC "
+                            "connection ids, 0-19 (0)"},
+    [CTL_QUIC_ID_LENGTH] = {"quic-id-length", CTL_NUMBER, "BYTES", NULL,
+                            "how long that id is, 1-8, or 0 for none "
+                            "(default); udp only"},
     [CTL_SLOTS] = {"slots", CTL_NUMBER, "SLOTS", NULL,
                    "size of the slot table: a power of two, 256-65536 (1024)"},
     [CTL_HOST] = {"host", CTL_TEXT, "HOST", "@host",
-                  "the host that the endpoint is on"},
+                  "the host that the endpoint is on; of 'trace', the one to "
+                  "ask"},
     [CTL_MAC] = {"mac", CTL_TEXT, "MAC", NULL,
                  "Ethernet address of the endpoint's interface"},
     [CTL_WEIGHT] = {"weight", CTL_NUMBER, "WEIGHT", NULL,
@@ -53,6 +85,13 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_STATE] = {"state", CTL_TEXT, "STATE", "up draining down",
                    "up (default), draining (keeps its flows, gets no new "
                    "ones) or down"},
+    [CTL_COST] = {"cost", CTL_NUMBER, "COST", NULL,
+                  "for least-cost, 0-65535 (0); the lowest is preferred"},
+    [CTL_PRIORITY] = {"priority", CTL_NUMBER, "PRIORITY", NULL,
+                      "for availability, 0-255 (0); the lowest is preferred"},
+    [CTL_QUIC_ID] = {"quic-id", CTL_TEXT, "HEX", NULL,
+                     "the endpoint's id in QUIC connection ids; \"\" for "
+                     "none"},
 
     [CTL_VNI] = {"vni", CTL_NUMBER, "VNI", NULL, "only of this tenant"},
     [CTL_MAY_EXIST] = {"may-exist", CTL_FLAG, NULL, NULL,
@@ -74,8 +113,14 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
 /* As of docs/protocol.md. */
 static const struct ctl_range ranges[N_CTL_OPTIONS] = {
     [CTL_PORT] = {0, UINT16_MAX},
+    [CTL_AFFINITY_TIMEOUT] = {1, GROUP_MAX_AFFINITY_S},
+    [CTL_RAMP] = {0, RECORD_RAMP_MAX_S},
+    [CTL_QUIC_ID_OFFSET] = {0, GROUP_MAX_QUIC_OFFSET},
+    [CTL_QUIC_ID_LENGTH] = {0, GROUP_MAX_QUIC_ID},
     [CTL_SLOTS] = {GROUP_MIN_SLOTS, GROUP_MAX_SLOTS},
     [CTL_WEIGHT] = {1, RECORD_WEIGHT_MAX},
+    [CTL_COST] = {0, UINT16_MAX},
+    [CTL_PRIORITY] = {0, UINT8_MAX},
     [CTL_VNI] = {1, VNI_MAX},
     [CTL_IF_REVISION] = {0, LLONG_MAX},
 };
@@ -268,7 +313,7 @@ enum ctl_exit
 ctl_options_check(struct ctl_output *out, const struct ctl_args *args)
 {
     enum ctl_exit status = CTL_OK;
-    long long number;
+    long long number, last;
 
     for (size_t id = 0; id < N_CTL_OPTIONS && !status; id++) {
         const struct ctl_option *o = &ctl_options[id];
@@ -279,6 +324,9 @@ ctl_options_check(struct ctl_output *out, const struct ctl_args *args)
         } else if (o->value == CTL_NUMBER) {
             status = ctl_number_read(out, o->name, value, ranges[id],
                                      &number);
+        } else if (o->value == CTL_PORTS) {
+            status = ctl_number_read_ports(out, o->name, value, &number,
+                                           &last);
         } else if (o->value == CTL_SECONDS
                    || (o->value == CTL_MAYBE_SECONDS && *value)) {
             status = ctl_number_check_seconds(out, o->name, value);
@@ -303,4 +351,51 @@ ctl_options_number(const struct ctl_args *args, enum ctl_option_id id)
 
     str_to_llong(args->values[id], 10, &number);
     return number;
+}
+
+/* The member that option 'o' sets; the caller owns the string. */
+static char *
+member_name(const struct ctl_option *o)
+{
+    char *name = xstrdup(o->name);
+
+    for (char *p = name; *p; p++) {
+        *p = *p == '-' ? '_' : *p;
+    }
+    return name;
+}
+
+static void
+put_ports(const struct ctl_args *args, enum ctl_option_id id,
+          struct json *record)
+{
+    long long first, last;
+
+    if (!ctl_number_read_ports(NULL, NULL, args->values[id], &first, &last)) {
+        json_object_put(record, "port", json_integer_create(first));
+        if (last >= 0) {
+            json_object_put(record, "port_last", json_integer_create(last));
+        }
+    }
+}
+
+void
+ctl_options_put_members(const struct ctl_args *args, struct json *record)
+{
+    for (enum ctl_option_id id = CTL_VTEP; id < CTL_VNI; id++) {
+        const struct ctl_option *o = &ctl_options[id];
+        char *member = member_name(o);
+
+        if (!args->values[id]) {
+            /* Not given. */
+        } else if (o->value == CTL_PORTS) {
+            put_ports(args, id, record);
+        } else if (o->value == CTL_NUMBER) {
+            json_object_put(record, member, json_integer_create(
+                                ctl_options_number(args, id)));
+        } else {
+            json_object_put_string(record, member, args->values[id]);
+        }
+        free(member);
+    }
 }

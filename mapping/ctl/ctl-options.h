@@ -9,6 +9,7 @@ enum ctl_value {
     CTL_FLAG,                   /* Takes no value. */
     CTL_TEXT,
     CTL_NUMBER,                 /* A whole number. */
+    CTL_PORTS,                  /* One port, or FIRST-LAST. */
     CTL_SECONDS,                /* Decimal fraction, to CTL_SECONDS_MAX. */
     CTL_MAYBE_SECONDS,          /* The same, or nothing; only as --x=N. */
 };
@@ -17,7 +18,7 @@ enum { CTL_SECONDS_MAX = 3600 };
 
 struct ctl_option {
     const char *name;           /* Without dashes.  For a member of a record,
-                                 * the member's name. */
+                                 * the member's name, with - for _. */
     enum ctl_value value;
     const char *metavar;        /* NULL for CTL_FLAG. */
     const char *choices;        /* For completion, separated by blanks, or
@@ -57,6 +58,9 @@ long long ctl_options_ms(const struct ctl_args *, enum ctl_option_id id,
 
 /* The value of the CTL_NUMBER option 'id', which was given. */
 long long ctl_options_number(const struct ctl_args *, enum ctl_option_id id);
+
+/* Adds to 'record' the members that were given as options. */
+void ctl_options_put_members(const struct ctl_args *, struct json *record);
 
 /* Keeps in '*best' the one of the candidates tried so far that is most like
  * 'word', if it is like it at all.  Start with a NULL best and distance 0. */

@@ -17,15 +17,22 @@ struct kind {
     const char *id_form;
     size_t n_id;
     const char *id[3];          /* Members that make its id. */
-    const char *members[8];     /* The others; ends with NULL. */
+    struct ctl_member members[20]; /* The others; ends with a NULL name. */
 };
 
 static const struct kind kinds[] = {
-    {"host", "NAME", 1, {"name"}, {"vtep", "encap", NULL}},
+    {"host", "NAME", 1, {"name"},
+     {{"vtep", NULL}, {"encap", NULL}, {"region", "-"}, {"zone", "-"},
+      {"rack", "-"}}},
     {"group", "VNI/NAME", 2, {"vni", "name"},
-     {"address", "protocol", "port", "algorithm", "affinity", "slots", NULL}},
+     {{"address", NULL}, {"protocol", NULL}, {"port", NULL},
+      {"port_last", "0"}, {"algorithm", NULL}, {"affinity", NULL},
+      {"affinity_timeout", "10800"}, {"ramp", "0"}, {"distance", "labels"},
+      {"on_host_death", "keep"}, {"when_empty", "drop"},
+      {"quic_id_offset", "0"}, {"quic_id_length", "0"}, {"slots", NULL}}},
     {"endpoint", "VNI/GROUP/NAME", 3, {"vni", "group", "name"},
-     {"host", "mac", "weight", "state", NULL}},
+     {{"host", NULL}, {"mac", NULL}, {"weight", NULL}, {"state", NULL},
+      {"cost", "0"}, {"priority", "0"}, {"quic_id", "-"}}},
 };
 
 static const struct kind *
@@ -73,6 +80,14 @@ ctl_record_is_true(const struct json *object, const char *name)
     return value && value->type == JSON_TRUE;
 }
 
+bool
+ctl_record_is_false(const struct json *object, const char *name)
+{
+    const struct json *value = ctl_record_get(object, name);
+
+    return value && value->type == JSON_FALSE;
+}
+
 struct json *const *
 ctl_record_array(const struct json *object, const char *name, size_t *n)
 {
@@ -86,13 +101,26 @@ ctl_record_array(const struct json *object, const char *name, size_t *n)
     return json_array(value)->elems;
 }
 
-const char *const *
+const struct ctl_member *
 ctl_record_members(const char *kind)
 {
-    static const char *const none[] = {NULL};
+    static const struct ctl_member none[] = {{NULL, NULL}};
     const struct kind *k = find_kind(kind);
 
     return k ? k->members : none;
+}
+
+bool
+ctl_record_is_usual(const struct json *record, const struct ctl_member *m)
+{
+    const struct json *value = ctl_record_get(record, m->name);
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    bool usual;
+
+    ctl_record_put_value(&ds, value);
+    usual = !value || (m->usual && !strcmp(ds_cstr(&ds), m->usual));
+    ds_destroy(&ds);
+    return usual;
 }
 
 const char *
@@ -106,7 +134,7 @@ ctl_record_id_form(const char *kind)
 void
 ctl_record_put_value(struct ds *ds, const struct json *value)
 {
-    if (!value) {
+    if (!value || (value->type == JSON_STRING && !*json_string(value))) {
         ds_put_char(ds, '-');
     } else if (value->type == JSON_STRING) {
         for (const char *p = json_string(value); *p; p++) {

@@ -77,8 +77,9 @@ print_item(struct ctl_output *out, const char *kind, const struct json *item)
     ctl_output_row(table);
     ctl_output_cell(table, CTL_PLAIN, "%s", kind);
     ctl_output_cell(table, CTL_PLAIN, "%s", id);
-    for (const char *const *m = ctl_record_members(kind); *m; m++) {
-        put_line(table, *m, ctl_record_get(record, *m));
+    for (const struct ctl_member *m = ctl_record_members(kind); m->name;
+         m++) {
+        put_line(table, m->name, ctl_record_get(record, m->name));
     }
     put_status(table, item);
     ctl_output_table_end(table);

@@ -36,7 +36,13 @@ look_at_host(struct json *problems, const struct json *item,
     const char *name = ctl_record_text(record, "name");
     long long applied = ctl_record_number(status, "applied", 0);
 
-    if (!ctl_record_is_true(status, "connected")) {
+    if (ctl_record_is_false(status, "alive")) {
+        add_problem(problems,
+                    xasprintf("see whether %s and its switch run; grapnelctl "
+                              "host show %s", name, name),
+                    "host %s seems dead: its endpoints get no new flows",
+                    name);
+    } else if (!ctl_record_is_true(status, "connected")) {
         add_problem(problems,
                     xasprintf("on %s: ovs-vsctl get Open_vSwitch . "
                               "external_ids", name),
@@ -53,17 +59,20 @@ static void
 look_at_group(struct json *problems, const struct json *item)
 {
     const struct json *status = ctl_record_get(item, "status");
-    char *id = ctl_record_id(ctl_record_get(item, "record"));
+    const struct json *record = ctl_record_get(item, "record");
+    bool reject = !strcmp(ctl_record_text(record, "when_empty"), "reject");
+    const char *what = reject ? "rejected" : "dropped";
+    char *id = ctl_record_id(record);
 
     if (!ctl_record_number(status, "endpoints", 0)) {
         add_problem(problems,
                     xasprintf("grapnelctl endpoint add %s/NAME --host HOST "
                               "--mac MAC", id),
-                    "group %s has no endpoints: its packets are dropped", id);
+                    "group %s has no endpoints: its packets are %s", id, what);
     } else if (!ctl_record_number(status, "up", 0)) {
         add_problem(problems, xasprintf("grapnelctl endpoint list %s", id),
-                    "group %s has no endpoint that is up: new flows are "
-                    "dropped", id);
+                    "group %s has no endpoint that is up: new flows are %s",
+                    id, what);
     }
     free(id);
 }

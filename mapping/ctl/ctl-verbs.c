@@ -7,10 +7,14 @@
 #define B(ID) CTL_BIT(CTL_##ID)
 
 #define CHANGE      (B(IF_REVISION) | B(WAIT))
-#define HOST        (B(VTEP) | B(ENCAP))
-#define GROUP       (B(ADDRESS) | B(PROTOCOL) | B(PORT) | B(ALGORITHM) \
-                     | B(AFFINITY) | B(SLOTS))
-#define ENDPOINT    (B(HOST) | B(MAC) | B(WEIGHT) | B(STATE))
+#define HOST        (B(VTEP) | B(ENCAP) | B(REGION) | B(ZONE) | B(RACK))
+#define GROUP_FIXED (B(ADDRESS) | B(PROTOCOL) | B(PORT) | B(SLOTS))
+#define GROUP_SET   (B(ALGORITHM) | B(AFFINITY) | B(AFFINITY_TIMEOUT) \
+                     | B(RAMP) | B(DISTANCE) | B(ON_HOST_DEATH) \
+                     | B(WHEN_EMPTY) | B(QUIC_ID_OFFSET) \
+                     | B(QUIC_ID_LENGTH))
+#define ENDPOINT    (B(HOST) | B(MAC) | B(WEIGHT) | B(STATE) | B(COST) \
+                     | B(PRIORITY) | B(QUIC_ID))
 
 const struct ctl_verb ctl_verbs[] = {
     {"host", "add", "NAME", 1, 1, HOST | CHANGE | B(MAY_EXIST), B(VTEP),
@@ -24,10 +28,11 @@ const struct ctl_verb ctl_verbs[] = {
     {"host", "show", "NAME", 1, 1, 0, 0,
      "all about one host, its endpoints included", ctl_show},
 
-    {"group", "add", "VNI/NAME", 1, 1, GROUP | CHANGE | B(MAY_EXIST),
+    {"group", "add", "VNI/NAME", 1, 1,
+     GROUP_FIXED | GROUP_SET | CHANGE | B(MAY_EXIST),
      B(ADDRESS), "publish an anycast address", ctl_change_add},
-    {"group", "set", "VNI/NAME", 1, 1, B(ALGORITHM) | B(AFFINITY) | CHANGE, 0,
-     "change a group: algorithm, affinity", ctl_change_set},
+    {"group", "set", "VNI/NAME", 1, 1, GROUP_SET | CHANGE, 0,
+     "change a group: algorithm, affinity, ramp and more", ctl_change_set},
     {"group", "remove", "VNI/NAME", 1, 1,
      CHANGE | B(IF_EXISTS) | B(CASCADE), 0,
      "remove a group", ctl_change_remove},
@@ -40,7 +45,7 @@ const struct ctl_verb ctl_verbs[] = {
      ENDPOINT | CHANGE | B(MAY_EXIST), B(HOST) | B(MAC),
      "add an endpoint to a group", ctl_change_add},
     {"endpoint", "set", "VNI/GROUP/NAME", 1, 1, ENDPOINT | CHANGE, 0,
-     "change an endpoint: weight, state, host", ctl_change_set},
+     "change an endpoint: weight, state, cost, host", ctl_change_set},
     {"endpoint", "remove", "VNI/GROUP/NAME", 1, 1, CHANGE | B(IF_EXISTS), 0,
      "remove an endpoint", ctl_change_remove},
     {"endpoint", "list", "[VNI/GROUP]", 0, 1, B(VNI) | B(HOST), 0,
@@ -58,6 +63,8 @@ const struct ctl_verb ctl_verbs[] = {
      "write all records to standard output", ctl_dump},
     {NULL, "load", "FILE|-", 1, 1, CHANGE | B(DRY_RUN) | B(PRUNE), 0,
      "merge the records of a dump, all or nothing", ctl_load},
+    {NULL, "trace", "VNI PROTOCOL SRC[:PORT] DST[:PORT]", 4, 4, B(HOST), 0,
+     "where a packet would go from a host, and why", ctl_trace},
     {NULL, "completion", "bash", 1, 1, 0, 0,
      "print a completion script: source <(grapnelctl completion bash)",
      ctl_complete_script},

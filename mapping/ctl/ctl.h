@@ -8,10 +8,10 @@
  *     grapnelctl.c     main: parse, run, exit status
  *     ctl-verbs.c      the table of verbs
  *     ctl-options.c    the table of options, the parser, "did you mean"
- *     ctl-number.c     numbers as people type them
+ *     ctl-number.c     numbers and ports as people type them
  *     ctl-help.c       usage and help, from the tables
  *     ctl-change.c ctl-list.c ctl-show.c ctl-status.c ctl-watch.c ctl-wait.c
- *     ctl-dump.c ctl-load.c ctl-complete.c      the verbs
+ *     ctl-dump.c ctl-load.c ctl-trace.c ctl-complete.c      the verbs
  *     ctl-dump-file.c  reads dump files; ctl-repeated.c members given twice
  *     ctl-diff.c       changes as lines of + - ~
  *     ctl-record.c     ids and members of records as JSON
@@ -47,10 +47,12 @@ enum ctl_option_id {
     CTL_JSON, CTL_MAPD, CTL_TIMEOUT, CTL_HELP, CTL_VERSION,
 
     /* Members of records. */
-    CTL_VTEP, CTL_ENCAP,
+    CTL_VTEP, CTL_ENCAP, CTL_REGION, CTL_ZONE, CTL_RACK,
     CTL_ADDRESS, CTL_PROTOCOL, CTL_PORT, CTL_ALGORITHM, CTL_AFFINITY,
-    CTL_SLOTS,
-    CTL_HOST, CTL_MAC, CTL_WEIGHT, CTL_STATE,
+    CTL_AFFINITY_TIMEOUT, CTL_RAMP, CTL_DISTANCE, CTL_ON_HOST_DEATH,
+    CTL_WHEN_EMPTY, CTL_QUIC_ID_OFFSET, CTL_QUIC_ID_LENGTH, CTL_SLOTS,
+    CTL_HOST, CTL_MAC, CTL_WEIGHT, CTL_STATE, CTL_COST, CTL_PRIORITY,
+    CTL_QUIC_ID,
 
     /* How a verb works. */
     CTL_VNI, CTL_MAY_EXIST, CTL_IF_EXISTS, CTL_CASCADE, CTL_IF_REVISION,
@@ -64,7 +66,7 @@ enum ctl_option_id {
 #define CTL_MEMBER_OPTIONS (CTL_BIT(CTL_VNI) - CTL_BIT(CTL_VTEP))
 
 enum {
-    CTL_MAX_ARGS = 4,           /* Noun, verb and what follows. */
+    CTL_MAX_ARGS = 5,           /* Noun, verb and what follows. */
     CTL_DEFAULT_TIMEOUT_MS = 5000,
     CTL_DEFAULT_WAIT_MS = 10000,
     CTL_DEFAULT_PORT = 6670,    /* TCP, of mapd. */
@@ -123,6 +125,7 @@ enum ctl_exit ctl_watch(struct ctl *);
 enum ctl_exit ctl_wait(struct ctl *);
 enum ctl_exit ctl_dump(struct ctl *);
 enum ctl_exit ctl_load(struct ctl *);
+enum ctl_exit ctl_trace(struct ctl *);
 enum ctl_exit ctl_complete_script(struct ctl *);
 enum ctl_exit ctl_help(struct ctl *);
 

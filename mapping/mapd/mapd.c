@@ -2,6 +2,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -32,6 +33,7 @@ VLOG_DEFINE_THIS_MODULE(mapd);
 struct options {
     const char *store;
     const char *unixctl;        /* NULL: the default. */
+    unsigned int host_timeout;  /* ms. */
     struct svec listen;
 };
 
@@ -87,8 +89,13 @@ usage(void)
            "  --listen=ptcp:[PORT][:IP] listen on TCP, port %d of 127.0.0.1\n"
            "                            unless given; may be repeated\n"
            "                            (default: "
-           "punix:%s/grapnel-mapd.sock)\n",
-           program_name, program_name, SERVER_DEFAULT_PORT, ovs_rundir());
+           "punix:%s/grapnel-mapd.sock)\n"
+           "  --host-timeout=SECONDS    take a host for dead when it has been "
+           "gone\n"
+           "                            for SECONDS, such as 2.5; 0: never\n"
+           "                            (default: %d)\n",
+           program_name, program_name, SERVER_DEFAULT_PORT, ovs_rundir(),
+           SERVER_HOST_TIMEOUT_MS / 1000);
     daemon_usage();
     vlog_usage();
     printf("\nOther options:\n"
@@ -102,6 +109,7 @@ enum {
     OPT_STORE = UCHAR_MAX + 1,
     OPT_LISTEN,
     OPT_UNIXCTL,
+    OPT_HOST_TIMEOUT,
     VLOG_OPTION_ENUMS,
     DAEMON_OPTION_ENUMS,
 };
@@ -112,6 +120,7 @@ static const struct option long_options[] = {
     {"store", required_argument, NULL, OPT_STORE},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"unixctl", required_argument, NULL, OPT_UNIXCTL},
+    {"host-timeout", required_argument, NULL, OPT_HOST_TIMEOUT},
     DAEMON_LONG_OPTIONS,
     VLOG_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -171,6 +180,24 @@ make_directories(int argc, char *argv[])
     free(pidfile);
 }
 
+/* 'text' in seconds; the result in ms, of which there is at least one unless
+ * it is 0. */
+static unsigned int
+parse_timeout(const char *text)
+{
+    const double max = SERVER_HOST_TIMEOUT_MAX_MS / 1000;
+    char *end;
+    double seconds;
+
+    errno = 0;
+    seconds = strtod(text, &end);
+    if (errno || end == text || *end || !(seconds >= 0 && seconds <= max)) {
+        ovs_fatal(0, "--host-timeout: \"%s\" is not a number of seconds from "
+                  "0 to %g", text, max);
+    }
+    return seconds > 0 && seconds < 0.001 ? 1 : seconds * 1000 + 0.5;
+}
+
 static void
 parse_options(int argc, char *argv[], struct options *options)
 {
@@ -198,6 +225,10 @@ parse_options(int argc, char *argv[], struct options *options)
 
         case OPT_UNIXCTL:
             options->unixctl = optarg;
+            break;
+
+        case OPT_HOST_TIMEOUT:
+            options->host_timeout = parse_timeout(optarg);
             break;
 
         VLOG_OPTION_HANDLERS
@@ -278,6 +309,7 @@ main(int argc, char *argv[])
     struct options options = {
         .store = "sqlite:/var/lib/grapnel/grapnel.db",
         .listen = SVEC_EMPTY_INITIALIZER,
+        .host_timeout = SERVER_HOST_TIMEOUT_MS,
     };
     struct unixctl_server *unixctl;
     struct catalog *catalog;
@@ -304,7 +336,9 @@ main(int argc, char *argv[])
     if (store_open(options.store, catalog, &key, &store, &diag)) {
         die(&diag);
     }
-    if (server_create(catalog, store, &key, &server, &diag)) {
+    catalog_restore_liveness(catalog);
+    if (server_create(catalog, store, &key, options.host_timeout, &server,
+                      &diag)) {
         die(&diag);
     }
     listen_all(server, &options.listen);

@@ -2,6 +2,7 @@
 
 #include "mapping/mapd/presence.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,33 +45,80 @@ presence_find(const struct presence *presence, const char *name)
 }
 
 struct presence_host *
-presence_register(struct presence *presence, const char *name,
-                  const char *version, void *owner, void **old)
+presence_expect(struct presence *presence, const char *name, bool dead,
+                long long int tick)
 {
     struct presence_host *host = presence_find(presence, name);
 
     if (!host) {
         host = xzalloc(sizeof *host);
         ovs_strlcpy(host->name, name, sizeof host->name);
+        host->dead = dead;
+        host->dead_changed = time_msec();
+        host->heard = tick;
+        host->lag_since = LLONG_MAX;
         hmap_insert(&presence->hosts, &host->node, hash_string(name, 0));
     }
+    return host;
+}
+
+struct presence_host *
+presence_register(struct presence *presence, const char *name,
+                  const char *version, void *owner, long long int tick,
+                  void **old)
+{
+    struct presence_host *host = presence_expect(presence, name, false, tick);
+
     *old = host->owner;
     presence->n_connected += !host->owner;
     presence->moved = true;
     host->owner = owner;
     host->applied = 0;
-    host->last_seen = time_msec();
-    ovs_strlcpy(host->version, version, sizeof host->version);
+    host->catching_up = false;
+    host->lag_since = host->last_seen = time_msec();
+    host->heard = tick;
+    presence_set_version(host, version);
     return host;
 }
 
 void
-presence_disconnect(struct presence *presence, struct presence_host *host)
+presence_set_version(struct presence_host *host, const char *version)
+{
+    ovs_strlcpy(host->version, version, sizeof host->version);
+}
+
+void
+presence_disconnect(struct presence *presence, struct presence_host *host,
+                    long long int tick)
 {
     if (host->owner) {
         host->owner = NULL;
+        host->heard = tick;
         presence->n_connected--;
         presence->moved = true;
+    }
+}
+
+/* When 'revision' was committed; 'otherwise' if that is not known any more. */
+static long long int
+commit_time(const struct presence *presence, uint64_t revision,
+            long long int otherwise)
+{
+    return (presence->revision - revision < PRESENCE_COMMITS
+            && presence->commits[revision % PRESENCE_COMMITS]
+            ? presence->commits[revision % PRESENCE_COMMITS] : otherwise);
+}
+
+void
+presence_committed(struct presence *presence, uint64_t revision,
+                   long long int now)
+{
+    struct presence_host *host;
+
+    presence->revision = revision;
+    presence->commits[revision % PRESENCE_COMMITS] = now;
+    HMAP_FOR_EACH (host, node, &presence->hosts) {
+        host->lag_since = MIN(host->lag_since, now);
     }
 }
 
@@ -79,6 +127,10 @@ presence_applied(struct presence *presence, struct presence_host *host,
                  uint64_t revision)
 {
     host->applied = revision;
+    host->catching_up = false;
+    host->lag_since = (revision >= presence->revision ? LLONG_MAX
+                       : commit_time(presence, revision + 1,
+                                     host->lag_since));
     presence->moved = true;
 }
 
@@ -88,7 +140,7 @@ presence_forget(struct presence *presence, const char *name)
     struct presence_host *host = presence_find(presence, name);
 
     if (host) {
-        presence_disconnect(presence, host);
+        presence_disconnect(presence, host, host->heard);
         hmap_remove(&presence->hosts, &host->node);
         free(host);
     }
@@ -139,15 +191,17 @@ presence_status(const struct presence_host *host)
     struct json *status = json_object_create();
 
     json_object_put(status, "connected",
-                    json_boolean_create(host && host->owner));
-    json_object_put(status, "applied",
-                    json_integer_create(host ? host->applied : 0));
-    if (host) {
+                    json_boolean_create(host->owner));
+    json_object_put(status, "applied", json_integer_create(host->applied));
+    json_object_put(status, "alive", json_boolean_create(!host->dead));
+    json_object_put(status, "alive_changed_ms_ago",
+                    json_integer_create(time_msec() - host->dead_changed));
+    if (host->last_seen) {
         json_object_put(status, "last_seen_ms_ago",
                         json_integer_create(time_msec() - host->last_seen));
-        if (host->version[0]) {
-            json_object_put_string(status, "version", host->version);
-        }
+    }
+    if (host->version[0]) {
+        json_object_put_string(status, "version", host->version);
     }
     return status;
 }

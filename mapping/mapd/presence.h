@@ -1,4 +1,9 @@
-/* Which hosts are connected, and how far each has got.
+/* Which hosts are connected, how far each has got, and which are dead.
+ *
+ * A host is dead when its connection has been gone for a while: that is
+ * decided by server-liveness.c.  Its times are those of a clock that stands
+ * while mapd does not run ("ticks", in ms), so that mapd's own pauses are not
+ * held against the hosts.
  *
  * In memory only: hosts say it again when they come back.  Not thread-safe. */
 
@@ -14,49 +19,79 @@
 
 struct json;
 
-enum { PRESENCE_VERSION_MAX = 31 };
+enum {
+    PRESENCE_VERSION_MAX = 31,
+    PRESENCE_COMMITS     = 64,  /* Whose times are remembered. */
+};
 
 struct presence_host {
     struct hmap_node node;      /* In presence->hosts, by name. */
     record_name name;
     void *owner;                /* Its connection, or NULL: disconnected. */
     uint64_t applied;           /* Revision that its packet path uses. */
-    long long int last_seen;    /* time_msec() when it last sent anything. */
+    bool catching_up;           /* Was sent a snapshot, and may still be busy
+                                 * with it. */
+    long long int lag_since;    /* time_msec() of the first commit that it has
+                                 * not applied; LLONG_MAX: has all. */
+    long long int last_seen;    /* time_msec() when it last sent anything; 0:
+                                 * never, since mapd started. */
     char version[PRESENCE_VERSION_MAX + 1]; /* Its software's, or "". */
+
+    bool dead;                  /* As the catalog has it, ... */
+    long long int dead_changed; /* ... since when: time_msec(). */
+    long long int heard;        /* Ticks of its last sign of life, or when its
+                                 * connection ended, or we began to wait for
+                                 * it. */
 };
 
 struct presence {
     struct hmap hosts;
     size_t n_connected;
     bool moved;                 /* Set whenever a host got further or left. */
+    uint64_t revision;          /* The latest. */
+    /* time_msec() of the last commits, by revision modulo their number; 0:
+     * none. */
+    long long int commits[PRESENCE_COMMITS];
 };
 
 void presence_init(struct presence *);
 void presence_destroy(struct presence *);
+
+/* Notes that the record of 'name' is there, if that is news. */
+struct presence_host *presence_expect(struct presence *, const char *name,
+                                      bool dead, long long int tick);
+/* The record of 'name' is gone. */
+void presence_forget(struct presence *, const char *name);
 
 /* Makes 'owner' the connection of host 'name', and returns its entry, which
  * lives until presence_forget() or presence_destroy().  Stores in '*old'
  * the connection that it takes the place of, or NULL. */
 struct presence_host *presence_register(struct presence *, const char *name,
                                         const char *version, void *owner,
-                                        void **old);
-void presence_disconnect(struct presence *, struct presence_host *);
+                                        long long int tick, void **old);
+void presence_set_version(struct presence_host *, const char *version);
+/* 'tick': when it was last known to live. */
+void presence_disconnect(struct presence *, struct presence_host *,
+                         long long int tick);
+
+/* A commit at time_msec() 'now' made 'revision' the latest. */
+void presence_committed(struct presence *, uint64_t revision,
+                        long long int now);
+/* 'host' uses 'revision'. */
 void presence_applied(struct presence *, struct presence_host *,
                       uint64_t revision);
 
-/* NULL if it has not been connected since mapd started. */
+/* NULL if there is no record of it. */
 struct presence_host *presence_find(const struct presence *,
                                     const char *name);
-/* The record of 'name' is gone. */
-void presence_forget(struct presence *, const char *name);
 
 /* Names of the connected hosts that have not applied 'revision', sorted, as
  * a JSON array that the caller owns. */
 struct json *presence_lagging(const struct presence *, uint64_t revision);
 bool presence_all_applied(const struct presence *, uint64_t revision);
 
-/* {"connected":B,"applied":R,"last_seen_ms_ago":N,"version":V}; 'host' may be
- * NULL. */
+/* {"connected":B,"applied":R,"last_seen_ms_ago":N,"version":V,"alive":B,
+ * "alive_changed_ms_ago":N}. */
 struct json *presence_status(const struct presence_host *host);
 
 #endif /* mapping/mapd/presence.h */

@@ -1,4 +1,4 @@
-/* Methods that change the catalog.  All go through finish(). */
+/* Methods that change the catalog.  All go through server_finish(). */
 
 #include <config.h>
 
@@ -100,12 +100,15 @@ check_removed_hosts(const struct server *server,
                                changes[i].before->host.name) : NULL);
 
         if (host && host->owner) {
+            int seconds = (server->host_timeout
+                           ? DIV_ROUND_UP(server->host_timeout, 1000)
+                           : 2 * SERVER_PROBE_MS / 1000);
             int error = diagnosis_set(diag, DIAG_IN_USE, "name", host->name,
                                       "host %s is connected", host->name);
 
             diagnosis_set_hint(diag, "stop its switch, or unset grapnel-mapd "
                                "there; one that died is noticed within %d "
-                               "seconds", 2 * SERVER_PROBE_MS / 1000);
+                               "seconds", seconds);
             return error;
         }
     }
@@ -123,10 +126,18 @@ forget_removed_hosts(struct server *server,
     }
 }
 
-/* Ends 'txn' in any case: committed, and then told to all, or undone. */
-static struct json *
-finish(struct server *server, struct catalog_txn *txn, bool dry_run,
-       struct diagnosis *diag)
+struct catalog_txn *
+server_begin(struct server *server)
+{
+    struct catalog_txn *txn = catalog_begin(server->catalog);
+
+    catalog_set_time(txn, time_msec());
+    return txn;
+}
+
+struct json *
+server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
+              struct diagnosis *diag)
 {
     const struct catalog_change *changes;
     struct json *encoded, *result;
@@ -142,7 +153,8 @@ finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         return NULL;
     }
     encoded = encode_changes(changes, n);
-    if (dry_run || !n) {
+    if (dry_run
+        || catalog_txn_revision(txn) == catalog_revision(server->catalog)) {
         catalog_abort(txn);
     } else if (store_commit(server->store, txn, server->catalog, diag)) {
         VLOG_ERR_RL(&rl, "a change is refused: %s", diag->message);
@@ -152,8 +164,10 @@ finish(struct server *server, struct catalog_txn *txn, bool dry_run,
     } else {
         server_publish(server, txn, encoded);
         forget_removed_hosts(server, changes, n);
+        server_liveness_committed(server, txn);
         catalog_commit(txn);
-        server->changed = time_msec();
+        presence_committed(&server->presence,
+                           catalog_revision(server->catalog), time_msec());
     }
 
     result = json_object_create();
@@ -253,7 +267,7 @@ server_transact(struct connection *conn, const struct json *params,
         return NULL;
     }
 
-    txn = catalog_begin(server->catalog);
+    txn = server_begin(server);
     for (size_t i = 0; i < json_array(ops)->n; i++) {
         catalog_set_op(txn, i);
         if (apply_op(txn, json_array(ops)->elems[i], diag)) {
@@ -262,7 +276,7 @@ server_transact(struct connection *conn, const struct json *params,
             return NULL;
         }
     }
-    result = finish(server, txn, options.dry_run, diag);
+    result = server_finish(server, txn, options.dry_run, diag);
     if (!result && diag->code == DIAG_IN_USE) {
         diag->op = find_removal(ops, diag->value);
     }
@@ -324,57 +338,6 @@ parse_records(const struct json_array *array, struct load_record **recordsp,
     return 0;
 }
 
-static int
-compare_endpoint_name(const void *name, const void *endpoint)
-{
-    const struct catalog_endpoint *const *e = endpoint;
-
-    return strcmp(name, (*e)->record.name);
-}
-
-/* Copies the record with the key of 'key' to '*found', if there is one. */
-static bool
-find_record(const struct catalog *catalog, const struct record *key,
-            struct record *found)
-{
-    const struct catalog_endpoint *const *endpoint;
-    const struct catalog_group *group;
-    const struct record_host *host;
-
-    found->kind = key->kind;
-    switch (key->kind) {
-    case RECORD_HOST:
-        host = catalog_find_host(catalog, key->host.name);
-        if (host) {
-            found->host = *host;
-        }
-        return host != NULL;
-
-    case RECORD_GROUP:
-        group = catalog_find_group(catalog, key->group.vni, key->group.name);
-        if (group) {
-            found->group = group->record;
-        }
-        return group != NULL;
-
-    case RECORD_ENDPOINT:
-        group = catalog_find_group(catalog, key->endpoint.vni,
-                                   key->endpoint.group);
-        endpoint = group && group->n_endpoints
-                   ? bsearch(key->endpoint.name, group->endpoints,
-                             group->n_endpoints, sizeof *group->endpoints,
-                             compare_endpoint_name) : NULL;
-        if (endpoint) {
-            found->endpoint = (*endpoint)->record;
-        }
-        return endpoint != NULL;
-
-    case N_RECORD_KINDS:
-        break;
-    }
-    OVS_NOT_REACHED();
-}
-
 /* Adds 'record', or makes the one that is there equal to it. */
 static int
 merge_record(struct server *server, struct catalog_txn *txn,
@@ -384,7 +347,7 @@ merge_record(struct server *server, struct catalog_txn *txn,
     struct json *json;
     int error;
 
-    if (!find_record(server->catalog, record, &old)) {
+    if (!catalog_find_record(server->catalog, record, &old)) {
         return catalog_add(txn, record, false, diag);
     } else if (record_equal(&old, record)) {
         return 0;
@@ -557,7 +520,7 @@ server_load(struct connection *conn, const struct json *params,
         return NULL;
     }
 
-    txn = catalog_begin(server->catalog);
+    txn = server_begin(server);
     error = merge_all(server, txn, prune, records, json_array(array)->n,
                       diag);
     free(records);
@@ -565,7 +528,7 @@ server_load(struct connection *conn, const struct json *params,
         catalog_abort(txn);
         return NULL;
     }
-    return finish(server, txn, options.dry_run, diag);
+    return server_finish(server, txn, options.dry_run, diag);
 }
 
 /* Method: register. */
@@ -630,7 +593,7 @@ take_host(struct connection *conn, const char *name, const char *version)
 
     server_set_host(conn, NULL);
     host = presence_register(&conn->server->presence, name, version, conn,
-                             &owner);
+                             conn->server->tick, &owner);
     old = owner;
     if (old) {
         /* A switch that restarts comes from where it was.  Two machines that
@@ -642,6 +605,28 @@ take_host(struct connection *conn, const char *name, const char *version)
         server_doom(old);
     }
     server_set_host(conn, host);
+}
+
+static void
+keep_label(record_label label, const record_label old)
+{
+    if (!label[0]) {
+        ovs_strlcpy(label, old, sizeof(record_label));
+    }
+}
+
+/* A switch need not know where it stands: labels that it leaves empty stay as
+ * operators set them. */
+static void
+keep_labels(const struct catalog *catalog, struct record_host *record)
+{
+    const struct record_host *old = catalog_find_host(catalog, record->name);
+
+    if (old) {
+        keep_label(record->region, old->region);
+        keep_label(record->zone, old->zone);
+        keep_label(record->rack, old->rack);
+    }
 }
 
 struct json *
@@ -657,12 +642,14 @@ server_register(struct connection *conn, const struct json *params,
     if (parse_register(params, &record, version, diag)) {
         return NULL;
     }
-    txn = catalog_begin(server->catalog);
+    keep_labels(server->catalog, &record.host);
+    txn = server_begin(server);
     if (merge_record(server, txn, &record, diag)) {
         catalog_abort(txn);
         return NULL;
     }
-    result = finish(server, txn, false, diag);
+    catalog_set_alive(txn, record.host.name, true);
+    result = server_finish(server, txn, false, diag);
     if (!result) {
         return NULL;
     }
@@ -670,6 +657,8 @@ server_register(struct connection *conn, const struct json *params,
 
     if (!conn->host || strcmp(conn->host->name, record.host.name)) {
         take_host(conn, record.host.name, version);
+    } else {
+        presence_set_version(conn->host, version);
     }
     return result;
 }

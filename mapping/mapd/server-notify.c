@@ -16,6 +16,7 @@
 #include "mapping/mapd/subscription.h"
 #include "openvswitch/json.h"
 #include "openvswitch/vlog.h"
+#include "timeval.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(server_notify);
@@ -114,17 +115,16 @@ server_watch(struct connection *conn, const struct json *params,
     return result;
 }
 
-/* Whether 'conn' has more unread than a snapshot and SERVER_MAX_BACKLOG. */
-static bool
-is_full(struct connection *conn)
+bool
+server_is_full(struct connection *conn)
 {
     size_t backlog = jsonrpc_get_backlog(conn->rpc);
 
     return backlog - server_snapshot_left(conn) > SERVER_MAX_BACKLOG;
 }
 
-static void
-notify(struct connection *conn, const char *method, struct json *param)
+void
+server_notify(struct connection *conn, const char *method, struct json *param)
 {
     server_send(conn, jsonrpc_create_notify(method,
                                             json_array_create_1(param)));
@@ -137,26 +137,27 @@ notify_subscriber(struct connection *conn,
     if (conn->stale) {
         return;
     }
-    if (is_full(conn)) {
+    if (server_is_full(conn)) {
         server_queue_snapshot(conn, NULL);
         VLOG_INFO_RL(&rl, "%s: reads too slowly, will get a snapshot",
                      jsonrpc_get_name(conn->rpc));
         return;
     }
-    notify(conn, "update", subscription_update_encode(update, conn->view));
+    server_notify(conn, "update",
+                  subscription_update_encode(update, conn->view));
 }
 
 /* A watcher cannot be caught up: it wants each change. */
 static void
 notify_watcher(struct connection *conn, const struct json *change)
 {
-    if (is_full(conn)) {
+    if (server_is_full(conn)) {
         VLOG_INFO_RL(&rl, "%s: reads too slowly, closing",
                      jsonrpc_get_name(conn->rpc));
         server_doom(conn);
         return;
     }
-    notify(conn, "change", json_clone(change));
+    server_notify(conn, "change", json_clone(change));
 }
 
 void
@@ -170,7 +171,8 @@ server_publish(struct server *server, const struct catalog_txn *txn,
     LIST_FOR_EACH (conn, node, &server->connections) {
         if (conn->view) {
             if (!update) {
-                update = subscription_update_create(txn);
+                update = subscription_update_create(server->catalog, txn,
+                                                    time_msec());
             }
             notify_subscriber(conn, update);
         }

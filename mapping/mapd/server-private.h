@@ -1,6 +1,7 @@
 /* What the parts of the server share: server.c (connections),
  * server-listen.c, server-change.c and server-query.c (methods),
- * server-notify.c, server-snapshot.c, server-problems.c, barrier.c. */
+ * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
+ * server-relay.c, server-trace.c, barrier.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
@@ -14,6 +15,9 @@ struct json;
 struct jsonrpc;
 struct jsonrpc_msg;
 struct subscription_view;
+
+#define SERVER_PROBE_ID "echo"
+#define SERVER_SYNC_ID "synced" /* Follows a snapshot to a host. */
 
 struct server {
     struct catalog *catalog;
@@ -29,10 +33,17 @@ struct server {
     bool snapshots_pause;       /* There is room, after other work. */
     struct hmap views;          /* Of subscription.h. */
     struct presence presence;
+    unsigned int host_timeout;  /* ms; 0: hosts never die. */
+    long long int tick;         /* Clock of 'presence', ... */
+    long long int tick_time;    /* ... last set at this time_msec(). */
+    long long int mark_after;   /* Ticks: then the store is tried again. */
+    struct ovs_list traces;     /* server-trace.c */
+    size_t n_traces;
+    uint64_t last_trace;
+    uint64_t n_relay_drops;     /* Messages between hosts. */
     struct ovs_list barriers;
     uint64_t barrier_revision;  /* That barrier_run() has seen. */
     long long int started;      /* time_msec(). */
-    long long int changed;      /* time_msec() of the last commit. */
 };
 
 struct connection {
@@ -57,6 +68,7 @@ struct connection {
     bool watching;
     struct presence_host *host; /* NULL: not a host's. */
     size_t n_barriers;
+    struct server_relay *relay; /* server-relay.c; NULL: never used. */
 };
 
 /* Sends 'msg', which it takes over. */
@@ -65,11 +77,69 @@ void server_send(struct connection *, struct jsonrpc_msg *msg);
 void server_doom(struct connection *);
 /* Notes that 'conn' is now a host's, or (NULL) no longer. */
 void server_set_host(struct connection *, struct presence_host *);
+/* The connection of host 'name', or NULL. */
+struct connection *server_find_host(const struct server *, const char *name);
+/* Asks the peer for a sign of life: an `echo` request with this id, one of
+ * SERVER_PROBE_ID and SERVER_SYNC_ID. */
+void server_send_probe(struct connection *, const char *id);
+/* Has 'conn' closed soon, because it sent what a peer must not send. */
+void server_reject(struct connection *, const char *format, ...)
+    OVS_PRINTF_FORMAT(2, 3);
 
 /* Tells all what the prepared 'txn' changes, just before catalog_commit();
  * 'changes' is the array of CHANGE objects. */
 void server_publish(struct server *, const struct catalog_txn *txn,
                     const struct json *changes);
+
+/* Begins a transaction; and ends it in any case: committed, and told to all,
+ * or undone.  Returns the result of `transact`, owned by the caller; or NULL
+ * with '*diag' filled in. */
+struct catalog_txn *server_begin(struct server *);
+struct json *server_finish(struct server *, struct catalog_txn *, bool dry_run,
+                           struct diagnosis *diag);
+
+/* Liveness of hosts. */
+void server_liveness_init(struct server *, unsigned int host_timeout);
+/* Sets the clock: to be called before messages are read. */
+void server_liveness_tick(struct server *);
+/* Marks hosts as dead: to be called after messages were read. */
+void server_liveness_run(struct server *);
+void server_liveness_wait(const struct server *);
+/* What the prepared 'txn' changes is now committed. */
+void server_liveness_committed(struct server *, const struct catalog_txn *);
+/* The connection of a host has given a sign of life. */
+void server_liveness_heard(struct connection *);
+/* Whether 'conn' is a host's, and to be probed by the next. */
+bool server_liveness_probes(const struct connection *);
+void server_liveness_probe(struct connection *);
+/* Whether some host should be marked as dead, and is not because so many seem
+ * to be gone. */
+bool server_suspects_itself(const struct server *);
+
+/* Sends a notification with one parameter, which it takes over. */
+void server_notify(struct connection *, const char *method,
+                   struct json *param);
+/* Whether 'conn' has more unread than a snapshot and SERVER_MAX_BACKLOG. */
+bool server_is_full(struct connection *);
+
+/* What hosts tell each other by way of mapd: notifications `want_flows` and
+ * `flows`.  0, or a positive errno with '*diag' filled in if they are
+ * malformed. */
+typedef int server_relay_handler(struct connection *,
+                                 const struct json *params,
+                                 struct diagnosis *diag);
+server_relay_handler server_relay_want_flows, server_relay_flows;
+void server_relay_destroy(struct connection *);
+
+/* Method `trace`, answered when the host has answered by `traced`.  As
+ * server_subscribe(). */
+int server_trace(struct connection *, const struct json *id,
+                 const struct json *params, struct diagnosis *diag);
+server_relay_handler server_traced;
+void server_trace_run(struct server *);
+void server_trace_wait(const struct server *);
+/* 'conn' is going away. */
+void server_trace_drop(struct connection *);
 
 /* Names of the hosts in the catalog that are not connected; the caller owns
  * the array. */

@@ -5,6 +5,7 @@
 #include "mapping/mapd/server-private.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "mapping/mapd/store.h"
@@ -16,7 +17,6 @@
 enum {
     PROBLEMS_MAX = 100,         /* Told in full. */
     LAG_MS       = 1000,        /* After a change: no problem yet. */
-    LAG_MAX      = 10,          /* Revisions: a problem at once. */
 };
 
 struct problems {
@@ -39,25 +39,26 @@ add(struct problems *problems, const char *format, ...)
     va_end(args);
 }
 
-static size_t
-count_up(const struct catalog_group *group)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < group->n_endpoints; i++) {
-        n += group->endpoints[i]->record.state == ENDPOINT_UP;
-    }
-    return n;
-}
-
-/* Each endpoint that is up has a slot, as long as there are enough. */
+/* Each endpoint that is up, on a host that is alive, has a slot, as long as
+ * there are enough. */
 static void
-add_group(struct problems *problems, const struct catalog_group *group)
+add_group(struct problems *problems, const struct catalog *catalog,
+          const struct catalog_group *group)
 {
     const struct record_group *r = &group->record;
-    size_t n_up = count_up(group);
+    size_t n_up = 0, n_lost = 0;
 
-    if (!n_up) {
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        const struct catalog_endpoint *e = group->endpoints[i];
+        bool serves = catalog_endpoint_serves(catalog, e);
+
+        n_up += serves;
+        n_lost += e->record.state == ENDPOINT_UP && !serves;
+    }
+    if (!n_up && n_lost) {
+        add(problems, "group %"PRIu32"/%s: the hosts of all its endpoints "
+            "that are up are dead", r->vni, r->name);
+    } else if (!n_up) {
         add(problems, "group %"PRIu32"/%s has no endpoint that is up",
             r->vni, r->name);
     } else if (n_up > r->n_slots) {
@@ -69,12 +70,10 @@ add_group(struct problems *problems, const struct catalog_group *group)
 }
 
 static bool
-lags(const struct server *server, const struct presence_host *host)
+lags(const struct presence_host *host)
 {
-    uint64_t behind = catalog_revision(server->catalog) - host->applied;
-
-    return behind > LAG_MAX
-           || (behind && time_msec() - server->changed >= LAG_MS);
+    return (host->lag_since != LLONG_MAX
+            && time_msec() - host->lag_since >= LAG_MS);
 }
 
 static void
@@ -84,10 +83,14 @@ add_host(struct problems *problems, const struct server *server,
     const struct presence_host *host = presence_find(&server->presence, name);
     const char *plural = n_endpoints == 1 ? "" : "s";
 
-    if (!host || !host->owner) {
+    if (host->dead) {
+        add(problems, "host %s is dead: %"PRIuSIZE" endpoint%s there get%s no "
+            "new flows", name, n_endpoints, plural,
+            n_endpoints == 1 ? "s" : "");
+    } else if (!host->owner) {
         add(problems, "host %s is disconnected and has %"PRIuSIZE
             " endpoint%s", name, n_endpoints, plural);
-    } else if (lags(server, host)) {
+    } else if (lags(host)) {
         add(problems, "host %s uses revision %"PRIu64", not %"PRIu64
             ", and has %"PRIuSIZE" endpoint%s", name, host->applied,
             catalog_revision(server->catalog), n_endpoints, plural);
@@ -122,9 +125,13 @@ server_problems(const struct server *server)
     if (store_check(server->store, &diag)) {
         add(&problems, "%s", diag.message);
     }
+    if (server_suspects_itself(server)) {
+        add(&problems, "more than half of the hosts with endpoints seem to be "
+            "gone: is it this machine's network? No more are marked as dead");
+    }
     groups = catalog_groups(server->catalog, &n);
     for (size_t i = 0; i < n; i++) {
-        add_group(&problems, groups[i]);
+        add_group(&problems, server->catalog, groups[i]);
         count_endpoints(groups[i], &counts);
     }
     free(groups);

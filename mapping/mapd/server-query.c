@@ -64,25 +64,38 @@ list_hosts(const struct server *server, const struct query_filter *filter,
 }
 
 static void
-list_group(const struct catalog_group *group, struct json *items)
+list_group(const struct catalog *catalog, const struct catalog_group *group,
+           struct json *items)
 {
     struct record record = { .kind = RECORD_GROUP, .group = group->record };
     struct json *status = json_object_create();
-    size_t n_up = 0;
+    size_t n_up = 0, n_serving = 0;
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
         n_up += group->endpoints[i]->record.state == ENDPOINT_UP;
+        n_serving += catalog_endpoint_serves(catalog, group->endpoints[i]);
     }
     json_object_put(status, "id", json_integer_create(group->id));
     json_object_put(status, "epoch", json_integer_create(group->epoch));
     json_object_put(status, "endpoints",
                     json_integer_create(group->n_endpoints));
     json_object_put(status, "up", json_integer_create(n_up));
+    json_object_put(status, "serving", json_integer_create(n_serving));
     add_item(items, &record, status);
 }
 
+/* Why an endpoint that is up owns no slot. */
+static const char *
+why_idle(const struct catalog *catalog,
+         const struct catalog_endpoint *endpoint)
+{
+    return (catalog_endpoint_serves(catalog, endpoint)
+            ? "fewer slots than endpoints" : "host dead");
+}
+
 static void
-list_endpoints(const struct catalog_group *group, const char *name,
+list_endpoints(const struct catalog *catalog,
+               const struct catalog_group *group, const char *name,
                struct json *items)
 {
     size_t n_slots = group->record.n_slots;
@@ -107,6 +120,10 @@ list_endpoints(const struct catalog_group *group, const char *name,
         json_object_put(status, "slots", json_integer_create(slots));
         json_object_put(status, "share",
                         json_real_create((double) slots / n_slots));
+        if (!slots && endpoint->record.state == ENDPOINT_UP) {
+            json_object_put_string(status, "why",
+                                   why_idle(catalog, endpoint));
+        }
         add_item(items, &record, status);
     }
     free(owned);
@@ -130,9 +147,9 @@ list_groups(const struct server *server, const struct query_filter *filter,
             continue;
         }
         if (filter->kind == RECORD_GROUP) {
-            list_group(groups[i], items);
+            list_group(server->catalog, groups[i], items);
         } else {
-            list_endpoints(groups[i], filter->name, items);
+            list_endpoints(server->catalog, groups[i], filter->name, items);
         }
     }
     free(groups);
@@ -260,6 +277,23 @@ server_disconnected_hosts(const struct server *server)
     return array;
 }
 
+static struct json *
+dead_hosts(const struct server *server)
+{
+    struct json *array = json_array_create_empty();
+    const struct record_host **hosts;
+    size_t n;
+
+    hosts = catalog_hosts(server->catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!catalog_host_is_alive(server->catalog, hosts[i]->name)) {
+            json_array_add(array, json_string_create(hosts[i]->name));
+        }
+    }
+    free(hosts);
+    return array;
+}
+
 struct json *
 server_status(struct connection *conn, const struct json *params,
               struct diagnosis *diag)
@@ -287,6 +321,7 @@ server_status(struct connection *conn, const struct json *params,
                         server->presence.n_connected));
     json_object_put(status, "disconnected",
                     server_disconnected_hosts(server));
+    json_object_put(status, "dead", dead_hosts(server));
     json_object_put(status, "problems", server_problems(server));
     return status;
 }

@@ -57,7 +57,7 @@ send_snapshot(struct connection *conn)
 {
     struct server *server = conn->server;
     struct json *snapshot = subscription_snapshot(conn->view, server->catalog,
-                                                  &server->key);
+                                                  &server->key, time_msec());
     struct jsonrpc_msg *msg
         = (conn->subscribe_id
            ? jsonrpc_create_reply(snapshot, conn->subscribe_id)
@@ -68,6 +68,10 @@ send_snapshot(struct connection *conn)
     server_send(conn, msg);
     conn->snapshot_left = jsonrpc_get_backlog(conn->rpc);
     conn->drained = conn->snapshot_sent = time_msec();
+    if (conn->host) {
+        conn->host->catching_up = true;
+        server_send_probe(conn, SERVER_SYNC_ID);
+    }
 }
 
 /* A reply goes out beside whatever is unsent; but what missed updates is first

@@ -47,8 +47,8 @@ static const struct {
 
 int
 server_create(struct catalog *catalog, struct store *store,
-              const struct hash_key *key, struct server **serverp,
-              struct diagnosis *diag)
+              const struct hash_key *key, unsigned int host_timeout,
+              struct server **serverp, struct diagnosis *diag)
 {
     struct server *server;
     size_t max_connections;
@@ -68,7 +68,9 @@ server_create(struct catalog *catalog, struct store *store,
     hmap_init(&server->views);
     presence_init(&server->presence);
     ovs_list_init(&server->barriers);
+    ovs_list_init(&server->traces);
     server->started = time_msec();
+    server_liveness_init(server, host_timeout);
     *serverp = server;
     return 0;
 }
@@ -79,6 +81,8 @@ connection_close(struct connection *conn)
     struct server *server = conn->server;
 
     barrier_drop(server, conn);
+    server_trace_drop(conn);
+    server_relay_destroy(conn);
     server_cancel_snapshot(conn);
     server_set_host(conn, NULL);
     subscription_view_put(&server->views, conn->view);
@@ -119,13 +123,31 @@ server_doom(struct connection *conn)
     conn->doomed = true;
 }
 
+/* Of a peer that closes its connection, this is when it lived last; of one
+ * that is silent, it is when it was heard. */
+static long long int
+last_tick(const struct connection *conn)
+{
+    return (jsonrpc_get_status(conn->rpc) ? conn->server->tick
+            : conn->host->heard);
+}
+
 void
 server_set_host(struct connection *conn, struct presence_host *host)
 {
     if (conn->host && conn->host != host) {
-        presence_disconnect(&conn->server->presence, conn->host);
+        presence_disconnect(&conn->server->presence, conn->host,
+                            last_tick(conn));
     }
     conn->host = host;
+}
+
+struct connection *
+server_find_host(const struct server *server, const char *name)
+{
+    const struct presence_host *host = presence_find(&server->presence, name);
+
+    return host ? host->owner : NULL;
 }
 
 static server_method *
@@ -156,6 +178,10 @@ handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
         if (!server_subscribe(conn, msg->id, msg->params, &diag)) {
             return;
         }
+    } else if (!strcmp(msg->method, "trace")) {
+        if (!server_trace(conn, msg->id, msg->params, &diag)) {
+            return;
+        }
     } else if (method) {
         result = method(conn, msg->params, &diag);
     } else {
@@ -171,8 +197,8 @@ handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
     }
 }
 
-static void OVS_PRINTF_FORMAT(2, 3)
-reject(struct connection *conn, const char *format, ...)
+void
+server_reject(struct connection *conn, const char *format, ...)
 {
     va_list args;
     char *cause;
@@ -185,22 +211,66 @@ reject(struct connection *conn, const char *format, ...)
     server_doom(conn);
 }
 
-static void
-handle_applied(struct connection *conn, const struct json *params)
+static int
+handle_applied(struct connection *conn, const struct json *params,
+               struct diagnosis *diag)
 {
     struct server *server = conn->server;
-    struct diagnosis diag = { .op = -1 };
     uint64_t revision;
     struct params p;
+    int error;
 
-    params_open(&p, params, &diag);
+    params_open(&p, params, diag);
     revision = params_uint(&p, "revision", 0,
                            catalog_revision(server->catalog), 0);
     params_require(&p, "revision");
-    if (params_close(&p)) {
-        reject(conn, "bad \"applied\": %s", diag.message);
-    } else if (conn->host) {
+    error = params_close(&p);
+    if (!error && conn->host) {
         presence_applied(&server->presence, conn->host, revision);
+    }
+    return error;
+}
+
+static const struct {
+    const char *name;
+    server_relay_handler *function;
+} notifications[] = {
+    { "applied", handle_applied },
+    { "flows", server_relay_flows },
+    { "traced", server_traced },
+    { "want_flows", server_relay_want_flows },
+};
+
+static void
+handle_notification(struct connection *conn, const struct jsonrpc_msg *msg)
+{
+    struct diagnosis diag = { .op = -1 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(notifications); i++) {
+        if (!strcmp(notifications[i].name, msg->method)) {
+            if (notifications[i].function(conn, msg->params, &diag)) {
+                server_reject(conn, "bad \"%s\": %s", msg->method,
+                              diag.message);
+            }
+            return;
+        }
+    }
+    VLOG_DBG_RL(&rl, "%s: unknown notification %s is ignored",
+                jsonrpc_get_name(conn->rpc), msg->method);
+}
+
+static void
+handle_reply(struct connection *conn, const struct jsonrpc_msg *msg)
+{
+    const char *id = (msg->id && msg->id->type == JSON_STRING
+                      ? json_string(msg->id) : "");
+
+    if (!strcmp(id, SERVER_SYNC_ID)) {
+        if (conn->host) {
+            conn->host->catching_up = false;
+        }
+    } else if (strcmp(id, SERVER_PROBE_ID)) {
+        server_reject(conn, "sent a reply to nothing");
     }
 }
 
@@ -213,20 +283,12 @@ handle_message(struct connection *conn, const struct jsonrpc_msg *msg)
         break;
 
     case JSONRPC_NOTIFY:
-        if (!strcmp(msg->method, "applied")) {
-            handle_applied(conn, msg->params);
-        } else {
-            VLOG_DBG_RL(&rl, "%s: unknown notification %s is ignored",
-                        jsonrpc_get_name(conn->rpc), msg->method);
-        }
+        handle_notification(conn, msg);
         break;
 
     case JSONRPC_REPLY:
     case JSONRPC_ERROR:
-        if (!msg->id || msg->id->type != JSON_STRING
-            || strcmp(json_string(msg->id), "echo")) {
-            reject(conn, "sent a reply to nothing");
-        }
+        handle_reply(conn, msg);
         break;
     }
 }
@@ -239,10 +301,11 @@ note_activity(struct connection *conn)
     unsigned int received = jsonrpc_get_received_bytes(conn->rpc);
     size_t backlog = jsonrpc_get_backlog(conn->rpc);
 
-    if (received != conn->received) {
-        if (conn->host) {
-            conn->host->last_seen = time_msec();
-        }
+    /* What the kernel takes of a snapshot, it takes as the peer reads. */
+    if (conn->host && (received != conn->received
+                       || (backlog < conn->backlog
+                           && server_snapshot_left(conn)))) {
+        server_liveness_heard(conn);
     }
     if (backlog < conn->backlog) {
         conn->drained = time_msec();
@@ -255,6 +318,18 @@ note_activity(struct connection *conn)
     conn->backlog = backlog;
 }
 
+void
+server_send_probe(struct connection *conn, const char *id)
+{
+    struct jsonrpc_msg *msg
+        = jsonrpc_create_request("echo", json_array_create_empty(), NULL);
+
+    json_destroy(msg->id);
+    msg->id = json_string_create(id);
+    server_send(conn, msg);
+    conn->probed = true;
+}
+
 static void
 probe(struct connection *conn)
 {
@@ -265,13 +340,7 @@ probe(struct connection *conn)
                      jsonrpc_get_name(conn->rpc), idle);
         server_doom(conn);
     } else if (idle >= SERVER_PROBE_MS && !conn->probed) {
-        struct jsonrpc_msg *msg
-            = jsonrpc_create_request("echo", json_array_create_empty(), NULL);
-
-        json_destroy(msg->id);
-        msg->id = json_string_create("echo");
-        server_send(conn, msg);
-        conn->probed = true;
+        server_send_probe(conn, SERVER_PROBE_ID);
     }
 }
 
@@ -294,9 +363,9 @@ drop_largest(struct server *server, size_t unfinished)
         }
     }
     if (largest) {
-        reject(largest, "has the largest of the unfinished messages "
-               "(%"PRIuSIZE" bytes), which are %"PRIuSIZE" bytes in all",
-               unfinished_bytes(largest), unfinished);
+        server_reject(largest, "has the largest of the unfinished messages "
+                      "(%"PRIuSIZE" bytes), which are %"PRIuSIZE" bytes in "
+                      "all", unfinished_bytes(largest), unfinished);
     }
 }
 
@@ -315,8 +384,8 @@ receive(struct connection *conn)
         jsonrpc_msg_destroy(msg);
     }
     if (unfinished_bytes(conn) > SERVER_MAX_MESSAGE) {
-        reject(conn, "sent a message of more than %d bytes",
-               SERVER_MAX_MESSAGE);
+        server_reject(conn, "sent a message of more than %d bytes",
+                      SERVER_MAX_MESSAGE);
     }
 }
 
@@ -326,7 +395,9 @@ connection_run(struct connection *conn)
     jsonrpc_run(conn->rpc);
     receive(conn);
     note_activity(conn);
-    if (conn->probes) {
+    if (server_liveness_probes(conn)) {
+        server_liveness_probe(conn);
+    } else if (conn->probes) {
         probe(conn);
     }
     if (jsonrpc_get_status(conn->rpc)) {
@@ -341,7 +412,7 @@ connection_wait(struct connection *conn)
     if (jsonrpc_get_backlog(conn->rpc) <= SERVER_MAX_UNREAD) {
         jsonrpc_recv_wait(conn->rpc);
     }
-    if (conn->probes) {
+    if (conn->probes && !server_liveness_probes(conn)) {
         poll_timer_wait_until(conn->active + (conn->probed + 1)
                               * SERVER_PROBE_MS);
     }
@@ -357,6 +428,7 @@ server_run(struct server *server)
     size_t unfinished = 0;
 
     server_listen_run(server);
+    server_liveness_tick(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         if (!conn->doomed) {
             connection_run(conn);
@@ -367,11 +439,13 @@ server_run(struct server *server)
         drop_largest(server, unfinished);
     }
     barrier_run(server);
+    server_trace_run(server);
     LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
         if (conn->doomed) {
             connection_close(conn);
         }
     }
+    server_liveness_run(server);
     server_send_snapshots(server); /* What has left has made room. */
 }
 
@@ -381,6 +455,8 @@ server_wait(struct server *server)
     struct connection *conn;
 
     server_listen_wait(server);
+    server_liveness_wait(server);
+    server_trace_wait(server);
     server_wait_snapshots(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         connection_wait(conn);
@@ -395,6 +471,8 @@ server_show(const struct server *server, struct ds *ds)
 
     ds_put_format(ds, "connections: %"PRIuSIZE" of %"PRIuSIZE"\n",
                   server->n_connections, server->max_connections);
+    ds_put_format(ds, "messages between hosts dropped: %"PRIu64"\n",
+                  server->n_relay_drops);
     LIST_FOR_EACH (conn, node, &server->connections) {
         ds_put_format(ds, "%s:", jsonrpc_get_name(conn->rpc));
         if (conn->host) {

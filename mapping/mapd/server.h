@@ -37,14 +37,23 @@ enum {
     SERVER_MAX_BACKLOG     = 4 * 1024 * 1024, /* Bytes of updates unsent. */
     SERVER_MAX_UNREAD      = 256 * 1024, /* Bytes of replies unsent. */
     SERVER_PROBE_MS        = 10 * 1000, /* Between probes of silent peers. */
+    SERVER_HOST_TIMEOUT_MS = 3 * 1000, /* Default: then a host is dead. */
+    SERVER_HOST_TIMEOUT_MAX_MS = 3600 * 1000,
+    SERVER_WANT_RATE       = 10, /* Questions for flows a second per host, */
+    SERVER_FLOWS_RATE      = 200, /* and messages that answer some. */
+    SERVER_MAX_TRACES      = 64, /* Under way, */
+    SERVER_TRACE_MS        = 5 * 1000, /* and for how long at most. */
+    SERVER_PATIENCE        = 10, /* Times that, for a host that is still to
+                                  * come, or takes in a snapshot. */
 };
 
-/* 'catalog' and 'store' stay the caller's and must outlive the server.
- * Returns 0 and '*server', owned by the caller; or a positive errno with
- * '*diag' filled in: the process may not open enough files. */
+/* 'catalog' and 'store' stay the caller's and must outlive the server.  A host
+ * is dead when it has been gone for 'host_timeout' ms; 0: never.  Returns 0
+ * and '*server', owned by the caller; or a positive errno with '*diag' filled
+ * in: the process may not open enough files. */
 int server_create(struct catalog *catalog, struct store *store,
-                  const struct hash_key *key, struct server **server,
-                  struct diagnosis *diag);
+                  const struct hash_key *key, unsigned int host_timeout,
+                  struct server **server, struct diagnosis *diag);
 void server_destroy(struct server *);
 
 /* Listens on 'target', "punix:PATH" or "ptcp:[PORT][:IP]", where IP is

@@ -12,6 +12,7 @@
 
 #include "mapping/mapd/store-digest.h"
 #include "mapping/mapd/store-rows.h"
+#include "mapping/slot-codec.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "util.h"
@@ -21,6 +22,7 @@ struct loader {
     struct catalog *catalog;
     struct diagnosis *diag;
     sqlite3_stmt *slots;        /* Of one group. */
+    sqlite3_stmt *previous;     /* Of one group. */
     sqlite3_stmt *endpoints;    /* Of one group. */
 };
 
@@ -228,6 +230,44 @@ load_slots(const struct loader *l, const char *key,
     return SQLITE_OK;
 }
 
+/* Reads the previous owners in 'text', unless there are none. */
+static int
+load_layer(const struct loader *l, const char *key, const char *text, size_t n,
+           uint16_t **previous)
+{
+    if (!*text) {
+        return SQLITE_OK;
+    }
+    *previous = xmalloc(n * sizeof **previous);
+    for (size_t i = 0; i < n; i++) {
+        (*previous)[i] = GROUP_NO_ENDPOINT;
+    }
+    return (slot_codec_apply(text, *previous, n)
+            ? wrong(l, "group %.60s: its previous owners are malformed", key)
+            : SQLITE_OK);
+}
+
+static int
+load_previous(const struct loader *l, const char *key,
+              struct catalog_group *group)
+{
+    int rc;
+
+    rebind(l->previous, key);
+    rc = next_row(l, l->previous);
+    if (rc == SQLITE_DONE) {
+        return wrong(l, "group %.60s: has no row of previous owners", key);
+    } else if (rc != SQLITE_ROW) {
+        return rc;
+    }
+    rc = SQLITE_OK;
+    for (int layer = 0; !rc && layer < GROUP_MAX_PREVIOUS; layer++) {
+        rc = load_layer(l, key, column_text(l->previous, 1 + layer),
+                        group->record.n_slots, &group->previous[layer]);
+    }
+    return rc;
+}
+
 static int
 load_endpoint(const struct loader *l, const char *group_key,
               struct catalog_group *group, size_t *allocated)
@@ -295,6 +335,9 @@ load_group_row(struct loader *l, sqlite3_stmt *stmt, void *aux OVS_UNUSED)
         rc = load_slots(l, key, &group);
     }
     if (!rc) {
+        rc = load_previous(l, key, &group);
+    }
+    if (!rc) {
         rc = load_endpoints(l, key, &group);
     }
     if (!rc && catalog_restore_group(l->catalog, &group, &cause)) {
@@ -305,6 +348,9 @@ load_group_row(struct loader *l, sqlite3_stmt *stmt, void *aux OVS_UNUSED)
         free(group.endpoints[i]);
     }
     free(group.endpoints);
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        free(group.previous[i]);
+    }
     free(group.slots);
     free(key);
     return rc;
@@ -316,6 +362,11 @@ load_groups(struct loader *l)
     int rc = sqlite3_prepare_v2(l->db, "SELECT * FROM slots"
                                 " WHERE group_key = ?", -1, &l->slots, NULL);
     if (!rc) {
+        rc = sqlite3_prepare_v2(l->db, "SELECT * FROM previous"
+                                " WHERE group_key = ?", -1, &l->previous,
+                                NULL);
+    }
+    if (!rc) {
         rc = sqlite3_prepare_v2(l->db, "SELECT * FROM endpoint"
                                 " WHERE group_key = ? ORDER BY name", -1,
                                 &l->endpoints, NULL);
@@ -325,6 +376,7 @@ load_groups(struct loader *l)
                           load_group_row, NULL);
     }
     sqlite3_finalize(l->slots);
+    sqlite3_finalize(l->previous);
     sqlite3_finalize(l->endpoints);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mapping/mapd/store-digest.h"
+#include "mapping/slot-codec.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "openvswitch/util.h"
@@ -15,7 +16,7 @@
 
 /* Slot tables stand apart from their groups because they are large and change
  * less often.  They are arrays of 16-bit little-endian endpoint indexes. */
-static const char schema[] =
+static const char schema_1[] =
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL,"
     " digest INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE host (key TEXT PRIMARY KEY, record TEXT NOT NULL,"
@@ -29,15 +30,25 @@ static const char schema[] =
     " record TEXT NOT NULL, idx INTEGER NOT NULL, digest INTEGER NOT NULL,"
     " PRIMARY KEY (group_key, name)) WITHOUT ROWID;";
 
+/* Version 2.  Previous owners of slots, each layer as the difference from a
+ * table without any (slot-codec.h): most slots have none. */
+static const char schema_2[] =
+    "CREATE TABLE previous (group_key TEXT PRIMARY KEY,"
+    " first TEXT NOT NULL, second TEXT NOT NULL,"
+    " digest INTEGER NOT NULL) WITHOUT ROWID;";
+BUILD_ASSERT_DECL(GROUP_MAX_PREVIOUS == 2);
+
 enum statement {
     PUT_META,
     PUT_HOST,
     PUT_GROUP,
     PUT_SLOTS,
+    PUT_PREVIOUS,
     PUT_ENDPOINT,
     DELETE_HOST,
     DELETE_GROUP,
     DELETE_SLOTS,
+    DELETE_PREVIOUS,
     DELETE_ENDPOINT,
     N_STATEMENTS
 };
@@ -47,10 +58,12 @@ static const char *const statements[N_STATEMENTS] = {
     [PUT_HOST] = "REPLACE INTO host VALUES (?,?,?)",
     [PUT_GROUP] = "REPLACE INTO anycast_group VALUES (?,?,?,?,?,?)",
     [PUT_SLOTS] = "REPLACE INTO slots VALUES (?,?,?)",
+    [PUT_PREVIOUS] = "REPLACE INTO previous VALUES (?,?,?,?)",
     [PUT_ENDPOINT] = "REPLACE INTO endpoint VALUES (?,?,?,?,?)",
     [DELETE_HOST] = "DELETE FROM host WHERE key = ?",
     [DELETE_GROUP] = "DELETE FROM anycast_group WHERE key = ?",
     [DELETE_SLOTS] = "DELETE FROM slots WHERE group_key = ?",
+    [DELETE_PREVIOUS] = "DELETE FROM previous WHERE group_key = ?",
     [DELETE_ENDPOINT]
         = "DELETE FROM endpoint WHERE group_key = ? AND name = ?",
 };
@@ -154,6 +167,40 @@ put_counters(const struct store_rows *rows, uint64_t revision,
     return rc ? rc : put_meta_number(rows, "records", n_records);
 }
 
+/* Gives every group an empty row of previous owners. */
+static int
+add_previous(sqlite3 *db)
+{
+    sqlite3_stmt *groups = NULL, *put = NULL;
+    int rc = sqlite3_prepare_v2(db, "SELECT key FROM anycast_group", -1,
+                                &groups, NULL);
+
+    if (!rc) {
+        rc = sqlite3_prepare_v2(db, statements[PUT_PREVIOUS], -1, &put, NULL);
+    }
+    while (!rc) {
+        rc = sqlite3_step(groups);
+        if (rc == SQLITE_ROW) {
+            const unsigned char *key = sqlite3_column_text(groups, 0);
+
+            rc = run(put, "tttd", key ? (const char *) key : "", "", "");
+        }
+    }
+    sqlite3_finalize(groups);
+    sqlite3_finalize(put);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int
+store_rows_upgrade(sqlite3 *db, int version)
+{
+    int rc;
+
+    ovs_assert(version == 1 && STORE_ROWS_VERSION == 2);
+    rc = sqlite3_exec(db, schema_2, NULL, NULL, NULL);
+    return rc ? rc : add_previous(db);
+}
+
 int
 store_rows_create(sqlite3 *db, const struct hash_key *key)
 {
@@ -161,7 +208,10 @@ store_rows_create(sqlite3 *db, const struct hash_key *key)
     char hex[33];
     int rc;
 
-    rc = sqlite3_exec(db, schema, NULL, NULL, NULL);
+    rc = sqlite3_exec(db, schema_1, NULL, NULL, NULL);
+    if (!rc) {
+        rc = store_rows_upgrade(db, 1);
+    }
     if (!rc) {
         rc = store_rows_prepare(db, &rows);
     }
@@ -196,34 +246,25 @@ format_group_key(uint32_t vni, const char *name, char key[RECORD_KEY_SIZE])
 }
 
 static int
-compare_endpoint_name(const void *name, const void *endpoint)
-{
-    const struct catalog_endpoint *const *e = endpoint;
-
-    return strcmp(name, (*e)->record.name);
-}
-
-static int
 put_endpoint(const struct store_rows *rows, const struct catalog *catalog,
              const struct record *record)
 {
     const struct record_endpoint *r = &record->endpoint;
     const struct catalog_group *group
         = catalog_find_group(catalog, r->vni, r->group);
-    struct catalog_endpoint **endpoint;
+    const struct catalog_endpoint *endpoint;
     char key[RECORD_KEY_SIZE];
     char *text;
     int rc;
 
-    ovs_assert(group && group->n_endpoints);
-    endpoint = bsearch(r->name, group->endpoints, group->n_endpoints,
-                       sizeof *group->endpoints, compare_endpoint_name);
+    ovs_assert(group);
+    endpoint = catalog_find_endpoint(group, r->name);
     ovs_assert(endpoint);
 
     text = record_text(record);
     format_group_key(r->vni, r->group, key);
     rc = run(rows->statements[PUT_ENDPOINT], "tttid", key, r->name, text,
-             (int64_t) (*endpoint)->index);
+             (int64_t) endpoint->index);
     free(text);
     return rc;
 }
@@ -241,7 +282,10 @@ delete_record(const struct store_rows *rows, const struct record *record)
 
     case RECORD_GROUP:
         rc = run(rows->statements[DELETE_GROUP], "t", key);
-        return rc ? rc : run(rows->statements[DELETE_SLOTS], "t", key);
+        if (!rc) {
+            rc = run(rows->statements[DELETE_SLOTS], "t", key);
+        }
+        return rc ? rc : run(rows->statements[DELETE_PREVIOUS], "t", key);
 
     case RECORD_ENDPOINT:
         format_group_key(record->endpoint.vni, record->endpoint.group, key);
@@ -292,14 +336,52 @@ put_slots(const struct store_rows *rows, const char *key,
     return rc;
 }
 
+/* The previous owners in 'layer' as text that the caller frees; "" if there
+ * are none, or no group. */
+static char *
+previous_text(const struct catalog_group *group, size_t layer)
+{
+    const uint16_t *previous = group ? group->previous[layer] : NULL;
+
+    return (previous ? slot_codec_encode(NULL, previous, group->record.n_slots)
+            : xstrdup(""));
+}
+
+/* 'before' is NULL for a new group. */
+static int
+put_previous(const struct store_rows *rows, const char *key,
+             const struct catalog_group *before,
+             const struct catalog_group *group)
+{
+    char *texts[GROUP_MAX_PREVIOUS];
+    bool changed = !before;
+    int rc = SQLITE_OK;
+
+    for (size_t layer = 0; layer < GROUP_MAX_PREVIOUS; layer++) {
+        char *old = previous_text(before, layer);
+
+        texts[layer] = previous_text(group, layer);
+        changed |= strcmp(old, texts[layer]) != 0;
+        free(old);
+    }
+    if (changed) {
+        rc = run(rows->statements[PUT_PREVIOUS], "tttd", key, texts[0],
+                 texts[1]);
+    }
+    for (size_t layer = 0; layer < GROUP_MAX_PREVIOUS; layer++) {
+        free(texts[layer]);
+    }
+    return rc;
+}
+
 static int
 put_group(const struct store_rows *rows, const struct catalog_txn *txn,
           const struct catalog_group *group)
 {
+    const struct catalog_group *before = catalog_txn_before(txn, group);
     struct record record = { .kind = RECORD_GROUP, .group = group->record };
+    size_t slots_size = group->record.n_slots * sizeof *group->slots;
     char key[RECORD_KEY_SIZE];
-    const uint16_t *old;
-    uint32_t old_epoch;
     char *text;
     int rc;
 
@@ -310,12 +392,10 @@ put_group(const struct store_rows *rows, const struct catalog_txn *txn,
              (int64_t) group->next_index);
     free(text);
 
-    old = catalog_txn_old_slots(txn, group, &old_epoch);
-    if (!rc && (!old || memcmp(old, group->slots, group->record.n_slots
-                               * sizeof *old))) {
+    if (!rc && (!before || memcmp(before->slots, group->slots, slots_size))) {
         rc = put_slots(rows, key, group);
     }
-    return rc;
+    return rc ? rc : put_previous(rows, key, before, group);
 }
 
 uint64_t

@@ -13,9 +13,17 @@
 #include "anycast/flow-hash.h"
 #include "mapping/catalog/catalog.h"
 
+/* user_version of the schema. */
+enum { STORE_ROWS_VERSION = 2 };
+
 /* Creates the tables in the empty database 'db', with no records and 'key'.
  * Returns an SQLite result code. */
 int store_rows_create(sqlite3 *db, const struct hash_key *key);
+
+/* Brings the tables of 'version', at least 1 and older than
+ * STORE_ROWS_VERSION, up to it, within the caller's database transaction.
+ * Returns an SQLite result code. */
+int store_rows_upgrade(sqlite3 *db, int version);
 
 /* Prepared statements for writing.  To be destroyed before 'db' is closed. */
 struct store_rows;

@@ -2,9 +2,13 @@
  *
  * SQLite's write-ahead log with synchronous=FULL makes a commit durable
  * before it returns.  locking_mode=EXCLUSIVE, taken when the store is
- * opened, keeps a second mapd out.  A new store is built beside its final
- * name and linked into place when it is complete, so that a file by that
- * name is never a half-made store and an empty one is damage. */
+ * opened, keeps a second mapd out.  A file by its name is never a half-made
+ * store (store-create.h), so an empty one is damage.
+ *
+ * When a commit fails, its end may have reached the log all the same, and
+ * whoever opens the store next would believe it.  So what was refused is
+ * purged from the log.  Where that fails, too, the next commit does it: it
+ * writes to the same place. */
 
 #include <config.h>
 
@@ -15,25 +19,20 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "entropy.h"
-#include "mapping/mapd/directory.h"
+#include "mapping/mapd/store-create.h"
 #include "mapping/mapd/store-load.h"
+#include "mapping/mapd/store-refuse.h"
 #include "mapping/mapd/store-rows.h"
 #include "openvswitch/dynamic-string.h"
-#include "openvswitch/util.h"
 #include "openvswitch/vlog.h"
-#include "socket-util.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(store_sqlite);
 
 enum {
-    STORE_APPLICATION_ID = 0x4772706e, /* "Grpn". */
-    STORE_VERSION        = 1,   /* user_version of the schema. */
     STORE_BUSY_MS        = 1000, /* For a predecessor to let go. */
     STORE_PAGE_SIZE      = 4096, /* SQLite's default. */
     STORE_HEADER_SIZE    = 100, /* SQLite file format, section 1.3. */
@@ -44,137 +43,11 @@ struct store {
     char *path;                 /* Absolute: the process may move. */
     sqlite3 *db;
     struct store_rows *rows;
+    int version;                /* Of the schema that was found. */
     char *wal_path;
     dev_t wal_dev;              /* The log that is open. */
     ino_t wal_ino;
 };
-
-/* Errors. */
-
-static int OVS_PRINTF_FORMAT(4, 5)
-refuse(const char *path, const char *hint, struct diagnosis *diag,
-       const char *format, ...)
-{
-    va_list args;
-    char *cause;
-    int error;
-
-    va_start(args, format);
-    cause = xvasprintf(format, args);
-    va_end(args);
-    error = diagnosis_set(diag, DIAG_STORE, "store", path, "%s: %s", path,
-                          cause);
-    diagnosis_set_hint(diag, "%s", hint);
-    free(cause);
-    return error;
-}
-
-static const char hint_foreign[] = "name another file with --store";
-static const char hint_full[] = "free space there, then repeat";
-static const char hint_access[] =
-    "make the file and its directory writable for grapnel-mapd";
-static const char hint_busy[] =
-    "stop the other grapnel-mapd, or name another file with --store";
-
-/* An old log would be applied to what is restored. */
-static int OVS_PRINTF_FORMAT(3, 4)
-refuse_damaged(const char *path, struct diagnosis *diag,
-               const char *format, ...)
-{
-    va_list args;
-    char *cause;
-    int error;
-
-    va_start(args, format);
-    cause = xvasprintf(format, args);
-    va_end(args);
-    error = refuse(path, "", diag, "%s", cause);
-    diagnosis_set_hint(diag, "restore it from a copy and remove %s-wal and "
-                       "%s-shm, or move all away and load a dump", path, path);
-    free(cause);
-    return error;
-}
-
-/* Makes 'text', which comes from a damaged file, fit to be shown. */
-static char *
-printable(const char *text)
-{
-    char *copy = xstrdup(text);
-
-    for (char *p = copy; *p; p++) {
-        if (*p < ' ' || *p > '~') {
-            *p = '?';
-        }
-    }
-    return copy;
-}
-
-/* Whether the process may not make its files as large as it likes. */
-static bool
-get_size_limit(uintmax_t *bytes)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY) {
-        return false;
-    }
-    *bytes = limit.rlim_cur;
-    return true;
-}
-
-/* Returns 0 if 'rc' has another cause.  SQLite does not always keep the errno
- * of a failed write. */
-static int
-refuse_full(const char *path, sqlite3 *db, int rc, struct diagnosis *diag)
-{
-    int error = db ? sqlite3_system_errno(db) : 0;
-    uintmax_t limit;
-
-    if ((rc & 0xff) != SQLITE_FULL && (rc & 0xff) != SQLITE_IOERR) {
-        return 0;
-    } else if ((rc & 0xff) == SQLITE_IOERR && get_size_limit(&limit)) {
-        return refuse(path, "raise the limit (ulimit -f), then restart", diag,
-                      "no room left (files may have %"PRIuMAX" bytes)",
-                      limit);
-    } else if ((rc & 0xff) == SQLITE_FULL || error == ENOSPC
-               || error == EDQUOT || error == EFBIG) {
-        return refuse(path, hint_full, diag, "no room left on its disk");
-    }
-    return 0;
-}
-
-/* Explains the SQLite result code 'rc'. */
-static int
-refuse_sqlite(const char *path, sqlite3 *db, int rc, struct diagnosis *diag)
-{
-    int error = refuse_full(path, db, rc, diag);
-    char *text;
-
-    if (error) {
-        return error;
-    }
-    switch (rc & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return refuse(path, hint_busy, diag, "in use by another process");
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_CANTOPEN:
-        return refuse(path, hint_access, diag, "cannot be written (%s)",
-                      sqlite3_errstr(rc));
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_ERROR:
-    case SQLITE_SCHEMA:
-        text = printable(db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
-        error = refuse_damaged(path, diag, "damaged (%s)", text);
-        free(text);
-        return error;
-    default:
-        return refuse(path, "look at the disk and the system's log", diag,
-                      "%s", sqlite3_errstr(rc));
-    }
-}
 
 /* SQLite helpers. */
 
@@ -206,117 +79,6 @@ query_text(sqlite3 *db, const char *sql, int *rc)
     return text;
 }
 
-/* Creation. */
-
-/* Fills the database file 'temporary', which is to become 'path', with an
- * empty store. */
-static int
-fill_new(const char *temporary, const char *path, struct diagnosis *diag)
-{
-    struct hash_key key;
-    sqlite3 *db = NULL;
-    char *sql;
-    int error;
-    int rc;
-
-    error = get_entropy(&key, sizeof key);
-    if (error) {
-        return refuse(path, "look at /dev/urandom", diag,
-                      "no random number for its key (%s)",
-                      ovs_strerror(error));
-    }
-
-    sql = xasprintf("PRAGMA synchronous=FULL; BEGIN;"
-                    "PRAGMA application_id=%d; PRAGMA user_version=%d",
-                    STORE_APPLICATION_ID, STORE_VERSION);
-    rc = sqlite3_open_v2(temporary, &db, SQLITE_OPEN_READWRITE, NULL);
-    if (!rc) {
-        rc = exec(db, sql);
-    }
-    if (!rc) {
-        rc = store_rows_create(db, &key);
-    }
-    if (!rc) {
-        rc = exec(db, "COMMIT");
-    }
-    free(sql);
-
-    error = rc ? refuse_sqlite(path, db, rc, diag) : 0;
-    sqlite3_close(db);
-    return error;
-}
-
-/* SQLite would apply the log of a store that is gone to its successor. */
-static int
-check_leftovers(const char *path, struct diagnosis *diag)
-{
-    static const char *const suffixes[] = { "-wal", "-journal" };
-
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-        char *name = xasprintf("%s%s", path, suffixes[i]);
-        struct stat s;
-        bool there = !lstat(name, &s);
-
-        free(name);
-        if (there) {
-            return refuse(path, "restore the file, or move the log away",
-                          diag, "missing, but its log %s%s is there", path,
-                          suffixes[i]);
-        }
-    }
-    return 0;
-}
-
-static int
-make_directory(const char *path, struct diagnosis *diag)
-{
-    int error = directory_make_parent(path, 0750);
-
-    return (error
-            ? refuse(path, "create its directory", diag, "its directory "
-                     "cannot be created (%s)", ovs_strerror(error)) : 0);
-}
-
-static int
-create(const char *path, struct diagnosis *diag)
-{
-    char *temporary;
-    int error;
-    int fd;
-
-    error = check_leftovers(path, diag);
-    if (!error) {
-        error = make_directory(path, diag);
-    }
-    if (error) {
-        return error;
-    }
-
-    temporary = xasprintf("%s.XXXXXX", path);
-    fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) {
-        error = refuse(path, errno == ENOSPC ? hint_full : hint_access, diag,
-                       "cannot be created (%s)", ovs_strerror(errno));
-        goto free_name;
-    }
-    close(fd);
-
-    error = fill_new(temporary, path, diag);
-    if (!error && link(temporary, path) && errno != EEXIST) {
-        error = refuse(path, hint_access, diag, "cannot be created (%s)",
-                       ovs_strerror(errno));
-    }
-    unlink(temporary);
-    if (!error) {
-        fsync_parent_dir(path);
-        VLOG_INFO("%s: created", path);
-    }
-
-free_name:
-    free(temporary);
-    return error;
-}
-
 /* Opening. */
 
 /* Whether what does not begin like a database was one: it bears our mark, or
@@ -330,9 +92,58 @@ was_database(const uint8_t header[STORE_HEADER_SIZE], off_t size)
 
     memcpy(&application, header + 68, sizeof application);
     return (!memcmp(header, "SQLite format 3", 8)
-            || ntohl(application) == STORE_APPLICATION_ID
+            || ntohl(application) == STORE_CREATE_APPLICATION_ID
             || !memcmp(header + 21, fractions, sizeof fractions)
             || !(size % STORE_PAGE_SIZE));
+}
+
+static int
+refuse_version(const char *path, unsigned int version, struct diagnosis *diag)
+{
+    return store_refuse(path, "start the grapnel-mapd that wrote it", diag,
+                        "store version %u, this grapnel-mapd reads up to "
+                        "version %d", version, STORE_ROWS_VERSION);
+}
+
+static bool
+is_version(unsigned int version)
+{
+    return version >= 1 && version <= STORE_ROWS_VERSION;
+}
+
+/* Reads the header of the file, or refuses what has none. */
+static int
+read_header(const char *path, uint8_t header[STORE_HEADER_SIZE],
+            struct diagnosis *diag)
+{
+    struct stat s;
+    ssize_t n;
+    int fd;
+
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return store_refuse(path, store_refuse_access, diag,
+                            "cannot be opened (%s)", ovs_strerror(errno));
+    }
+    memset(header, 0, STORE_HEADER_SIZE);
+    n = !fstat(fd, &s) && S_ISREG(s.st_mode)
+        ? pread(fd, header, STORE_HEADER_SIZE, 0) : -1;
+    close(fd);
+    if (n < 0) {
+        return store_refuse(path, store_refuse_foreign, diag,
+                            "not a readable file");
+    } else if (!n) {
+        return store_refuse_damaged(path, diag, "empty: not a Grapnel store, "
+                                    "or its contents are lost");
+    } else if (n == STORE_HEADER_SIZE
+               && !memcmp(header, "SQLite format 3", 16)) {
+        return 0;
+    }
+    return (was_database(header, s.st_size)
+            ? store_refuse_damaged(path, diag, "damaged (its header is not "
+                                   "that of a store)")
+            : store_refuse(path, store_refuse_foreign, diag,
+                           "not a Grapnel store"));
 }
 
 /* Looks at the file before SQLite does, because SQLite may write to what it
@@ -340,44 +151,21 @@ was_database(const uint8_t header[STORE_HEADER_SIZE], off_t size)
 static int
 check_header(const char *path, struct diagnosis *diag)
 {
-    uint8_t header[STORE_HEADER_SIZE] = { 0 };
+    uint8_t header[STORE_HEADER_SIZE];
     uint32_t version, application;
-    struct stat s;
-    ssize_t n;
-    int fd;
+    int error = read_header(path, header, diag);
 
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return refuse(path, hint_access, diag, "cannot be opened (%s)",
-                      ovs_strerror(errno));
+    if (error) {
+        return error;
     }
-    n = !fstat(fd, &s) && S_ISREG(s.st_mode)
-        ? pread(fd, header, sizeof header, 0) : -1;
-    close(fd);
-    if (n < 0) {
-        return refuse(path, hint_foreign, diag, "not a readable file");
-    } else if (!n) {
-        return refuse_damaged(path, diag, "empty: not a Grapnel store, or "
-                              "its contents are lost");
-    } else if (n != sizeof header
-               || memcmp(header, "SQLite format 3", 16)) {
-        return (was_database(header, s.st_size)
-                ? refuse_damaged(path, diag, "damaged (its header is not "
-                                 "that of a store)")
-                : refuse(path, hint_foreign, diag, "not a Grapnel store"));
-    }
-
     memcpy(&version, header + 60, sizeof version);
     memcpy(&application, header + 68, sizeof application);
-    if (ntohl(application) != STORE_APPLICATION_ID) {
-        return refuse(path, hint_foreign, diag,
-                      "an SQLite file of another application");
-    } else if (ntohl(version) != STORE_VERSION) {
-        return refuse(path, "start the grapnel-mapd that wrote it", diag,
-                      "store version %"PRIu32", this grapnel-mapd reads "
-                      "version %d", ntohl(version), STORE_VERSION);
+    if (ntohl(application) != STORE_CREATE_APPLICATION_ID) {
+        return store_refuse(path, store_refuse_foreign, diag,
+                            "an SQLite file of another application");
     }
-    return 0;
+    return (is_version(ntohl(version)) ? 0
+            : refuse_version(path, ntohl(version), diag));
 }
 
 static int
@@ -388,7 +176,8 @@ open_db(struct store *store, struct diagnosis *diag)
     char *mode;
 
     if (!rc && sqlite3_db_readonly(store->db, "main")) {
-        return refuse(store->path, hint_access, diag, "read-only");
+        return store_refuse(store->path, store_refuse_access, diag,
+                            "read-only");
     }
     if (!rc) {
         sqlite3_extended_result_codes(store->db, 1);
@@ -400,7 +189,7 @@ open_db(struct store *store, struct diagnosis *diag)
                   "PRAGMA cell_size_check=ON; BEGIN EXCLUSIVE; COMMIT");
     }
     if (rc) {
-        return refuse_sqlite(store->path, store->db, rc, diag);
+        return store_refuse_sqlite(store->path, store->db, rc, diag);
     }
 
     mode = query_text(store->db, "PRAGMA journal_mode=WAL", &rc);
@@ -408,63 +197,98 @@ open_db(struct store *store, struct diagnosis *diag)
         rc = SQLITE_CANTOPEN;
     }
     free(mode);
-    return rc ? refuse_sqlite(store->path, store->db, rc, diag) : 0;
+    return rc ? store_refuse_sqlite(store->path, store->db, rc, diag) : 0;
 }
 
 /* The header may be older than the log: asks SQLite as well. */
 static int
-check_contents(struct store *store, struct diagnosis *diag)
+check_version(struct store *store, struct diagnosis *diag)
 {
-    char *version, *verdict;
-    int error = 0;
+    char *version;
     int rc;
 
     version = query_text(store->db, "PRAGMA user_version", &rc);
-    if (!rc && atoi(version) != STORE_VERSION) {
-        error = refuse(store->path, "start the grapnel-mapd that wrote it",
-                       diag, "store version %s, this grapnel-mapd reads "
-                       "version %d", version, STORE_VERSION);
+    if (rc) {
+        return store_refuse_sqlite(store->path, store->db, rc, diag);
     }
+    store->version = atoi(version);
     free(version);
-    if (rc || error) {
-        return rc ? refuse_sqlite(store->path, store->db, rc, diag) : error;
-    }
+    return (is_version(store->version) ? 0
+            : refuse_version(store->path, store->version, diag));
+}
+
+static int
+check_integrity(struct store *store, struct diagnosis *diag)
+{
+    char *verdict;
+    int error = 0;
+    int rc;
 
     verdict = query_text(store->db, "PRAGMA integrity_check(1)", &rc);
     if (rc) {
-        error = refuse_sqlite(store->path, store->db, rc, diag);
+        error = store_refuse_sqlite(store->path, store->db, rc, diag);
     } else if (strcmp(verdict, "ok")) {
         /* The first line may name the database, which says nothing. */
         const char *line = verdict + (!strncmp(verdict, "***", 3)
                                       ? strcspn(verdict, "\n") : 0);
-        char *text = printable(line + strspn(line, "\n"));
+        char *text = store_refuse_printable(line + strspn(line, "\n"));
 
         text[strcspn(text, "\n")] = '\0';
-        error = refuse_damaged(store->path, diag, "damaged (%s)", text);
+        error = store_refuse_damaged(store->path, diag, "damaged (%s)", text);
         free(text);
     }
     free(verdict);
     return error;
 }
 
+/* Begins a transaction that brings the tables of an older version up to
+ * date. */
+static int
+begin_upgrade(struct store *store)
+{
+    char *sql = xasprintf("PRAGMA user_version=%d", STORE_ROWS_VERSION);
+    int rc = exec(store->db, "BEGIN IMMEDIATE");
+
+    if (!rc) {
+        rc = store_rows_upgrade(store->db, store->version);
+    }
+    if (!rc) {
+        rc = exec(store->db, sql);
+    }
+    free(sql);
+    return rc;
+}
+
+/* Loads the contents.  A store of an older version is changed only if all is
+ * well with it. */
 static int
 load(struct store *store, struct catalog *catalog, struct hash_key *key,
      struct diagnosis *diag)
 {
     struct diagnosis cause = { .code = DIAG_NONE };
-    int rc = store_load(store->db, catalog, key, &cause);
+    bool old = store->version < STORE_ROWS_VERSION;
+    int rc = old ? begin_upgrade(store) : SQLITE_OK;
 
+    if (!rc) {
+        rc = store_load(store->db, catalog, key, &cause);
+    }
     if (!rc) {
         rc = store_rows_prepare(store->db, &store->rows);
     }
+    if (!rc && old) {
+        rc = exec(store->db, "COMMIT");
+        VLOG_INFO("%s: version %d, now %d", store->path, store->version,
+                  STORE_ROWS_VERSION);
+    }
     if (cause.code != DIAG_NONE) {
-        char *text = printable(cause.message);
-        int error = refuse_damaged(store->path, diag, "damaged (%s)", text);
+        char *text = store_refuse_printable(cause.message);
+        int error = store_refuse_damaged(store->path, diag, "damaged (%s)",
+                                         text);
 
         free(text);
         return error;
     }
-    return rc ? refuse_sqlite(store->path, store->db, rc, diag) : 0;
+    return rc ? store_refuse_sqlite(store->path, store->db, rc, diag) : 0;
 }
 
 /* Stores the path that 'target' names in '*path', to be freed. */
@@ -503,8 +327,9 @@ remember_log(struct store *store, struct diagnosis *diag)
 
     store->wal_path = xasprintf("%s-wal", store->path);
     if (stat(store->wal_path, &s)) {
-        return refuse(store->path, hint_access, diag, "its log %s-wal is not "
-                      "there (%s)", store->path, ovs_strerror(errno));
+        return store_refuse(store->path, store_refuse_access, diag,
+                            "its log %s-wal is not there (%s)", store->path,
+                            ovs_strerror(errno));
     }
     store->wal_dev = s.st_dev;
     store->wal_ino = s.st_ino;
@@ -529,8 +354,9 @@ store_open(const char *target, struct catalog *catalog, struct hash_key *key,
     store->name = xasprintf("sqlite:%s", path);
 
     if (lstat(path, &s) && errno == ENOENT) {
-        error = create(path, diag);
+        error = store_create(path, diag);
     }
+    store_create_clean(path);
     if (!error) {
         error = check_header(path, diag);
     }
@@ -538,7 +364,10 @@ store_open(const char *target, struct catalog *catalog, struct hash_key *key,
         error = open_db(store, diag);
     }
     if (!error) {
-        error = check_contents(store, diag);
+        error = check_version(store, diag);
+    }
+    if (!error) {
+        error = check_integrity(store, diag);
     }
     if (!error) {
         error = load(store, catalog, key, diag);
@@ -587,9 +416,25 @@ store_check(const struct store *store, struct diagnosis *diag)
     if (!what) {
         return 0;
     }
-    return refuse(store->path, "save what is in memory with 'grapnelctl "
-                  "dump', stop grapnel-mapd, move the file and its -wal and "
-                  "-shm away, start it, and load that", diag, "%s", what);
+    return store_refuse(store->path, "save what is in memory with 'grapnelctl "
+                        "dump', stop grapnel-mapd, move the file and its -wal "
+                        "and -shm away, start it, and load that", diag, "%s",
+                        what);
+}
+
+/* Moves all that was committed from the log to the file, and empties the
+ * log. */
+static void
+purge_log(struct store *store)
+{
+    int rc = sqlite3_wal_checkpoint_v2(store->db, "main",
+                                       SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+    if (rc) {
+        VLOG_WARN("%s: a change that was refused may be there again if "
+                  "grapnel-mapd is started anew before another one is made "
+                  "(%s)", store->path, sqlite3_errstr(rc));
+    }
 }
 
 int
@@ -613,10 +458,11 @@ store_commit(struct store *store, const struct catalog_txn *txn,
         return 0;
     }
 
-    error = refuse_sqlite(store->path, store->db, rc, diag);
+    error = store_refuse_sqlite(store->path, store->db, rc, diag);
     if (!sqlite3_get_autocommit(store->db)) {
         exec(store->db, "ROLLBACK");
     }
+    purge_log(store);
     return error;
 }
 

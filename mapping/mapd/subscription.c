@@ -7,6 +7,7 @@
 #include "mapping/mapd/subscription.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,12 @@ struct subscription_view {
     struct json *snapshot, *update;
     size_t snapshot_size;
     uint64_t snapshot_revision, update_revision;
+    long long int snapshot_until; /* Then it is made anew all the same. */
 };
+
+/* How long a snapshot is good for that says of endpoints for how long they
+ * have been coming up. */
+enum { RAMP_MS = 1000 };
 
 /* One change, as its text; of VNI 0 if all subscribers see it. */
 struct change {
@@ -75,8 +81,8 @@ sort_unique(uint32_t *vnis, size_t n)
     return unique;
 }
 
-static bool
-view_sees(const struct subscription_view *view, uint32_t vni)
+bool
+subscription_view_sees(const struct subscription_view *view, uint32_t vni)
 {
     return !vni || !view->vnis
            || bsearch(&vni, view->vnis, view->n_vnis, sizeof vni,
@@ -151,8 +157,25 @@ encode_record(enum record_kind kind, const void *contents)
     return record_to_json(&record);
 }
 
+/* What is encoded, and when. */
+struct encoder {
+    const struct catalog *catalog;
+    long long int now;
+};
+
+static long long int
+up_ms(const struct encoder *e, const struct catalog_endpoint *endpoint)
+{
+    if (!catalog_endpoint_serves(e->catalog, endpoint)) {
+        return 0;
+    } else if (!endpoint->up_since) {
+        return INT32_MAX;
+    }
+    return MIN(MAX(e->now - endpoint->up_since, 0), INT32_MAX);
+}
+
 static struct json *
-encode_endpoints(const struct catalog_group *group)
+encode_endpoints(const struct encoder *e, const struct catalog_group *group)
 {
     struct json *array = json_array_create_empty();
 
@@ -163,30 +186,58 @@ encode_endpoints(const struct catalog_group *group)
         json_object_put(json, "record",
                         encode_record(RECORD_ENDPOINT, &endpoint->record));
         json_object_put(json, "index", json_integer_create(endpoint->index));
+        json_object_put(json, "up_ms",
+                        json_integer_create(up_ms(e, endpoint)));
         json_array_add(array, json);
     }
     return array;
 }
 
-/* The members that GROUP and group_delta share; 'from' as for
- * slot_codec_encode(). */
+/* The difference from 'from' to 'to', each of 'n' slots, or empty if NULL. */
 static struct json *
-encode_slots(const struct catalog_group *group, const uint16_t *from)
+encode_table(const uint16_t *from, const uint16_t *to, size_t n)
 {
-    struct json *json = json_object_create();
+    uint16_t *empty = NULL;
+    struct json *json;
 
+    if (!from && !to) {
+        return json_string_create("");
+    } else if (!to) {
+        empty = xmalloc(n * sizeof *empty);
+        memset(empty, 0xff, n * sizeof *empty); /* GROUP_NO_ENDPOINT. */
+    }
+    json = json_string_create_nocopy(slot_codec_encode(from, to ? to : empty,
+                                                       n));
+    free(empty);
+    return json;
+}
+
+/* The members that GROUP and group_delta share, as differences from 'from';
+ * NULL: from nothing. */
+static struct json *
+encode_contents(const struct encoder *e, const struct catalog_group *group,
+                const struct catalog_group *from)
+{
+    size_t n = group->record.n_slots;
+    struct json *json = json_object_create();
+    struct json *previous = json_array_create_empty();
+
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        json_array_add(previous, encode_table(from ? from->previous[i] : NULL,
+                                              group->previous[i], n));
+    }
     json_object_put(json, "epoch", json_integer_create(group->epoch));
-    json_object_put(json, "slots", json_string_create_nocopy(
-                        slot_codec_encode(from, group->slots,
-                                          group->record.n_slots)));
-    json_object_put(json, "endpoints", encode_endpoints(group));
+    json_object_put(json, "slots", encode_table(from ? from->slots : NULL,
+                                                group->slots, n));
+    json_object_put(json, "previous", previous);
+    json_object_put(json, "endpoints", encode_endpoints(e, group));
     return json;
 }
 
 static struct json *
-encode_group(const struct catalog_group *group)
+encode_group(const struct encoder *e, const struct catalog_group *group)
 {
-    struct json *json = encode_slots(group, NULL);
+    struct json *json = encode_contents(e, group, NULL);
 
     json_object_put(json, "record",
                     encode_record(RECORD_GROUP, &group->record));
@@ -195,25 +246,41 @@ encode_group(const struct catalog_group *group)
 }
 
 static struct json *
-encode_delta(const struct catalog_group *group, const uint16_t *from,
-             uint32_t from_epoch)
+encode_delta(const struct encoder *e, const struct catalog_group *group,
+             const struct catalog_group *from)
 {
-    struct json *json = encode_slots(group, from);
+    struct json *json = encode_contents(e, group, from);
 
     json_object_put(json, "vni", json_integer_create(group->record.vni));
     json_object_put_string(json, "name", group->record.name);
-    json_object_put(json, "from_epoch", json_integer_create(from_epoch));
+    json_object_put(json, "from_epoch", json_integer_create(from->epoch));
     return json;
 }
 
 /* Snapshots. */
 
+/* Whether an endpoint is in its slow start. */
+static bool
+is_ramping(const struct encoder *e, const struct catalog_group *group)
+{
+    for (size_t i = 0; group->record.ramp && i < group->n_endpoints; i++) {
+        if (group->endpoints[i]->up_since
+            && up_ms(e, group->endpoints[i]) < group->record.ramp * 1000LL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Stores in '*ramping' whether the snapshot grows old fast. */
 static struct json *
-encode_snapshot(const struct subscription_view *view,
-                const struct catalog *catalog, const struct hash_key *key)
+encode_snapshot(const struct encoder *e, const struct subscription_view *view,
+                const struct hash_key *key, bool *ramping)
 {
     struct json *snapshot = json_object_create();
     struct json *array = json_array_create_empty();
+    struct json *dead = json_array_create_empty();
+    const struct catalog *catalog = e->catalog;
     const struct catalog_group **groups;
     const struct record_host **hosts;
     size_t n;
@@ -226,15 +293,21 @@ encode_snapshot(const struct subscription_view *view,
     hosts = catalog_hosts(catalog, &n);
     for (size_t i = 0; i < n; i++) {
         json_array_add(array, encode_record(RECORD_HOST, hosts[i]));
+        if (!catalog_host_is_alive(catalog, hosts[i]->name)) {
+            json_array_add(dead, json_string_create(hosts[i]->name));
+        }
     }
     free(hosts);
     json_object_put(snapshot, "hosts", array);
+    json_object_put(snapshot, "dead", dead);
 
+    *ramping = false;
     array = json_array_create_empty();
     groups = catalog_groups(catalog, &n);
     for (size_t i = 0; i < n; i++) {
-        if (view_sees(view, groups[i]->record.vni)) {
-            json_array_add(array, encode_group(groups[i]));
+        if (subscription_view_sees(view, groups[i]->record.vni)) {
+            json_array_add(array, encode_group(e, groups[i]));
+            *ramping |= is_ramping(e, groups[i]);
         }
     }
     free(groups);
@@ -245,14 +318,18 @@ encode_snapshot(const struct subscription_view *view,
 struct json *
 subscription_snapshot(struct subscription_view *view,
                       const struct catalog *catalog,
-                      const struct hash_key *key)
+                      const struct hash_key *key, long long int now)
 {
+    const struct encoder e = { .catalog = catalog, .now = now };
     uint64_t revision = catalog_revision(catalog);
+    bool ramping;
 
-    if (!view->snapshot || view->snapshot_revision != revision) {
+    if (!view->snapshot || view->snapshot_revision != revision
+        || now >= view->snapshot_until) {
         json_destroy(view->snapshot);
-        view->snapshot = to_text(encode_snapshot(view, catalog, key));
+        view->snapshot = to_text(encode_snapshot(&e, view, key, &ramping));
         view->snapshot_revision = revision;
+        view->snapshot_until = ramping ? now + RAMP_MS : LLONG_MAX;
         view->snapshot_size = strlen(json_serialized_object(view->snapshot));
     }
     return json_clone(view->snapshot);
@@ -325,19 +402,37 @@ find_change(const struct catalog_change *changes, size_t n,
 /* A difference carries no record, so a group whose record changed goes out
  * whole. */
 static void
-add_group(struct subscription_update *update, const struct catalog_txn *txn,
-          const struct catalog_change *changes, size_t n,
-          const struct catalog_group *group)
+add_group(struct subscription_update *update, const struct encoder *e,
+          const struct catalog_txn *txn, const struct catalog_change *changes,
+          size_t n, const struct catalog_group *group)
 {
     struct record key = { .kind = RECORD_GROUP, .group = group->record };
-    uint32_t from_epoch;
-    const uint16_t *from = catalog_txn_old_slots(txn, group, &from_epoch);
+    const struct catalog_group *from = catalog_txn_before(txn, group);
 
     if (from && !find_change(changes, n, &key)) {
         add_change(update, group->record.vni, "group_delta",
-                   encode_delta(group, from, from_epoch));
+                   encode_delta(e, group, from));
     } else {
-        add_change(update, group->record.vni, "group", encode_group(group));
+        add_change(update, group->record.vni, "group",
+                   encode_group(e, group));
+    }
+}
+
+static void
+add_liveness(struct subscription_update *update,
+             const struct catalog_txn *txn)
+{
+    const struct catalog_liveness *liveness;
+    size_t n;
+
+    liveness = catalog_txn_liveness(txn, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct json *json = json_object_create();
+
+        json_object_put_string(json, "name", liveness[i].host);
+        json_object_put(json, "alive",
+                        json_boolean_create(liveness[i].alive));
+        add_change(update, 0, "host_alive", json);
     }
 }
 
@@ -356,8 +451,10 @@ add_removed_group(struct subscription_update *update,
  * first, removed hosts last, and removed groups before those that may take
  * over their address. */
 struct subscription_update *
-subscription_update_create(const struct catalog_txn *txn)
+subscription_update_create(const struct catalog *catalog,
+                           const struct catalog_txn *txn, long long int now)
 {
+    const struct encoder e = { .catalog = catalog, .now = now };
     struct subscription_update *update = xzalloc(sizeof *update);
     const struct catalog_group *const *groups;
     const struct catalog_change *changes;
@@ -372,6 +469,7 @@ subscription_update_create(const struct catalog_txn *txn)
             add_change(update, 0, "host", record_to_json(after));
         }
     }
+    add_liveness(update, txn);
     for (size_t i = 0; i < n; i++) {
         const struct record *before = changes[i].before;
 
@@ -381,7 +479,7 @@ subscription_update_create(const struct catalog_txn *txn)
     }
     groups = catalog_txn_groups(txn, &n_groups);
     for (size_t i = 0; i < n_groups; i++) {
-        add_group(update, txn, changes, n, groups[i]);
+        add_group(update, &e, txn, changes, n, groups[i]);
     }
     for (size_t i = 0; i < n; i++) {
         const struct record *before = changes[i].before;
@@ -415,7 +513,7 @@ subscription_update_encode(const struct subscription_update *update,
         struct json *array = json_array_create_empty();
 
         for (size_t i = 0; i < update->n; i++) {
-            if (view_sees(view, update->changes[i].vni)) {
+            if (subscription_view_sees(view, update->changes[i].vni)) {
                 json_array_add(array, json_clone(update->changes[i].text));
             }
         }

@@ -7,6 +7,7 @@
 #ifndef MAPPING_MAPD_SUBSCRIPTION_H
 #define MAPPING_MAPD_SUBSCRIPTION_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,11 +26,16 @@ struct subscription_view *subscription_view_get(struct hmap *views,
                                                 size_t n);
 void subscription_view_put(struct hmap *views, struct subscription_view *);
 
-/* The snapshot of 'catalog' (with no transaction open) that 'view' sees; the
- * caller owns a reference. */
+/* The snapshot of 'catalog' (with no transaction open) that 'view' sees at
+ * 'now', by the clock of catalog_set_time(); the caller owns a reference. */
 struct json *subscription_snapshot(struct subscription_view *view,
                                    const struct catalog *catalog,
-                                   const struct hash_key *key);
+                                   const struct hash_key *key,
+                                   long long int now);
+
+/* Whether 'view' sees what is in 'vni'. */
+bool subscription_view_sees(const struct subscription_view *view,
+                            uint32_t vni);
 
 /* Frees the texts that the views other than 'keep' hold, if they and that of
  * 'keep' are more than 'max_bytes' in all. */
@@ -37,10 +43,11 @@ void subscription_forget_others(const struct hmap *views,
                                 const struct subscription_view *keep,
                                 size_t max_bytes);
 
-/* What a prepared transaction changes, encoded.  Refers to nothing of 'txn'
- * once created. */
+/* What a prepared transaction on 'catalog' changes, encoded.  Refers to
+ * nothing of 'txn' once created. */
 struct subscription_update *
-subscription_update_create(const struct catalog_txn *txn);
+subscription_update_create(const struct catalog *catalog,
+                           const struct catalog_txn *txn, long long int now);
 void subscription_update_destroy(struct subscription_update *);
 
 /* The parameter of the `update` notification for 'view'; the caller owns a

@@ -8,8 +8,24 @@
 #include "anycast/group.h"
 #include "mapping/json-members.h"
 #include "mapping/replica/replica-index.h"
+#include "mapping/replica/replica-previous.h"
 #include "mapping/slot-codec.h"
 #include "util.h"
+
+/* The members that a GROUP and a delta have in common. */
+enum {
+    CONTENTS_EPOCH,
+    CONTENTS_SLOTS,
+    CONTENTS_PREVIOUS,
+    CONTENTS_ENDPOINTS,
+    N_CONTENTS
+};
+
+#define CONTENTS \
+    { .name = "epoch", .type = JSON_INTEGER }, \
+    { .name = "slots", .type = JSON_STRING }, \
+    { .name = "previous", .type = JSON_ARRAY }, \
+    { .name = "endpoints", .type = JSON_ARRAY }
 
 /* Puts the name of 'group' in front of what '*diag' says; returns 'error'. */
 static int
@@ -43,6 +59,7 @@ replica_group_destroy(struct replica_group *group)
 {
     if (group) {
         free(group->slots);
+        free(group->previous);
         free(group->endpoints);
         free(group);
     }
@@ -75,22 +92,36 @@ compare_macs(const void *a_, const void *b_)
     return memcmp(&(*a)->record.mac, &(*b)->record.mac, sizeof(struct mac));
 }
 
-/* Returns 0 if no two of the group's endpoints are equal by 'compare', which
- * looks at 'field'. */
+/* As quic_id of the same length, if they have any. */
 static int
-check_unique(const struct replica_group *group, const char *field,
+compare_quic_ids(const void *a_, const void *b_)
+{
+    const struct replica_endpoint *const *a = a_;
+    const struct replica_endpoint *const *b = b_;
+    uint64_t x = (*a)->record.quic_id.value, y = (*b)->record.quic_id.value;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Returns 0 if no two of the group's endpoints are equal by 'compare', which
+ * looks at 'field'; if 'quic', of those that have a QUIC id. */
+static int
+check_unique(const struct replica_group *group, const char *field, bool quic,
              int (*compare)(const void *, const void *),
              struct diagnosis *diag)
 {
     const struct replica_endpoint **sorted;
+    size_t n = 0;
     int error = 0;
 
     sorted = xmalloc(MAX(group->n_endpoints, 1) * sizeof *sorted);
     for (size_t i = 0; i < group->n_endpoints; i++) {
-        sorted[i] = &group->endpoints[i];
+        if (!quic || group->endpoints[i].record.quic_id.length) {
+            sorted[n++] = &group->endpoints[i];
+        }
     }
-    qsort(sorted, group->n_endpoints, sizeof *sorted, compare);
-    for (size_t i = 1; i < group->n_endpoints && !error; i++) {
+    qsort(sorted, n, sizeof *sorted, compare);
+    for (size_t i = 1; i < n && !error; i++) {
         if (!compare(&sorted[i - 1], &sorted[i])) {
             error = diagnosis_set(diag, DIAG_EXISTS, field,
                                   sorted[i]->record.name,
@@ -105,14 +136,16 @@ check_unique(const struct replica_group *group, const char *field,
 
 static int
 decode_endpoint(const struct replica_group *group, const struct json *json,
-                struct replica_endpoint *endpoint, struct diagnosis *diag)
+                int64_t now_ms, struct replica_endpoint *endpoint,
+                struct diagnosis *diag)
 {
     struct json_member m[] = {
         { .name = "record", .type = JSON_OBJECT },
         { .name = "index", .type = JSON_INTEGER },
+        { .name = "up_ms", .type = JSON_INTEGER },
     };
+    uint32_t index, up_ms = 0;
     struct record record;
-    uint32_t index;
     int error;
 
     error = json_members_take(json, "endpoints", m, ARRAY_SIZE(m), diag);
@@ -122,6 +155,9 @@ decode_endpoint(const struct replica_group *group, const struct json *json,
     if (!error) {
         error = json_members_u32(&m[1], 0, GROUP_MAX_ENDPOINTS - 1, &index,
                                  diag);
+    }
+    if (!error) {
+        error = json_members_u32(&m[2], 0, INT32_MAX, &up_ms, diag);
     }
     if (error) {
         return error;
@@ -136,15 +172,23 @@ decode_endpoint(const struct replica_group *group, const struct json *json,
                              "%s %s is not an endpoint of this group",
                              record_kind_name(record.kind), key);
     }
+    if (record.endpoint.quic_id.length
+        && record.endpoint.quic_id.length != group->record.quic_id_length) {
+        return diagnosis_set(diag, DIAG_INVALID, "quic_id",
+                             record.endpoint.name, "endpoint %s: quic_id is "
+                             "not as long as quic_id_length of the group",
+                             record.endpoint.name);
+    }
     endpoint->record = record.endpoint;
     endpoint->index = index;
+    endpoint->up_at_ms = now_ms - up_ms;
     return 0;
 }
 
 /* Sets the endpoints of 'group', which has none. */
 static int
 decode_endpoints(struct replica_group *group, const struct json *json,
-                 struct diagnosis *diag)
+                 int64_t now_ms, struct diagnosis *diag)
 {
     size_t n = json_array(json)->n;
 
@@ -157,7 +201,7 @@ decode_endpoints(struct replica_group *group, const struct json *json,
     group->n_endpoints = n;
     for (size_t i = 0; i < n; i++) {
         int error = decode_endpoint(group, json_array(json)->elems[i],
-                                    &group->endpoints[i], diag);
+                                    now_ms, &group->endpoints[i], diag);
         if (error) {
             return error;
         }
@@ -201,14 +245,20 @@ check_owners(const struct replica_group *group, struct diagnosis *diag)
     return 0;
 }
 
-/* Applies what a GROUP and a delta have in common: the slot difference and all
- * endpoints. */
+/* Applies what a GROUP and a delta have in common, 'm' as in CONTENTS: the
+ * differences of slots and previous owners, and all endpoints. */
 static int
-decode_contents(struct replica_group *group, const struct json *slots,
-                const struct json *endpoints, struct diagnosis *diag)
+decode_contents(struct replica_group *group, const struct json_member m[],
+                int64_t now_ms, struct diagnosis *diag)
 {
+    const struct json *slots = m[CONTENTS_SLOTS].value;
     int error;
 
+    error = json_members_u32(&m[CONTENTS_EPOCH], 0, UINT32_MAX, &group->epoch,
+                             diag);
+    if (error) {
+        return error;
+    }
     error = slot_codec_apply(json_string(slots), group->slots,
                              group->record.n_slots);
     if (error) {
@@ -216,34 +266,43 @@ decode_contents(struct replica_group *group, const struct json *slots,
                              "slots is no difference of a table of "
                              "%"PRIu32" slots", group->record.n_slots);
     }
-    error = decode_endpoints(group, endpoints, diag);
+    error = replica_previous_apply(group, m[CONTENTS_PREVIOUS].value, diag);
     if (!error) {
-        error = check_unique(group, "name", compare_names, diag);
+        error = decode_endpoints(group, m[CONTENTS_ENDPOINTS].value, now_ms,
+                                 diag);
     }
     if (!error) {
-        error = check_unique(group, "mac", compare_macs, diag);
+        error = check_unique(group, "name", false, compare_names, diag);
     }
-    return error ? error : check_owners(group, diag);
+    if (!error) {
+        error = check_unique(group, "mac", false, compare_macs, diag);
+    }
+    if (!error) {
+        error = check_unique(group, "quic_id", true, compare_quic_ids, diag);
+    }
+    if (!error) {
+        error = check_owners(group, diag);
+    }
+    return error ? error : replica_previous_check(group, diag);
 }
 
 int
-replica_group_from_json(const struct json *json, struct replica_group **groupp,
-                        struct diagnosis *diag)
+replica_group_from_json(const struct json *json, int64_t now_ms,
+                        struct replica_group **groupp, struct diagnosis *diag)
 {
     struct json_member m[] = {
+        CONTENTS,
         { .name = "record", .type = JSON_OBJECT },
         { .name = "id", .type = JSON_INTEGER },
-        { .name = "epoch", .type = JSON_INTEGER },
-        { .name = "slots", .type = JSON_STRING },
-        { .name = "endpoints", .type = JSON_ARRAY },
     };
+    const struct json_member *own = &m[N_CONTENTS];
     struct replica_group *group;
     struct record record;
     int error;
 
     error = json_members_take(json, "group", m, ARRAY_SIZE(m), diag);
     if (!error) {
-        error = record_from_json(m[0].value, &record, diag);
+        error = record_from_json(own[0].value, &record, diag);
     }
     if (error) {
         return error;
@@ -256,12 +315,9 @@ replica_group_from_json(const struct json *json, struct replica_group **groupp,
     }
 
     group = create_group(&record.group);
-    error = json_members_u32(&m[1], 1, GROUP_MAX_ID, &group->id, diag);
+    error = json_members_u32(&own[1], 1, GROUP_MAX_ID, &group->id, diag);
     if (!error) {
-        error = json_members_u32(&m[2], 0, UINT32_MAX, &group->epoch, diag);
-    }
-    if (!error) {
-        error = decode_contents(group, m[3].value, m[4].value, diag);
+        error = decode_contents(group, m, now_ms, diag);
     }
     if (error) {
         name_group(group, error, diag);
@@ -311,17 +367,19 @@ replica_group_from_key(const struct replica *replica, const struct json *json,
     return error ? error : find_group(replica, &m[0], &m[1], group, diag);
 }
 
-/* Creates the group that follows 'before', with the epochs and contents in
- * 'm', as listed in replica_group_from_delta(). */
+/* Creates the group that follows 'before', with the contents in 'm' and
+ * 'from_epoch'. */
 static int
 apply_delta(const struct replica_group *before, const struct json_member m[],
+            const struct json_member *from_epoch_member, int64_t now_ms,
             struct replica_group **groupp, struct diagnosis *diag)
 {
     struct replica_group *group;
     uint32_t from_epoch = 0;
     int error;
 
-    error = json_members_u32(&m[2], 0, UINT32_MAX, &from_epoch, diag);
+    error = json_members_u32(from_epoch_member, 0, UINT32_MAX, &from_epoch,
+                             diag);
     if (!error && from_epoch != before->epoch) {
         char text[16];
 
@@ -338,10 +396,11 @@ apply_delta(const struct replica_group *before, const struct json_member m[],
     group->id = before->id;
     memcpy(group->slots, before->slots,
            group->record.n_slots * sizeof *group->slots);
-    error = json_members_u32(&m[3], 0, UINT32_MAX, &group->epoch, diag);
-    if (!error) {
-        error = decode_contents(group, m[4].value, m[5].value, diag);
+    if (before->previous) {
+        group->previous = xmemdup(before->previous,
+                                  replica_previous_size(before));
     }
+    error = decode_contents(group, m, now_ms, diag);
     if (error) {
         replica_group_destroy(group);
         return error;
@@ -352,28 +411,27 @@ apply_delta(const struct replica_group *before, const struct json_member m[],
 
 int
 replica_group_from_delta(const struct replica *replica,
-                         const struct json *json, struct replica_group **group,
-                         struct diagnosis *diag)
+                         const struct json *json, int64_t now_ms,
+                         struct replica_group **group, struct diagnosis *diag)
 {
     struct json_member m[] = {
+        CONTENTS,
         { .name = "vni", .type = JSON_INTEGER },
         { .name = "name", .type = JSON_STRING },
         { .name = "from_epoch", .type = JSON_INTEGER },
-        { .name = "epoch", .type = JSON_INTEGER },
-        { .name = "slots", .type = JSON_STRING },
-        { .name = "endpoints", .type = JSON_ARRAY },
     };
+    const struct json_member *own = &m[N_CONTENTS];
     struct replica_group *before;
     int error;
 
     error = json_members_take(json, "group_delta", m, ARRAY_SIZE(m), diag);
     if (!error) {
-        error = find_group(replica, &m[0], &m[1], &before, diag);
+        error = find_group(replica, &own[0], &own[1], &before, diag);
     }
     if (error) {
         return error;
     }
-    error = apply_delta(before, m, group, diag);
+    error = apply_delta(before, m, &own[2], now_ms, group, diag);
     return error ? name_group(before, error, diag) : 0;
 }
 
@@ -396,7 +454,8 @@ replica_group_equal(const struct replica_group *a,
 
     if (!record_equal(&x, &y) || a->id != b->id || a->epoch != b->epoch
         || a->n_endpoints != b->n_endpoints
-        || memcmp(a->slots, b->slots, a->record.n_slots * sizeof *a->slots)) {
+        || memcmp(a->slots, b->slots, a->record.n_slots * sizeof *a->slots)
+        || !replica_previous_equal(a, b)) {
         return false;
     }
     for (size_t i = 0; i < a->n_endpoints; i++) {
@@ -419,12 +478,13 @@ replica_group_check_epoch(const struct replica_group *before,
         || (after->epoch == before->epoch
             && after->record.n_slots == before->record.n_slots
             && !memcmp(after->slots, before->slots,
-                       after->record.n_slots * sizeof *after->slots))) {
+                       after->record.n_slots * sizeof *after->slots)
+            && replica_previous_equal(after, before))) {
         return 0;
     }
     snprintf(text, sizeof text, "%"PRIu32, after->epoch);
     error = diagnosis_set(diag, DIAG_INVALID, "epoch", text,
                           "epoch %s cannot follow epoch %"PRIu32" with other "
-                          "slots", text, before->epoch);
+                          "slots or previous owners", text, before->epoch);
     return name_group(after, error, diag);
 }

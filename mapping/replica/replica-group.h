@@ -7,16 +7,16 @@
 
 #include "mapping/replica/replica.h"
 
-/* GROUP.  Returns 0 and '*group', owned by the caller and in no table; or a
- * positive errno with '*diag' filled in. */
-int replica_group_from_json(const struct json *json,
+/* GROUP, received at 'now_ms'.  Returns 0 and '*group', owned by the caller
+ * and in no table; or a positive errno with '*diag' filled in. */
+int replica_group_from_json(const struct json *json, int64_t now_ms,
                             struct replica_group **group,
                             struct diagnosis *diag);
 
 /* The "group_delta" 'json', applied to a copy of the group in 'replica' that
  * it names.  Returns as above. */
 int replica_group_from_delta(const struct replica *replica,
-                             const struct json *json,
+                             const struct json *json, int64_t now_ms,
                              struct replica_group **group,
                              struct diagnosis *diag);
 
@@ -29,12 +29,13 @@ int replica_group_from_key(const struct replica *replica,
 
 void replica_group_destroy(struct replica_group *);
 
-/* True if both say the same; 'changed' does not count. */
+/* True if both say the same; 'changed' and 'up_at_ms' do not count. */
 bool replica_group_equal(const struct replica_group *,
                          const struct replica_group *);
 
 /* Returns 0 if 'after', with the id of 'before', can follow it: its epoch is
- * not lower, and with the same epoch its slots are the same. */
+ * not lower, and with the same epoch its slots and previous owners are the
+ * same. */
 int replica_group_check_epoch(const struct replica_group *before,
                               const struct replica_group *after,
                               struct diagnosis *diag);

@@ -12,22 +12,33 @@ struct use {
     size_t n;                   /* Endpoints; never 0. */
 };
 
+/* All ranges of an address have one hash, so that those that overlap meet. */
 static uint32_t
 hash_key(const struct record_group *record)
 {
     uint32_t hash = hash_bytes(record->address, sizeof record->address,
                                record->vni);
+    uint32_t ports = record->port_last ? UINT16_MAX + 1u : record->port;
 
-    return hash_2words(hash, (uint32_t) record->port << 8 | record->protocol);
+    return hash_3words(hash, ports, record->protocol);
+}
+
+/* A single port may lie in a range, and both beside a group of all ports. */
+static bool
+ports_clash(const struct record_group *a, const struct record_group *b)
+{
+    return (!a->port_last && !b->port_last ? a->port == b->port
+            : a->port_last && b->port_last
+              && a->port <= b->port_last && b->port <= a->port_last);
 }
 
 static bool
-keys_equal(const struct record_group *a, const struct record_group *b)
+keys_clash(const struct record_group *a, const struct record_group *b)
 {
     return (a->vni == b->vni
             && !memcmp(a->address, b->address, sizeof a->address)
             && a->protocol == b->protocol
-            && a->port == b->port);
+            && ports_clash(a, b));
 }
 
 void
@@ -97,7 +108,7 @@ replica_index_add_host(struct replica *replica, struct replica_host *host)
     hmap_insert(&replica->hosts, &host->node,
                 hash_string(host->record.name, 0));
     hmap_insert(&replica->by_vtep, &host->vtep_node,
-                hash_int(host->record.vtep, 0));
+                hash_bytes(&host->record.vtep, sizeof host->record.vtep, 0));
 }
 
 void
@@ -186,7 +197,7 @@ replica_index_same_key(const struct replica *replica,
 
     HMAP_FOR_EACH_WITH_HASH (other, key_node, group->key_node.hash,
                              &replica->by_key) {
-        if (other != group && keys_equal(&other->record, &group->record)) {
+        if (other != group && keys_clash(&other->record, &group->record)) {
             return other;
         }
     }
@@ -201,7 +212,8 @@ replica_index_same_vtep(const struct replica *replica,
 
     HMAP_FOR_EACH_WITH_HASH (other, vtep_node, host->vtep_node.hash,
                              &replica->by_vtep) {
-        if (other != host && other->record.vtep == host->record.vtep) {
+        if (other != host
+            && inet_addr_equal(other->record.vtep, host->record.vtep)) {
             return other;
         }
     }

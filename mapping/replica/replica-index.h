@@ -25,8 +25,8 @@ struct replica_host *replica_index_host(const struct replica *,
 struct replica_group *replica_index_group(const struct replica *,
                                           uint32_t vni, const char *name);
 
-/* Another group or host than the one given, with the same id, key or VTEP;
- * NULL if there is none. */
+/* Another group or host than the one given, with the same id, key (ranges of
+ * ports that overlap count) or VTEP; NULL if there is none. */
 const struct replica_group *
 replica_index_same_id(const struct replica *, const struct replica_group *);
 const struct replica_group *

@@ -57,7 +57,7 @@ hosts_equal(const struct replica_host *a, const struct replica_host *b)
     struct record x = { .kind = RECORD_HOST, .host = a->record };
     struct record y = { .kind = RECORD_HOST, .host = b->record };
 
-    return record_equal(&x, &y);
+    return record_equal(&x, &y) && a->alive == b->alive;
 }
 
 void
@@ -146,8 +146,9 @@ check_group(const struct replica *replica, const struct replica_group *group,
     if (other) {
         return diagnosis_set(diag, DIAG_EXISTS, "address", record->name,
                              "groups %s and %s of VNI %"PRIu32" have the same "
-                             "address, protocol and port", other->record.name,
-                             record->name, record->vni);
+                             "address, protocol and port or overlapping "
+                             "ports", other->record.name, record->name,
+                             record->vni);
     }
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct record_endpoint *e = &group->endpoints[i].record;
@@ -200,6 +201,32 @@ replica_txn_check(const struct replica_txn *txn, struct diagnosis *diag)
     return error;
 }
 
+static bool
+has_endpoint_on(const struct replica_group *group, const char *host)
+{
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        if (!strcmp(group->endpoints[i].record.host, host)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the packet path makes of an endpoint depends on whether its host is
+ * alive.  Hosts die rarely: no index. */
+static void
+mark_groups_of(const struct replica *replica, const char *host,
+               uint64_t generation)
+{
+    struct replica_group *group;
+
+    HMAP_FOR_EACH (group, node, &replica->groups) {
+        if (has_endpoint_on(group, host)) {
+            group->changed = generation;
+        }
+    }
+}
+
 void
 replica_txn_commit(struct replica_txn *txn, uint64_t generation)
 {
@@ -208,6 +235,11 @@ replica_txn_commit(struct replica_txn *txn, uint64_t generation)
 
         if (edit->new_group) {
             edit->new_group->changed = generation;
+        }
+        if (edit->old_host && edit->new_host
+            && edit->old_host->alive != edit->new_host->alive) {
+            mark_groups_of(txn->replica, edit->new_host->record.name,
+                           generation);
         }
         free(edit->old_host);
         replica_group_destroy(edit->old_group);

@@ -99,6 +99,7 @@ static int
 decode_host(struct replica_txn *txn, const struct json *json, bool may_exist,
             struct diagnosis *diag)
 {
+    const struct replica_host *before;
     struct replica_host *host;
     struct record record;
     int error;
@@ -117,29 +118,95 @@ decode_host(struct replica_txn *txn, const struct json *json, bool may_exist,
         return diagnosis_set(diag, DIAG_EXISTS, "name", record.host.name,
                              "host %s is there twice", record.host.name);
     }
+    before = replica_index_host(txn->replica, record.host.name);
     host = xzalloc(sizeof *host);
     host->record = record.host;
+    host->alive = !before || before->alive;
     replica_txn_put_host(txn, host);
     return 0;
 }
 
 static int
 add_host(struct replica_txn *txn, const struct json *json,
-         struct diagnosis *diag)
+         int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
 {
     return decode_host(txn, json, false, diag);
 }
 
 static int
 put_host(struct replica_txn *txn, const struct json *json,
-                 struct diagnosis *diag)
+         int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
 {
     return decode_host(txn, json, true, diag);
 }
 
+/* Sets whether the host 'name', as a message calls it in 'member', is
+ * alive. */
+static int
+set_alive(struct replica_txn *txn, const char *member, const char *name,
+          bool alive, struct diagnosis *diag)
+{
+    const struct replica_host *before = replica_index_host(txn->replica,
+                                                           name);
+    struct replica_host *host;
+
+    if (!before) {
+        return diagnosis_set(diag, DIAG_NOT_FOUND, member, name,
+                             "%s: no host \"%.64s\" here", member, name);
+    }
+    host = xzalloc(sizeof *host);
+    host->record = before->record;
+    host->alive = alive;
+    replica_txn_put_host(txn, host);
+    return 0;
+}
+
+/* A name in the "dead" of a snapshot. */
+static int
+add_dead(struct replica_txn *txn, const struct json *json,
+         int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
+{
+    const struct replica_host *host;
+
+    if (json->type != JSON_STRING) {
+        return diagnosis_set(diag, DIAG_INVALID, "dead",
+                             json_type_to_string(json->type),
+                             "dead must be strings, not %s",
+                             json_type_to_string(json->type));
+    }
+    host = replica_index_host(txn->replica, json_string(json));
+    if (host && !host->alive) {
+        return diagnosis_set(diag, DIAG_EXISTS, "dead", json_string(json),
+                             "host %s is dead twice", json_string(json));
+    }
+    return set_alive(txn, "dead", json_string(json), false, diag);
+}
+
+static int
+put_alive(struct replica_txn *txn, const struct json *json,
+          int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
+{
+    const struct json *name, *alive;
+
+    if (json->type != JSON_OBJECT || shash_count(json_object(json)) != 2) {
+        name = alive = NULL;
+    } else {
+        name = shash_find_data(json_object(json), "name");
+        alive = shash_find_data(json_object(json), "alive");
+    }
+    if (!name || name->type != JSON_STRING || !alive
+        || (alive->type != JSON_TRUE && alive->type != JSON_FALSE)) {
+        return diagnosis_set(diag, DIAG_INVALID, "host_alive", NULL,
+                             "host_alive must be an object with a string "
+                             "\"name\" and \"alive\", true or false");
+    }
+    return set_alive(txn, "host_alive", json_string(name),
+                     json_boolean(alive), diag);
+}
+
 static int
 remove_host(struct replica_txn *txn, const struct json *json,
-            struct diagnosis *diag)
+            int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
 {
     struct replica_host *host;
 
@@ -160,13 +227,13 @@ remove_host(struct replica_txn *txn, const struct json *json,
 }
 
 static int
-add_group(struct replica_txn *txn, const struct json *json,
+add_group(struct replica_txn *txn, const struct json *json, int64_t now_ms,
           struct diagnosis *diag)
 {
     struct replica_group *group;
     int error;
 
-    error = replica_group_from_json(json, &group, diag);
+    error = replica_group_from_json(json, now_ms, &group, diag);
     if (error) {
         return error;
     }
@@ -205,30 +272,31 @@ succeed_group(struct replica_txn *txn, struct replica_group *group,
 }
 
 static int
-put_group(struct replica_txn *txn, const struct json *json,
+put_group(struct replica_txn *txn, const struct json *json, int64_t now_ms,
           struct diagnosis *diag)
 {
     struct replica_group *group;
     int error;
 
-    error = replica_group_from_json(json, &group, diag);
+    error = replica_group_from_json(json, now_ms, &group, diag);
     return error ? error : succeed_group(txn, group, diag);
 }
 
 static int
-put_delta(struct replica_txn *txn, const struct json *json,
+put_delta(struct replica_txn *txn, const struct json *json, int64_t now_ms,
           struct diagnosis *diag)
 {
     struct replica_group *group;
     int error;
 
-    error = replica_group_from_delta(txn->replica, json, &group, diag);
+    error = replica_group_from_delta(txn->replica, json, now_ms, &group,
+                                     diag);
     return error ? error : succeed_group(txn, group, diag);
 }
 
 static int
 remove_group(struct replica_txn *txn, const struct json *json,
-             struct diagnosis *diag)
+             int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
 {
     struct replica_group *group;
     int error;
@@ -240,12 +308,16 @@ remove_group(struct replica_txn *txn, const struct json *json,
     return error;
 }
 
+/* Puts what 'json', which came at 'now_ms', says into the transaction. */
+typedef int decoder(struct replica_txn *, const struct json *json,
+                    int64_t now_ms, struct diagnosis *);
+
 static const struct {
     const char *name;
-    int (*apply)(struct replica_txn *, const struct json *,
-                 struct diagnosis *);
+    decoder *apply;
 } changes[] = {
     { "host", put_host },
+    { "host_alive", put_alive },
     { "host_removed", remove_host },
     { "group", put_group },
     { "group_delta", put_delta },
@@ -253,7 +325,7 @@ static const struct {
 };
 
 static int
-apply_change(struct replica_txn *txn, const struct json *json,
+apply_change(struct replica_txn *txn, const struct json *json, int64_t now_ms,
              struct diagnosis *diag)
 {
     if (json->type == JSON_OBJECT && shash_count(json_object(json)) == 1) {
@@ -262,28 +334,26 @@ apply_change(struct replica_txn *txn, const struct json *json,
                                                         changes[i].name);
 
             if (change) {
-                return changes[i].apply(txn, change, diag);
+                return changes[i].apply(txn, change, now_ms, diag);
             }
         }
     }
     return diagnosis_set(diag, DIAG_INVALID, "changes", NULL,
                          "a change must be an object with one member out of "
-                         "host, host_removed, group, group_delta and "
-                         "group_removed");
+                         "host, host_alive, host_removed, group, group_delta "
+                         "and group_removed");
 }
 
 /* Applies each element of the array 'json'. */
 static int
-apply_all(struct replica_txn *txn, const struct json *json,
-          int (*apply)(struct replica_txn *, const struct json *,
-                       struct diagnosis *),
-          struct diagnosis *diag)
+apply_all(struct replica_txn *txn, const struct json *json, int64_t now_ms,
+          decoder *apply, struct diagnosis *diag)
 {
     const struct json_array *array = json_array(json);
     int error = 0;
 
     for (size_t i = 0; i < array->n && !error; i++) {
-        error = apply(txn, array->elems[i], diag);
+        error = apply(txn, array->elems[i], now_ms, diag);
     }
     return error;
 }
@@ -291,12 +361,13 @@ apply_all(struct replica_txn *txn, const struct json *json,
 /* Fills the empty replica 'fresh' from a snapshot. */
 static int
 decode_snapshot(struct replica *fresh, const struct json *json,
-                struct diagnosis *diag)
+                int64_t now_ms, struct diagnosis *diag)
 {
     struct json_member m[] = {
         { .name = "revision", .type = JSON_INTEGER },
         { .name = "hash_key", .type = JSON_STRING },
         { .name = "hosts", .type = JSON_ARRAY },
+        { .name = "dead", .type = JSON_ARRAY },
         { .name = "groups", .type = JSON_ARRAY },
     };
     struct replica_txn txn;
@@ -314,9 +385,12 @@ decode_snapshot(struct replica *fresh, const struct json *json,
     }
 
     replica_txn_begin(&txn, fresh);
-    error = apply_all(&txn, m[2].value, add_host, diag);
+    error = apply_all(&txn, m[2].value, now_ms, add_host, diag);
     if (!error) {
-        error = apply_all(&txn, m[3].value, add_group, diag);
+        error = apply_all(&txn, m[3].value, now_ms, add_dead, diag);
+    }
+    if (!error) {
+        error = apply_all(&txn, m[4].value, now_ms, add_group, diag);
     }
     if (!error) {
         error = replica_txn_check(&txn, diag);
@@ -327,6 +401,32 @@ decode_snapshot(struct replica *fresh, const struct json *json,
     }
     replica_txn_commit(&txn, fresh->generation);
     return 0;
+}
+
+/* Whether the hosts of the endpoints of 'group' are as alive in 'a' as in
+ * 'b', both of which have them. */
+static bool
+hosts_alike(const struct replica_group *group, const struct replica *a,
+            const struct replica *b)
+{
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        const char *host = group->endpoints[i].record.host;
+
+        if (replica_index_host(a, host)->alive
+            != replica_index_host(b, host)->alive) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+inherit_group(struct replica_group *group, const struct replica_group *before)
+{
+    group->changed = before->changed;
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        group->endpoints[i].up_at_ms = before->endpoints[i].up_at_ms;
+    }
 }
 
 /* Groups of 'fresh' that 'old' has too changed when they last did there. */
@@ -342,22 +442,23 @@ inherit_changed(struct replica *fresh, const struct replica *old)
         const struct replica_group *before =
             replica_index_group(old, group->record.vni, group->record.name);
 
-        if (before && replica_group_equal(before, group)) {
-            group->changed = before->changed;
+        if (before && replica_group_equal(before, group)
+            && hosts_alike(group, fresh, old)) {
+            inherit_group(group, before);
         }
     }
 }
 
 int
 replica_load_snapshot(struct replica *replica, const struct json *json,
-                      struct diagnosis *diag)
+                      int64_t now_ms, struct diagnosis *diag)
 {
     struct replica fresh;
     int error;
 
     replica_init(&fresh);
     fresh.generation = replica->generation + 1;
-    error = decode_snapshot(&fresh, json, diag);
+    error = decode_snapshot(&fresh, json, now_ms, diag);
     if (!error) {
         inherit_changed(&fresh, replica);
         hmap_swap(&replica->groups, &fresh.groups);
@@ -376,7 +477,7 @@ replica_load_snapshot(struct replica *replica, const struct json *json,
 
 int
 replica_apply_update(struct replica *replica, const struct json *json,
-                     struct diagnosis *diag)
+                     int64_t now_ms, struct diagnosis *diag)
 {
     struct json_member m[] = {
         { .name = "revision", .type = JSON_INTEGER },
@@ -392,15 +493,16 @@ replica_apply_update(struct replica *replica, const struct json *json,
     }
     error = json_members_take(json, "update", m, ARRAY_SIZE(m), diag);
     if (!error) {
-        error = json_members_u64(&m[0], replica->revision + 1, INT64_MAX,
-                                 &revision, diag);
+        /* Each revision is one update: a gap is an update that was lost. */
+        error = json_members_u64(&m[0], replica->revision + 1,
+                                 replica->revision + 1, &revision, diag);
     }
     if (error) {
         return error;
     }
 
     replica_txn_begin(&txn, replica);
-    error = apply_all(&txn, m[1].value, apply_change, diag);
+    error = apply_all(&txn, m[1].value, now_ms, apply_change, diag);
     if (!error) {
         error = replica_txn_check(&txn, diag);
     }

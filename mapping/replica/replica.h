@@ -4,9 +4,9 @@
  *
  *     struct replica replica;
  *     replica_init(&replica);
- *     error = replica_load_snapshot(&replica, snapshot, &diag);
+ *     error = replica_load_snapshot(&replica, snapshot, now_ms, &diag);
  *     ...
- *     error = replica_apply_update(&replica, update, &diag);
+ *     error = replica_apply_update(&replica, update, now_ms, &diag);
  *     if (error) { log diag.message, subscribe again; }
  *     HMAP_FOR_EACH (group, node, &replica.groups) { ... } */
 
@@ -27,6 +27,11 @@ struct json;
 struct replica_endpoint {
     struct record_endpoint record;
     uint16_t index;             /* Below GROUP_MAX_ENDPOINTS. */
+    int64_t up_at_ms;           /* When it came up, on the clock of 'now_ms',
+                                 * before which it may be (negative, too).
+                                 * Only of endpoints that are up and whose host
+                                 * is alive.  As good as the last message in
+                                 * which its group changed. */
 };
 
 struct replica_group {
@@ -38,6 +43,9 @@ struct replica_group {
     uint64_t changed;           /* replica->generation when last changed. */
     uint16_t *slots;            /* record.n_slots: an endpoint that is up, or
                                  * GROUP_NO_ENDPOINT. */
+    uint16_t *previous;         /* As in struct group: GROUP_MAX_PREVIOUS by
+                                 * slot, latest first, endpoints that are up or
+                                 * draining; NULL if no slot has any. */
     struct replica_endpoint *endpoints; /* Sorted by index. */
     size_t n_endpoints;
 };
@@ -46,6 +54,8 @@ struct replica_host {
     struct hmap_node node;      /* In replica->hosts, by name. */
     struct hmap_node vtep_node; /* In replica->by_vtep. */
     struct record_host record;
+    bool alive;                 /* Else its endpoints are ENDPOINT_LOST to the
+                                 * packet path, if they are up or draining. */
 };
 
 /* Read-only for all but replica*.c. */
@@ -58,7 +68,7 @@ struct replica {
 
     /* Indexes that keep the checks of an update as small as the update. */
     struct hmap by_id;          /* Groups. */
-    struct hmap by_key;         /* Groups, by VNI, address, protocol, port. */
+    struct hmap by_key;         /* Groups, by VNI, address, protocol, ports. */
     struct hmap by_vtep;        /* Hosts. */
     struct hmap uses;           /* How many endpoints each host has. */
 };
@@ -70,19 +80,20 @@ void replica_destroy(struct replica *);
  * single parameter of an `update` notification).  Returns 0; or a positive
  * errno, with '*diag' filled in and the replica as it was: malformed, or
  * inconsistent in itself or with what is here (unknown host, group or epoch;
- * not after a snapshot; not a newer revision).  Then a new snapshot is needed.
+ * not after a snapshot; not the next revision).  Then a new snapshot is
+ * needed.  'now_ms' is the time on any clock of the caller's.
  *
  * The changes of an update take effect in their order; whether all is
  * consistent counts at the end only.  An update takes time in proportion to
  * its size, and to the slots and endpoints of the groups that it changes.
  *
  * Groups that are the same before and after keep their 'changed', unless the
- * hash key is another.  Pointers to hosts and groups that changed become
- * invalid; a snapshot invalidates all. */
+ * hash key is another, or a host of theirs died or came to life.  Pointers to
+ * hosts and groups that changed become invalid; a snapshot invalidates all. */
 int replica_load_snapshot(struct replica *, const struct json *json,
-                          struct diagnosis *diag);
+                          int64_t now_ms, struct diagnosis *diag);
 int replica_apply_update(struct replica *, const struct json *json,
-                         struct diagnosis *diag);
+                         int64_t now_ms, struct diagnosis *diag);
 
 /* NULL if not found. */
 const struct replica_host *replica_find_host(const struct replica *,

@@ -18,7 +18,7 @@ struct contender {
     void (*prepare)(void *, struct traffic *);
 
     /* Processes the ring's packets in batches; this is what is timed. */
-    void (*process)(void *, struct traffic *, uint64_t now_ms);
+    void (*process)(void *, struct traffic *, uint64_t now_us);
 
     /* Checks that all of the ring's packets came out as they should; else
      * says so and exits. */
@@ -26,6 +26,7 @@ struct contender {
 };
 
 extern const struct contender engine_contender;
+extern const struct contender floor_contender;
 extern const struct contender ovs_conntrack_dnat_contender;
 
 /* Connections per second that the engine takes in, 'n_flows' at once. */
@@ -36,7 +37,7 @@ double engine_bytes_per_flow(uint32_t n_flows);
 
 /* A monotonic clock for what the contenders know as the time, and the CPU time
  * of this thread to measure with: other processes do not count in it. */
-uint64_t contender_now_ms(void);
+uint64_t contender_now_us(void);
 uint64_t contender_cpu_ns(void);
 
 #endif /* tests/bench/contender.h */

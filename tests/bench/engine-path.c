@@ -18,6 +18,8 @@ struct path {
     struct group *group;
     struct anycast_table *table;
     struct flow_table *flows;
+    struct source_table *sources;
+    struct engine_world world;
     struct engine_thread thread;
     uint64_t underlay_before, new_flows_before;
 };
@@ -37,13 +39,14 @@ make_group(void)
             .mac = { { 2, 0, 0, 0, 2, i } },
             .state = ENDPOINT_UP,
             .host = i % N_HOSTS,
+            .weight = 100,
         };
     }
     for (int i = 0; i < N_SLOTS; i++) {
         slots[i] = i % TRAFFIC_BACKENDS;
     }
-    group_key_init4(&spec.key, TRAFFIC_VNI, TRAFFIC_ADDRESS, IPPROTO_NR_TCP,
-                    TRAFFIC_PORT);
+    group_key_init(&spec.key, TRAFFIC_VNI, inet_addr_from4(TRAFFIC_ADDRESS),
+                   IPPROTO_NR_TCP, TRAFFIC_PORT, 0);
     return group_create(&spec, &hash_key);
 }
 
@@ -54,12 +57,20 @@ make_path(uint32_t n_flows)
 
     path->group = make_group();
     path->table = anycast_table_create(&hash_key, 1, 1, N_HOSTS);
-    path->flows = flow_table_create(n_flows);
+    path->flows = flow_table_create(&(struct flow_table_size) {
+        .n_flows4 = n_flows, .n_flows6 = 0,
+    });
+    path->sources = source_table_create(1024, &hash_key);
+    if (!engine_thread_init(&path->thread, 1, &hash_key)) {
+        abort();
+    }
     for (int i = 0; i < N_HOSTS; i++) {
         struct tunnel tunnel;
         struct tunnel_spec spec = {
-            .type = TUNNEL_GENEVE, .src_ip = 0xc0000201,
-            .dst_ip = 0xc0000202 + i, .ttl = 64, .mtu = 1500,
+            .type = TUNNEL_GENEVE,
+            .src_ip = inet_addr_from4(0xc0000201),
+            .dst_ip = inet_addr_from4(0xc0000202 + i),
+            .ttl = 64, .mtu = 1500,
         };
 
         tunnel_init(&tunnel, &spec);
@@ -68,6 +79,9 @@ make_path(uint32_t n_flows)
     if (!anycast_table_add(path->table, path->group)) {
         abort();
     }
+    path->world = (struct engine_world) {
+        .table = path->table, .flows = path->flows, .sources = path->sources,
+    };
     return path;
 }
 
@@ -79,29 +93,33 @@ destroy(void *path_)
     anycast_table_destroy(path->table);
     group_destroy(path->group);
     flow_table_destroy(path->flows);
+    source_table_destroy(path->sources);
+    engine_thread_uninit(&path->thread, free);
     free(path);
 }
 
 static void
-process(void *path_, struct traffic *traffic, uint64_t now_ms)
+process(void *path_, struct traffic *traffic, uint64_t now_us)
 {
     struct path *path = path_;
     struct engine_packet packets[TRAFFIC_BATCH];
 
-    path->underlay_before = path->thread.underlay;
-    path->new_flows_before = path->thread.new_flows;
+    path->underlay_before = path->thread.count.underlay;
+    path->new_flows_before = path->thread.count.new_flows;
     for (size_t i = 0; i < TRAFFIC_RING; i += TRAFFIC_BATCH) {
         for (size_t j = 0; j < TRAFFIC_BATCH; j++) {
             packets[j].data = traffic_frame(traffic, i + j);
             packets[j].size = traffic->size[i + j];
             packets[j].headroom = TRAFFIC_HEADROOM;
             packets[j].vni = TRAFFIC_VNI;
-            packets[j].from_tunnel = false;
+            packets[j].tailroom = 0;
+            packets[j].arrival = NULL;
+            packets[j].cookie = NULL;
             packets[j].partial_csum = false;
             packets[j].tso = false;
         }
-        engine_process(path->table, path->flows, &path->thread, now_ms,
-                       packets, TRAFFIC_BATCH);
+        engine_process(&path->world, &path->thread, now_us, packets,
+                       TRAFFIC_BATCH);
     }
 }
 
@@ -111,8 +129,8 @@ check(void *path_, struct traffic *traffic)
 {
     struct path *path = path_;
 
-    if (path->thread.underlay != path->underlay_before + TRAFFIC_RING
-        || path->thread.new_flows != path->new_flows_before) {
+    if (path->thread.count.underlay != path->underlay_before + TRAFFIC_RING
+        || path->thread.count.new_flows != path->new_flows_before) {
         fprintf(stderr, "engine: packets got lost, or their flows\n");
         exit(1);
     }
@@ -134,13 +152,13 @@ static uint64_t
 send_each_once(struct path *path, struct traffic *traffic, uint32_t first,
                uint32_t n_flows, uint8_t tcp_flags)
 {
-    uint64_t now_ms = contender_now_ms(), start;
+    uint64_t now_us = contender_now_us(), start;
 
     for (size_t i = 0; i < TRAFFIC_RING; i++) {
         traffic_write(traffic, i, (first + i) % n_flows, tcp_flags);
     }
     start = contender_cpu_ns();
-    process(path, traffic, now_ms);
+    process(path, traffic, now_us);
     return contender_cpu_ns() - start;
 }
 
@@ -153,9 +171,9 @@ create(struct traffic *traffic, uint32_t n_flows)
         send_each_once(path, traffic, first, n_flows, TCP_SYN_FLAG);
         send_each_once(path, traffic, first, n_flows, TCP_ACK_FLAG);
     }
-    if (path->thread.new_flows != n_flows || path->thread.untracked) {
+    if (path->thread.count.new_flows != n_flows || path->thread.count.untracked) {
         fprintf(stderr, "engine: %llu of %u flows\n",
-                (unsigned long long) path->thread.new_flows, n_flows);
+                (unsigned long long) path->thread.count.new_flows, n_flows);
         exit(1);
     }
     return path;
@@ -172,7 +190,7 @@ engine_new_flows_per_second(struct traffic *traffic, uint32_t n_flows)
          first += TRAFFIC_RING) {
         ns += send_each_once(path, traffic, first, n_flows, TCP_SYN_FLAG);
     }
-    n = path->thread.new_flows;
+    n = path->thread.count.new_flows;
     destroy(path);
     return n / ns * 1e9;
 }
@@ -180,7 +198,9 @@ engine_new_flows_per_second(struct traffic *traffic, uint32_t n_flows)
 double
 engine_bytes_per_flow(uint32_t n_flows)
 {
-    struct flow_table *flows = flow_table_create(n_flows);
+    struct flow_table *flows = flow_table_create(&(struct flow_table_size) {
+        .n_flows4 = n_flows,
+    });
     struct flow_table_stats stats;
 
     flow_table_get_stats(flows, &stats);

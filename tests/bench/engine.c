@@ -34,9 +34,9 @@ read_clock_ns(clockid_t clock)
 }
 
 uint64_t
-contender_now_ms(void)
+contender_now_us(void)
 {
-    return read_clock_ns(CLOCK_MONOTONIC) / 1000000;
+    return read_clock_ns(CLOCK_MONOTONIC) / 1000;
 }
 
 uint64_t
@@ -82,9 +82,9 @@ run(const struct contender *contender, void *aux, struct traffic *traffic,
         }
         contender->prepare(aux, traffic);
 
-        uint64_t now_ms = contender_now_ms();
+        uint64_t now_us = contender_now_us();
         uint64_t start = contender_cpu_ns();
-        contender->process(aux, traffic, now_ms);
+        contender->process(aux, traffic, now_us);
         ns += contender_cpu_ns() - start;
         contender->check(aux, traffic);
     }

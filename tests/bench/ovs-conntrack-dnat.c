@@ -67,10 +67,10 @@ execute(struct tracker *t, size_t first, size_t n,
 }
 
 static void
-process(void *tracker_, struct traffic *traffic OVS_UNUSED, uint64_t now_ms)
+process(void *tracker_, struct traffic *traffic OVS_UNUSED, uint64_t now_us)
 {
     for (size_t i = 0; i < TRAFFIC_RING; i += TRAFFIC_BATCH) {
-        execute(tracker_, i, TRAFFIC_BATCH, NULL, now_ms);
+        execute(tracker_, i, TRAFFIC_BATCH, NULL, now_us / 1000);
     }
 }
 

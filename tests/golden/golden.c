@@ -17,7 +17,7 @@
 #include "tests/golden/pcap.h"
 #include "tests/golden/world.h"
 
-enum { N_FLOWS = 64, MAX_PATH = 512 };
+enum { N_FLOWS = 64, N_SOURCES = 64, MAX_PATH = 512 };
 
 /* The two files that a case results in, in memory. */
 struct result {
@@ -31,6 +31,7 @@ static const char *const verdict_names[] = {
     [ENGINE_LOCAL] = "local",
     [ENGINE_REPLY] = "reply",
     [ENGINE_DROP] = "drop",
+    [ENGINE_HELD] = "held",
 };
 
 static void
@@ -71,26 +72,53 @@ note_packet(struct result *result, unsigned int p, uint64_t time_ms,
                 drop_reason_name(packet->reason));
     }
     fputc('\n', result->counters_file);
-    if (packet->verdict != ENGINE_DROP) {
+    if (packet->verdict < ENGINE_DROP) {
         pcap_write(result->frames_file, time_ms, packet->data, packet->size);
     }
 }
 
+/* Frames that answer no packet. */
 static void
-note_counters(struct result *result, const struct engine_thread *thread)
+note_extras(struct result *result, uint64_t time_ms,
+            const struct engine_thread *thread)
+{
+    for (size_t i = 0; i < thread->n_extras; i++) {
+        const struct engine_extra *extra = &thread->extras[i];
+
+        fprintf(result->counters_file, "extra\n");
+        pcap_write(result->frames_file, time_ms, extra->frame + extra->ofs,
+                   extra->size);
+    }
+    for (size_t i = 0; i < thread->n_questions; i++) {
+        fprintf(result->counters_file, "question\n");
+    }
+}
+
+static void
+note_counters(struct result *result, const struct engine_counters *count)
 {
     const struct {
         const char *name;
         uint64_t value;
     } counters[] = {
-        { "underlay", thread->underlay },
-        { "local", thread->local },
-        { "arp_replies", thread->arp_replies },
-        { "icmp_errors", thread->icmp_errors },
-        { "new_flows", thread->new_flows },
-        { "repicked", thread->repicked },
-        { "untracked", thread->untracked },
-        { "completed_csums", thread->completed_csums },
+        { "underlay", count->underlay },
+        { "local", count->local },
+        { "arp_replies", count->arp_replies },
+        { "nd_replies", count->nd_replies },
+        { "icmp_errors", count->icmp_errors },
+        { "resets", count->resets },
+        { "new_flows", count->new_flows },
+        { "repicked", count->repicked },
+        { "untracked", count->untracked },
+        { "completed_csums", count->completed_csums },
+        { "from_tunnel", count->from_tunnel },
+        { "forwarded", count->forwarded },
+        { "hints_sent", count->hints_sent },
+        { "hints_accepted", count->hints_accepted },
+        { "hints_limited", count->hints_limited },
+        { "icmp_routed", count->icmp_routed },
+        { "fragments", count->fragments },
+        { "handovers_asked", count->handovers_asked },
     };
 
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
@@ -100,20 +128,27 @@ note_counters(struct result *result, const struct engine_thread *thread)
         }
     }
     for (size_t i = 0; i < N_DROP_REASONS; i++) {
-        if (thread->drops[i]) {
+        if (count->drops[i]) {
             fprintf(result->counters_file, "drops.%s %"PRIu64"\n",
-                    drop_reason_name(i), thread->drops[i]);
+                    drop_reason_name(i), count->drops[i]);
         }
     }
 }
 
+/* A packet in the engine, its name there. */
+struct passenger {
+    unsigned int p;
+    uint8_t *buffer;            /* To be freed. */
+    struct engine_packet packet;
+};
+
 /* Puts a frame at the end of an allocation of its own, so that ASan sees each
  * byte read past it or written before its headroom. */
-static uint8_t *
+static void
 prepare(const struct pcap_frame *frame, const struct world_packet *about,
-        struct engine_packet *packet)
+        struct passenger *passenger)
 {
-    size_t size = about->headroom + frame->size;
+    size_t size = about->headroom + frame->size + about->tailroom;
     uint8_t *buffer = malloc(size ? size : 1);
 
     if (!buffer) {
@@ -121,16 +156,18 @@ prepare(const struct pcap_frame *frame, const struct world_packet *about,
     }
     memset(buffer, 0xa5, about->headroom);
     memcpy(buffer + about->headroom, frame->data, frame->size);
-    *packet = (struct engine_packet) {
+    passenger->buffer = buffer;
+    passenger->packet = (struct engine_packet) {
         .data = buffer + about->headroom,
         .size = frame->size,
         .headroom = about->headroom,
+        .tailroom = about->tailroom,
         .vni = about->vni,
-        .from_tunnel = about->from_tunnel,
+        .arrival = about->has_arrival ? &about->arrival : NULL,
         .partial_csum = about->partial,
         .tso = about->tso,
+        .cookie = passenger,
     };
-    return buffer;
 }
 
 /* How many frames from 'first' on enter the engine together. */
@@ -148,54 +185,109 @@ batch_size(const struct pcap *in, size_t first, const struct world *world)
 }
 
 static void
-run_batch(const struct pcap *in, size_t first, size_t n, struct world *world,
-          const struct anycast_table *table, struct flow_table *flows,
-          struct engine_thread *thread, struct result *result)
+process(const struct engine_world *engine, struct engine_thread *thread,
+        uint64_t now_ms, struct passenger *const passengers[], size_t n,
+        struct result *result)
 {
     struct engine_packet packets[ENGINE_BATCH];
-    uint8_t *buffers[ENGINE_BATCH];
-    uint64_t now_ms = in->frames[first].time_ms;
 
     for (size_t i = 0; i < n; i++) {
-        buffers[i] = prepare(&in->frames[first + i],
-                             world_packet(world, first + i + 1), &packets[i]);
+        packets[i] = passengers[i]->packet;
     }
-    engine_process(table, flows, thread, now_ms, packets, n);
+    engine_process(engine, thread, now_ms * 1000, packets, n);
     for (size_t i = 0; i < n; i++) {
-        note_packet(result, first + i + 1, now_ms, &packets[i]);
-        free(buffers[i]);
+        passengers[i]->packet.verdict = packets[i].verdict;
+        note_packet(result, passengers[i]->p, now_ms, &packets[i]);
+        if (packets[i].verdict != ENGINE_HELD) {
+            free(passengers[i]->buffer);
+            passengers[i]->buffer = NULL;
+        }
+    }
+    note_extras(result, now_ms, thread);
+}
+
+/* Sends on what the engine held and need hold no longer. */
+static void
+resume(const struct engine_world *engine, struct engine_thread *thread,
+       uint64_t now_ms, struct result *result)
+{
+    struct passenger *held;
+    bool expired;
+
+    while ((held = engine_resume(thread, now_ms * 1000, &expired))) {
+        if (expired) {
+            fprintf(result->counters_file, "packet %u expired\n", held->p);
+            free(held->buffer);
+            held->buffer = NULL;
+        } else {
+            process(engine, thread, now_ms, &held, 1, result);
+        }
+    }
+}
+
+static void
+release(void *cookie)
+{
+    struct passenger *passenger = cookie;
+
+    free(passenger->buffer);
+}
+
+static void
+run_frames(const struct pcap *in, struct world *world,
+           struct engine_world *engine, struct engine_thread *thread,
+           struct passenger *passengers, struct result *result)
+{
+    for (size_t first = 0; first < in->n; ) {
+        struct passenger *batch[ENGINE_BATCH];
+        uint64_t now_ms = in->frames[first].time_ms;
+
+        engine->table = world_table(world, first + 1);
+        size_t n = batch_size(in, first, world);
+        for (size_t i = 0; i < n; i++) {
+            unsigned int p = first + i + 1;
+
+            batch[i] = &passengers[p];
+            batch[i]->p = p;
+            prepare(&in->frames[p - 1], world_packet(world, p), batch[i]);
+        }
+        resume(engine, thread, now_ms, result);
+        process(engine, thread, now_ms, batch, n, result);
+        resume(engine, thread, now_ms, result);
+        first += n;
     }
 }
 
 static void
 run_case(const char *dir, struct result *result)
 {
-    struct engine_thread thread = { .underlay = 0 };
-    struct flow_table *flows = flow_table_create(N_FLOWS);
+    static struct engine_thread thread;
+    static struct passenger passengers[WORLD_MAX_PACKETS + 1];
+    const struct flow_table_size size = { N_FLOWS, N_FLOWS };
+    struct engine_world engine = { .table = NULL };
     char path[MAX_PATH], table_path[MAX_PATH];
     struct pcap in;
 
     snprintf(path, sizeof path, "%s/in.pcap", dir);
     snprintf(table_path, sizeof table_path, "%s/table", dir);
     pcap_read(&in, path);
-    if (!flows || in.n > WORLD_MAX_PACKETS) {
-        errx(2, "%s: too large, or no memory", path);
-    }
 
     struct world *world = world_read(table_path);
-    result_open(result);
-    for (size_t first = 0; first < in.n; ) {
-        const struct anycast_table *table = world_table(world, first + 1);
-        size_t n = batch_size(&in, first, world);
-
-        run_batch(&in, first, n, world, table, flows, &thread, result);
-        first += n;
+    engine.flows = flow_table_create(&size);
+    engine.sources = source_table_create(N_SOURCES, world_key(world));
+    if (!engine.flows || !engine.sources || in.n > WORLD_MAX_PACKETS
+        || !engine_thread_init(&thread, 1, world_key(world))) {
+        errx(2, "%s: too large, or no memory", path);
     }
-    note_counters(result, &thread);
+    result_open(result);
+    run_frames(&in, world, &engine, &thread, passengers, result);
+    note_counters(result, &thread.count);
     result_close(result);
 
+    engine_thread_uninit(&thread, release);
     world_destroy(world);
-    flow_table_destroy(flows);
+    source_table_destroy(engine.sources);
+    flow_table_destroy(engine.flows);
     pcap_free(&in);
 }
 

@@ -1,9 +1,14 @@
 #include "tests/golden/world.h"
 
+#include <arpa/inet.h>
 #include <err.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "anycast/load.h"
+#include "anycast/pick.h"
 
 enum {
     MAX_LINES     = 256,
@@ -24,7 +29,10 @@ struct line {
 struct world_group {
     struct group_spec spec;     /* Used if 'id' is not 0. */
     uint16_t slots[MAX_SLOTS];
+    uint16_t previous[MAX_SLOTS][GROUP_MAX_PREVIOUS];
     struct group_endpoint endpoints[MAX_ENDPOINTS];
+    struct endpoint_load loads[MAX_ENDPOINTS];
+    struct group_load load;
     struct group *built;
 };
 
@@ -49,53 +57,72 @@ struct world {
 #define MAC_FORMAT "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx"
 #define MAC_ARGS(M) &(M).octet[0], &(M).octet[1], &(M).octet[2], \
                     &(M).octet[3], &(M).octet[4], &(M).octet[5]
-#define IP_FORMAT "%hhu.%hhu.%hhu.%hhu"
-#define IP_ARGS(IP) &(IP)[3], &(IP)[2], &(IP)[1], &(IP)[0]
 
-static uint32_t
-ip_value(const uint8_t ip[4])
+/* An address of either IP version. */
+static bool
+parse_address(const char *text, struct inet_addr *address)
 {
-    return (uint32_t) ip[3] << 24 | ip[2] << 16 | ip[1] << 8 | ip[0];
+    uint8_t bytes[16];
+    uint32_t word;
+
+    if (inet_pton(AF_INET, text, &word) == 1) {
+        *address = inet_addr_from4(be32_to_host(word));
+        return true;
+    }
+    if (inet_pton(AF_INET6, text, bytes) == 1) {
+        *address = inet_addr_from_bytes(bytes);
+        return true;
+    }
+    return false;
 }
 
 static bool
 apply_host(struct world *world, const char *line)
 {
     struct tunnel_spec spec = { .ttl = 64 };
-    uint8_t ours[4], its[4];
+    char type[8], ours[48], its[48];
     unsigned int host;
-    char type[8];
     int end;
 
     if (MATCHES(line, "host %u none", &host) && host < MAX_HOSTS) {
         world->hosts[host] = (struct tunnel_spec) { .type = TUNNEL_NONE };
         return true;
     }
-    if (!MATCHES(line, "host %u %7[a-z] " IP_FORMAT " " MAC_FORMAT " "
-                 IP_FORMAT " " MAC_FORMAT " mtu %hu", &host, type,
-                 IP_ARGS(ours), MAC_ARGS(spec.src_mac), IP_ARGS(its),
-                 MAC_ARGS(spec.dst_mac), &spec.mtu) || host >= MAX_HOSTS) {
+    if (!MATCHES(line, "host %u %7[a-z] %47s " MAC_FORMAT " %47s " MAC_FORMAT
+                 " mtu %hu", &host, type, ours, MAC_ARGS(spec.src_mac), its,
+                 MAC_ARGS(spec.dst_mac), &spec.mtu) || host >= MAX_HOSTS
+        || !parse_address(ours, &spec.src_ip)
+        || !parse_address(its, &spec.dst_ip)) {
         return false;
     }
     spec.type = !strcmp(type, "geneve") ? TUNNEL_GENEVE : TUNNEL_VXLAN;
-    spec.src_ip = ip_value(ours);
-    spec.dst_ip = ip_value(its);
     world->hosts[host] = spec;
     return true;
+}
+
+/* 0 for another name. */
+static uint8_t
+protocol_number(const char *name)
+{
+    return !strcmp(name, "tcp") ? IPPROTO_NR_TCP
+           : !strcmp(name, "udp") ? IPPROTO_NR_UDP
+           : !strcmp(name, "sctp") ? IPPROTO_NR_SCTP
+           : !strcmp(name, "icmp") ? IPPROTO_NR_ICMP : 0;
 }
 
 static bool
 apply_group(struct world *world, const char *line)
 {
     unsigned int id, vni, slots, port;
-    char protocol[4], affinity[8];
-    uint8_t ip[4];
+    char protocol[5], address[48], affinity[8];
+    struct inet_addr ip;
     int end;
 
-    if (!MATCHES(line, "group %u vni %u %3[a-z] " IP_FORMAT ":%u slots %u"
-                 " affinity %7[a-z]", &id, &vni, protocol, IP_ARGS(ip), &port,
+    if (!MATCHES(line, "group %u vni %u %4[a-z] %47s %u slots %u"
+                 " affinity %7[a-z]", &id, &vni, protocol, address, &port,
                  &slots, affinity)
-        || !id || id >= MAX_GROUPS || slots > MAX_SLOTS) {
+        || !id || id >= MAX_GROUPS || slots > MAX_SLOTS
+        || !protocol_number(protocol) || !parse_address(address, &ip)) {
         return false;
     }
 
@@ -104,17 +131,55 @@ apply_group(struct world *world, const char *line)
         .id = id,
         .affinity = !strcmp(affinity, "source") ? AFFINITY_SOURCE
                                                 : AFFINITY_FLOW,
+        .affinity_timeout = 10800,
         .slots = group->slots,
+        .previous = group->previous[0],
         .n_slots = slots,
         .endpoints = group->endpoints,
+        .load = &group->load,
     };
-    group_key_init4(&group->spec.key, vni, ip_value(ip),
-                    !strcmp(protocol, "tcp") ? IPPROTO_NR_TCP : IPPROTO_NR_UDP,
-                    port);
-    for (size_t i = 0; i < MAX_SLOTS; i++) {
-        group->slots[i] = GROUP_NO_ENDPOINT;
-    }
+    group_key_init(&group->spec.key, vni, ip, protocol_number(protocol), port,
+                   0);
+    memset(group->slots, 0xff, sizeof group->slots);
+    memset(group->previous, 0xff, sizeof group->previous);
     return true;
+}
+
+static bool
+set_flag(struct group_spec *spec, enum group_flags flag, bool on)
+{
+    spec->flags = on ? spec->flags | flag : spec->flags & ~flag;
+    return true;
+}
+
+/* Properties of a group that have a name. */
+static bool
+apply_property(struct world *world, const char *line)
+{
+    char what[16], name[32];
+    unsigned int id;
+    int end;
+
+    if (!MATCHES(line, "%15[a-z-] %u %31s", what, &id, name)
+        || id >= MAX_GROUPS) {
+        return false;
+    }
+
+    struct group_spec *spec = &world->groups[id].spec;
+    if (!strcmp(what, "when-empty")) {
+        return set_flag(spec, GROUP_REJECT, !strcmp(name, "reject"));
+    } else if (!strcmp(what, "on-host-death")) {
+        return set_flag(spec, GROUP_RESET_LOST, !strcmp(name, "reset"));
+    } else if (strcmp(what, "algorithm")) {
+        return false;
+    }
+    for (int a = 0; a < N_ALGORITHMS; a++) {
+        if (!strcmp(name, pick_algorithm_name(a))) {
+            spec->algorithm = a;
+            return true;
+        }
+    }
+    return false;
 }
 
 static enum endpoint_state
@@ -122,7 +187,8 @@ endpoint_state(const char *name)
 {
     return !strcmp(name, "up") ? ENDPOINT_UP
            : !strcmp(name, "draining") ? ENDPOINT_DRAINING
-           : !strcmp(name, "down") ? ENDPOINT_DOWN : ENDPOINT_ABSENT;
+           : !strcmp(name, "down") ? ENDPOINT_DOWN
+           : !strcmp(name, "lost") ? ENDPOINT_LOST : ENDPOINT_ABSENT;
 }
 
 static bool
@@ -148,6 +214,8 @@ apply_endpoint(struct world *world, const char *line)
     }
 
     struct world_group *group = &world->groups[id];
+    endpoint.weight = 100;
+    endpoint.load = &group->loads[index];
     group->endpoints[index] = endpoint;
     if (index >= group->spec.n_endpoints) {
         group->spec.n_endpoints = index + 1;
@@ -172,6 +240,48 @@ apply_slots(struct world *world, const char *line)
 }
 
 static bool
+apply_previous(struct world *world, const char *line)
+{
+    unsigned int id, first, last;
+    uint16_t a, b;
+    int end;
+
+    if (!MATCHES(line, "previous %u %u-%u %hu %hu", &id, &first, &last, &a, &b)
+        || id >= MAX_GROUPS || last >= world->groups[id].spec.n_slots) {
+        return false;
+    }
+    for (unsigned int i = first; i <= last; i++) {
+        world->groups[id].previous[i][0] = a;
+        world->groups[id].previous[i][1] = b;
+    }
+    return true;
+}
+
+/* How a packet came out of a tunnel. */
+static bool
+apply_arrival(struct world *world, const char *line)
+{
+    char from[48], hex[2 * WORLD_MAX_OPTIONS + 1] = "";
+    unsigned int p;
+    int end;
+
+    if ((!MATCHES(line, "packet %u from %47s %64[0-9a-f]", &p, from, hex)
+         && !MATCHES(line, "packet %u from %47s", &p, from))
+        || p > WORLD_MAX_PACKETS) {
+        return false;
+    }
+
+    struct world_packet *packet = &world->packets[p];
+    packet->has_arrival = true;
+    packet->arrival.options_len = strlen(hex) / 2;
+    packet->arrival.options = hex[0] ? packet->options : NULL;
+    for (size_t i = 0; i < strlen(hex) / 2; i++) {
+        sscanf(hex + 2 * i, "%2hhx", &packet->options[i]);
+    }
+    return parse_address(from, &packet->arrival.peer);
+}
+
+static bool
 apply_packet(struct world *world, const char *line)
 {
     unsigned int p, value;
@@ -189,8 +299,8 @@ apply_packet(struct world *world, const char *line)
         packet->vni = value;
     } else if (has_value && !strcmp(what, "headroom")) {
         packet->headroom = value;
-    } else if (!has_value && !strcmp(what, "from-tunnel")) {
-        packet->from_tunnel = true;
+    } else if (has_value && !strcmp(what, "tailroom")) {
+        packet->tailroom = value;
     } else if (!has_value && !strcmp(what, "partial")) {
         packet->partial = true;
     } else if (!has_value && !strcmp(what, "tso")) {
@@ -237,7 +347,9 @@ apply(struct world *world, const char *line)
     }
     return apply_host(world, line) || apply_group(world, line)
            || apply_endpoint(world, line) || apply_slots(world, line)
-           || apply_packet(world, line) || apply_vni(world, line);
+           || apply_previous(world, line) || apply_arrival(world, line)
+           || apply_packet(world, line) || apply_vni(world, line)
+           || apply_property(world, line);
 }
 
 /* Cuts the comment and the blanks at the end off. */
@@ -276,11 +388,17 @@ read_lines(struct world *world, FILE *file)
 struct world *
 world_read(const char *path)
 {
-    struct world *world = calloc(1, sizeof *world);
+    struct world *world = aligned_alloc(alignof(struct world), sizeof *world);
     FILE *file = fopen(path, "r");
 
     if (!world || !file) {
         err(2, "%s", path);
+    }
+    memset(world, 0, sizeof *world);
+    for (int g = 0; g < MAX_GROUPS; g++) {
+        for (int e = 0; e < MAX_ENDPOINTS; e++) {
+            load_init(&world->groups[g].loads[e]);
+        }
     }
     world->path = path;
     for (size_t i = 0; i <= WORLD_MAX_PACKETS; i++) {
@@ -310,8 +428,11 @@ build_table(struct world *world)
     for (size_t i = 0; i < MAX_HOSTS; i++) {
         struct tunnel tunnel;
 
-        tunnel_init(&tunnel, &world->hosts[i]);
-        anycast_table_set_tunnel(world->table, i, &tunnel);
+        if (world->hosts[i].type != TUNNEL_NONE) {
+            tunnel_init(&tunnel, &world->hosts[i]);
+            anycast_table_set_tunnel(world->table, i, &tunnel);
+            anycast_table_set_vtep(world->table, i, world->hosts[i].dst_ip);
+        }
     }
     for (size_t i = 0; i < MAX_GROUPS; i++) {
         struct world_group *group = &world->groups[i];
@@ -324,6 +445,12 @@ build_table(struct world *world)
             errx(2, "%s: group %zu is refused", world->path, i);
         }
     }
+}
+
+const struct hash_key *
+world_key(const struct world *world)
+{
+    return &world->key;
 }
 
 bool

@@ -5,12 +5,19 @@
  *     vni N                           tenant of each packet
  *     host H geneve|vxlan OUR-IP OUR-MAC ITS-IP NEXT-HOP-MAC mtu N
  *     host H none                     it has no next hop
- *     group G vni N tcp|udp ADDRESS:PORT slots N affinity flow|source
+ *     group G vni N tcp|udp|sctp|icmp ADDRESS PORT slots N affinity A
+ *                                     A is flow or source
  *     epoch G N
- *     endpoint G/E host H|local MAC up|draining|down
+ *     algorithm G NAME                weighted, hash, round-robin...
+ *     when-empty G drop|reject
+ *     on-host-death G keep|reset
+ *     endpoint G/E host H|local MAC up|draining|down|lost
  *     slots G FIRST-LAST E            who owns these slots
- *     packet P WHAT [VALUE]           of packet P (the first is 1): vni N,
- *                                     headroom N, from-tunnel, partial, tso
+ *     previous G FIRST-LAST E E       who owned them before; 65535 is nobody
+ *     packet P vni|headroom|tailroom N    of packet P (the first is 1)
+ *     packet P partial|tso
+ *     packet P from HOST-IP [HEX]     it came out of a tunnel, with Geneve's
+ *                                     options HEX
  *     before P                        what follows holds from packet P on
  *     no-table                        nothing was received from mapd
  */
@@ -21,15 +28,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "anycast/anycast-table.h"
+#include "anycast/engine.h"
 
-enum { WORLD_MAX_PACKETS = 256 };
+enum { WORLD_MAX_PACKETS = 256, WORLD_MAX_OPTIONS = 32 };
 
 /* Of a packet, beside its frame. */
 struct world_packet {
     uint32_t vni;
-    uint32_t headroom;
-    bool from_tunnel, partial, tso;
+    uint32_t headroom, tailroom;
+    bool partial, tso;
+    bool has_arrival;           /* It came out of a tunnel: 'arrival'. */
+    struct engine_arrival arrival;
+    uint8_t options[WORLD_MAX_OPTIONS];
 };
 
 struct world;
@@ -41,6 +51,9 @@ void world_destroy(struct world *);
 /* What holds for packet 'p', which is not before an earlier call's. */
 const struct world_packet *world_packet(const struct world *, unsigned int p);
 const struct anycast_table *world_table(struct world *, unsigned int p);
+
+/* The key that holds from the first packet on. */
+const struct hash_key *world_key(const struct world *);
 
 /* Whether the table changes with packet 'p'. */
 bool world_changes(const struct world *, unsigned int p);

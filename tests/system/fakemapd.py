@@ -131,7 +131,8 @@ class Handler(socketserver.BaseRequestHandler):
         group = SNAPSHOT['groups'][0]
         delta = {'vni': group['record']['vni'],
                  'name': group['record']['name'], 'from_epoch': 123456,
-                 'epoch': 123457, 'slots': '', 'endpoints': []}
+                 'epoch': 123457, 'slots': '', 'previous': ['', ''],
+                 'endpoints': []}
         self.peer.send(id=None, method='update', params=[
             {'revision': SNAPSHOT['revision'] + 1,
              'changes': [{'group_delta': delta}]}])

@@ -74,17 +74,20 @@ def snapshot(revision, vteps):
         {'record': {'kind': 'endpoint', 'vni': 5001, 'group': 'web',
                     'name': 'w%d' % i, 'host': name,
                     'mac': '02:00:00:00:%02x:%02x' % (i >> 8, i & 255),
-                    'weight': 100, 'state': 'up'}, 'index': i}
+                    'weight': 100, 'state': 'up'}, 'index': i,
+         'up_ms': 60000}
         for i, name in enumerate(names)]
     return {
         'revision': revision, 'hash_key': '00112233445566778899aabbccddeeff',
         'hosts': [{'kind': 'host', 'name': name, 'vtep': vtep,
                    'encap': 'geneve'} for name, vtep in zip(names, vteps)],
+        'dead': [],
         'groups': [{'record': {
             'kind': 'group', 'vni': 5001, 'name': 'web', 'address': ANYCAST,
             'protocol': 'tcp', 'port': 80, 'algorithm': 'weighted',
             'affinity': 'flow', 'slots': 256}, 'id': 1, 'epoch': revision,
             'slots': base64.b64encode(slots).decode(),
+            'previous': ['', ''],
             'endpoints': endpoints}]}
 
 

@@ -75,6 +75,13 @@ put_group(struct ds *ds, const struct catalog_group *group)
     for (size_t i = 0; i < group->record.n_slots; i++) {
         ds_put_format(ds, " %d", group->slots[i]);
     }
+    for (size_t age = 0; age < GROUP_MAX_PREVIOUS; age++) {
+        for (size_t i = 0; group->previous[age]
+                           && i < group->record.n_slots; i++) {
+            ds_put_format(ds, "%s %d", i ? "" : " before",
+                          group->previous[age][i]);
+        }
+    }
     ds_put_char(ds, '\n');
     for (size_t i = 0; i < group->n_endpoints; i++) {
         record = (struct record) { .kind = RECORD_ENDPOINT,
@@ -103,7 +110,8 @@ catalog_text_dump(const struct catalog *catalog)
         struct record record = { .kind = RECORD_HOST, .host = *hosts[i] };
 
         put_record(&ds, &record);
-        ds_put_char(&ds, '\n');
+        ds_put_cstr(&ds, catalog_host_is_alive(catalog, hosts[i]->name)
+                         ? "\n" : " dead\n");
     }
     free(hosts);
 

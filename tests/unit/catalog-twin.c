@@ -52,6 +52,24 @@ twin_has_group(const struct catalog_twin *twin, uint32_t vni, const char *name)
     return false;
 }
 
+/* One port after the other, of groups that have a single one, a range, or
+ * all. */
+static bool
+twin_ports_clash(const struct record_group *a, const struct record_group *b)
+{
+    if (!a->port_last != !b->port_last) {
+        return false;
+    } else if (!a->port_last) {
+        return a->port == b->port;
+    }
+    for (int port = a->port; port <= a->port_last; port++) {
+        if (port >= b->port && port <= b->port_last) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool
 catalog_twin_clash(const struct record *a, const struct record *b)
 {
@@ -60,17 +78,34 @@ catalog_twin_clash(const struct record *a, const struct record *b)
     }
     switch (a->kind) {
     case RECORD_HOST:
-        return a->host.vtep == b->host.vtep;
+        return inet_addr_equal(a->host.vtep, b->host.vtep);
     case RECORD_GROUP:
         return (a->group.vni == b->group.vni
                 && !memcmp(a->group.address, b->group.address, 16)
                 && a->group.protocol == b->group.protocol
-                && a->group.port == b->group.port);
+                && twin_ports_clash(&a->group, &b->group));
     default:
         return (a->endpoint.vni == b->endpoint.vni
                 && !strcmp(a->endpoint.group, b->endpoint.group)
-                && !memcmp(&a->endpoint.mac, &b->endpoint.mac, 6));
+                && (!memcmp(&a->endpoint.mac, &b->endpoint.mac, 6)
+                    || (a->endpoint.quic_id.length
+                        && a->endpoint.quic_id.length
+                           == b->endpoint.quic_id.length
+                        && a->endpoint.quic_id.value
+                           == b->endpoint.quic_id.value)));
     }
+}
+
+bool
+catalog_twin_is_dead(const struct catalog_twin *twin, const char *host)
+{
+    for (size_t i = 0; i < twin->n; i++) {
+        if (twin->records[i].kind == RECORD_HOST && twin->dead[i]
+            && !strcmp(twin->records[i].host.name, host)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 enum diagnosis_code
@@ -85,6 +120,9 @@ catalog_twin_put(struct catalog_twin *twin, const struct record *record)
         return DIAG_NOT_FOUND;
     }
     ovs_assert(at >= 0 || twin->n < CATALOG_TWIN_MAX);
+    if (at < 0) {
+        twin->dead[twin->n] = false;
+    }
     twin->records[at < 0 ? (int) twin->n++ : at] = *record;
     return DIAG_NONE;
 }
@@ -132,6 +170,7 @@ catalog_twin_remove(struct catalog_twin *twin, const struct record *key,
     }
     for (size_t i = 0; i < twin->n; i++) {
         if ((int) i != at && !twin_uses(&twin->records[i], key)) {
+            twin->dead[n] = twin->dead[i];
             twin->records[n++] = twin->records[i];
         }
     }
@@ -148,16 +187,20 @@ catalog_twin_equal(const struct record *a, const struct record *b)
     switch (a->kind) {
     case RECORD_HOST:
         return (!strcmp(a->host.name, b->host.name)
-                && a->host.vtep == b->host.vtep
+                && inet_addr_equal(a->host.vtep, b->host.vtep)
                 && a->host.encap == b->host.encap);
     case RECORD_GROUP:
         return (!strcmp(a->group.name, b->group.name)
                 && catalog_twin_clash(a, b)
+                && a->group.port == b->group.port
+                && a->group.port_last == b->group.port_last
                 && a->group.affinity == b->group.affinity
                 && a->group.n_slots == b->group.n_slots);
     default:
         return (!strcmp(a->endpoint.name, b->endpoint.name)
-                && catalog_twin_clash(a, b)
+                && !memcmp(&a->endpoint.mac, &b->endpoint.mac, 6)
+                && a->endpoint.quic_id.length == b->endpoint.quic_id.length
+                && a->endpoint.quic_id.value == b->endpoint.quic_id.value
                 && !strcmp(a->endpoint.host, b->endpoint.host)
                 && a->endpoint.weight == b->endpoint.weight
                 && a->endpoint.state == b->endpoint.state);

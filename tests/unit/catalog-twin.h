@@ -13,6 +13,7 @@ enum { CATALOG_TWIN_MAX = 600 };
 
 struct catalog_twin {
     struct record records[CATALOG_TWIN_MAX];
+    bool dead[CATALOG_TWIN_MAX]; /* Of hosts. */
     size_t n;
 };
 
@@ -31,6 +32,9 @@ enum diagnosis_code catalog_twin_remove(struct catalog_twin *,
 bool catalog_twin_clash(const struct record *, const struct record *);
 /* Whether no two of its records clash, as it must be in the end. */
 bool catalog_twin_is_unique(const struct catalog_twin *);
+
+/* False if there is no such host. */
+bool catalog_twin_is_dead(const struct catalog_twin *, const char *host);
 
 bool catalog_twin_equal(const struct record *, const struct record *);
 

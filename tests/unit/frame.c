@@ -69,12 +69,43 @@ frame_l3(const uint8_t *frame)
     return frame_get16(frame + 12) == 0x8100 ? 18 : 14;
 }
 
+/* Follows the headers; stores the last one's type in '*protocol'. */
+static size_t
+find_l4(const uint8_t *frame, uint8_t *protocol)
+{
+    size_t ofs = frame_l3(frame);
+
+    if (frame[ofs] / 16 == 4) {
+        *protocol = frame[ofs + 9];
+        return ofs + frame[ofs] % 16 * 4;
+    }
+    *protocol = frame[ofs + 6];
+    ofs += 40;
+    while (*protocol == 0 || *protocol == 43 || *protocol == 44
+           || *protocol == 60) {
+        size_t len = *protocol == 44 ? 8 : 8 + frame[ofs + 1] * 8;
+
+        *protocol = frame[ofs];
+        ofs += len;
+    }
+    return ofs;
+}
+
 size_t
 frame_l4(const uint8_t *frame)
 {
-    size_t l3 = frame_l3(frame);
+    uint8_t protocol;
 
-    return l3 + frame[l3] % 16 * 4;
+    return find_l4(frame, &protocol);
+}
+
+uint8_t
+frame_protocol(const uint8_t *frame)
+{
+    uint8_t protocol;
+
+    find_l4(frame, &protocol);
+    return protocol;
 }
 
 void
@@ -86,51 +117,72 @@ frame_fix_ip_csum(uint8_t *frame)
     frame_put16(ip + 10, 0xffff - frame_sum(ip, ip[0] % 16 * 4));
 }
 
-/* The pseudo header of RFC 9293 and RFC 768, spelled out. */
-static void
-write_pseudo(const uint8_t *frame, uint8_t pseudo[12])
+/* The pseudo header of RFC 9293 and RFC 768, or of RFC 8200 section 8.1,
+ * spelled out; ICMP has none.  Returns its size, stores what the packet's
+ * checksum covers behind it. */
+static size_t
+write_pseudo(const uint8_t *frame, uint8_t pseudo[40], size_t *len)
 {
-    const uint8_t *ip = frame + frame_l3(frame);
-    uint8_t protocol = ip[9];
-    uint16_t len = protocol == 17
-                   ? frame_get16(frame + frame_l4(frame) + 4)
-                   : frame_get16(ip + 2) - ip[0] % 16 * 4;
+    size_t l3 = frame_l3(frame);
+    size_t l4 = frame_l4(frame);
+    const uint8_t *ip = frame + l3;
+    uint8_t protocol = frame_protocol(frame);
+    bool is4 = ip[0] / 16 == 4;
 
-    memcpy(pseudo, ip + 12, 8);
-    pseudo[8] = 0;
-    pseudo[9] = protocol;
-    frame_put16(pseudo + 10, len);
+    *len = is4 ? l3 + frame_get16(ip + 2) - l4
+               : l3 + 40 + frame_get16(ip + 4) - l4;
+    if (protocol == 17) {
+        *len = frame_get16(frame + l4 + 4);
+    }
+    memset(pseudo, 0, 40);
+    if (is4) {
+        memcpy(pseudo, ip + 12, 8);
+        pseudo[9] = protocol;
+        frame_put16(pseudo + 10, *len);
+        return protocol == 1 ? 0 : 12;
+    }
+    memcpy(pseudo, ip + 8, 32);
+    frame_put32(pseudo + 32, *len);
+    pseudo[39] = protocol;
+    return 40;
 }
 
 uint16_t
 frame_pseudo_sum(const uint8_t *frame)
 {
-    uint8_t pseudo[12];
+    uint8_t pseudo[40];
+    size_t len;
 
-    write_pseudo(frame, pseudo);
-    return frame_sum(pseudo, sizeof pseudo);
+    return frame_sum(pseudo, write_pseudo(frame, pseudo, &len));
 }
 
 size_t
 frame_l4_csum_ofs(const uint8_t *frame)
 {
-    return frame_l4(frame) + (frame[frame_l3(frame) + 9] == 17 ? 6 : 16);
+    uint8_t protocol = frame_protocol(frame);
+
+    return frame_l4(frame) + (protocol == 17 ? 6 : protocol == 6 ? 16 : 2);
 }
 
 uint16_t
 frame_l4_csum(const uint8_t *frame)
 {
-    uint8_t bytes[12 + FRAME_MAX];
-    size_t l4 = frame_l4(frame);
+    uint8_t bytes[40 + FRAME_MAX];
+    size_t len, l4 = frame_l4(frame);
+    size_t pseudo_len = write_pseudo(frame, bytes, &len);
 
-    write_pseudo(frame, bytes);
-    size_t len = frame_get16(bytes + 10);
     assert(len <= FRAME_MAX);
-    memcpy(bytes + 12, frame + l4, len);
-    frame_put16(bytes + 12 + frame_l4_csum_ofs(frame) - l4, 0);
+    memcpy(bytes + pseudo_len, frame + l4, len);
+    frame_put16(bytes + pseudo_len + frame_l4_csum_ofs(frame) - l4, 0);
 
-    uint16_t csum = 0xffff - frame_sum(bytes, 12 + len);
-    return csum == 0 && bytes[9] == 17 ? 0xffff : csum;
+    uint16_t csum = 0xffff - frame_sum(bytes, pseudo_len + len);
+    return csum == 0 && frame_protocol(frame) == 17 ? 0xffff : csum;
+}
+
+void
+frame_fix_l4_csum(uint8_t *frame)
+{
+    frame_put16(frame + frame_l4_csum_ofs(frame), frame_l4_csum(frame));
 }
 
 static size_t
@@ -148,38 +200,172 @@ write_ethernet(uint8_t *frame, bool vlan, uint16_t ethertype)
     return l3;
 }
 
-size_t
-frame_build(const struct frame_spec *spec, uint8_t *frame)
+static uint8_t
+spec_protocol(const struct frame_spec *spec)
 {
-    size_t ihl = spec->ihl ? spec->ihl : 5;
-    uint8_t protocol = spec->protocol ? spec->protocol : 6;
-    size_t data_ofs = spec->data_ofs ? spec->data_ofs : 5;
-    size_t l4_len = spec->payload + (protocol == 17 ? 8 : data_ofs * 4);
-    size_t l3 = write_ethernet(frame, spec->vlan,
-                               spec->ethertype ? spec->ethertype : 0x0800);
-    size_t size = l3 + ihl * 4 + l4_len + spec->padding;
-    uint8_t *ip = frame + l3;
-    uint8_t *l4 = ip + ihl * 4;
+    return spec->protocol ? spec->protocol : 6;
+}
 
-    assert(size <= FRAME_MAX);
-    frame_random_bytes(ip, size - l3);
+static size_t
+l4_header_len(const struct frame_spec *spec)
+{
+    switch (spec_protocol(spec)) {
+    case 1:
+    case 17:
+    case 58:
+        return 8;
+    case 132:
+        return 16;
+    default:
+        return spec->data_ofs ? spec->data_ofs * 4 : 20;
+    }
+}
+
+/* Writes the IPv4 header of a packet with 'l4_len' bytes behind it.  Returns
+ * the header's length. */
+static size_t
+write_ipv4(const struct frame_spec *spec, uint8_t *frame, size_t l4_len)
+{
+    uint8_t *ip = frame + frame_l3(frame);
+    size_t ihl = spec->ihl ? spec->ihl : 5;
+
+    frame_random_bytes(ip, ihl * 4);
     ip[0] = 0x40 + ihl;
     ip[1] = spec->tos;
     frame_put16(ip + 2, ihl * 4 + l4_len);
     frame_put16(ip + 6, spec->frag);
     ip[8] = spec->ttl ? spec->ttl : 64;
-    ip[9] = protocol;
+    ip[9] = spec_protocol(spec);
     frame_put32(ip + 12, spec->src ? spec->src : 0x0a010002);
     frame_put32(ip + 16, spec->dst ? spec->dst : 0x0a010064);
     frame_fix_ip_csum(frame);
+    return ihl * 4;
+}
 
-    if (protocol == 17) {
-        frame_put16(l4 + 4, l4_len);
-        frame_put16(l4 + 6, frame_l4_csum(frame));
-    } else if (protocol == 6) {
-        l4[12] = data_ofs * 16;
-        frame_put16(l4 + 16, frame_l4_csum(frame));
+static void
+write_address(uint8_t *p, const uint8_t address[16], uint8_t last)
+{
+    const uint8_t zeros[16] = { 0 };
+
+    if (memcmp(address, zeros, 16)) {
+        memcpy(p, address, 16);
+    } else {
+        memset(p, 0, 16);
+        p[0] = 0xfd;
+        p[15] = last;
     }
+}
+
+/* The same for IPv6, extension headers included. */
+static size_t
+write_ipv6(const struct frame_spec *spec, uint8_t *frame, size_t l4_len)
+{
+    uint8_t *ip = frame + frame_l3(frame);
+    uint8_t *next = ip + 6;
+    size_t len = 40;
+
+    frame_put32(ip, 0x60000000 + spec->tos * 0x100000u
+                    + frame_random() % 0x100000);
+    ip[7] = spec->ttl ? spec->ttl : 64;
+    write_address(ip + 8, spec->src6, 2);
+    write_address(ip + 24, spec->dst6, 0x64);
+    for (int i = 0; i < spec->n_exts; i++) {
+        uint8_t *ext = ip + len;
+        size_t units = spec->exts[i] == 44 ? 0 : frame_random() % 3;
+
+        *next = spec->exts[i];
+        frame_random_bytes(ext, 8 + units * 8);
+        ext[1] = units;
+        if (spec->exts[i] == 43) {
+            ext[3] = 0;
+        } else if (spec->exts[i] == 44) {
+            frame_put16(ext + 2, spec->frag);
+            frame_put32(ext + 4, spec->id);
+        }
+        next = ext;
+        len += 8 + units * 8;
+    }
+    *next = spec_protocol(spec);
+    frame_put16(ip + 4, len - 40 + l4_len);
+    return len;
+}
+
+/* Makes sense of the transport header in the 'len' random bytes at 'l4'. */
+static void
+write_l4(const struct frame_spec *spec, uint8_t *frame, uint8_t *l4,
+         size_t len)
+{
+    switch (spec_protocol(spec)) {
+    case 6:
+        l4[12] = (spec->data_ofs ? spec->data_ofs : 5) * 16;
+        if (spec->set_flags) {
+            l4[13] = spec->tcp_flags;
+        }
+        break;
+    case 17:
+        frame_put16(l4 + 4, len);
+        break;
+    case 132:
+        l4[12] = spec->l4_type;
+        frame_put16(l4 + 14, len - 12);
+        return;
+    case 1:
+    case 58:
+        l4[0] = spec->l4_type;
+        l4[1] = 0;
+        break;
+    default:
+        return;
+    }
+    if (spec->ipv6 ? !(spec->frag & 0xfff8) : !(spec->frag & 0x1fff)) {
+        frame_fix_l4_csum(frame);
+    }
+}
+
+size_t
+frame_build(const struct frame_spec *spec, uint8_t *frame)
+{
+    size_t header_len = l4_header_len(spec);
+    size_t l4_len = header_len + spec->payload;
+    uint16_t type = spec->ethertype ? spec->ethertype
+                    : spec->ipv6 ? 0x86dd : 0x0800;
+    size_t l3 = write_ethernet(frame, spec->vlan, type);
+    size_t l4 = l3 + (spec->ipv6 ? write_ipv6(spec, frame, l4_len)
+                                 : write_ipv4(spec, frame, l4_len));
+    size_t size = l4 + l4_len + spec->padding;
+
+    assert(size <= FRAME_MAX);
+    frame_random_bytes(frame + l4, size - l4);
+    if (spec->data) {
+        memcpy(frame + l4 + header_len, spec->data, spec->payload);
+    }
+    write_l4(spec, frame, frame + l4, l4_len);
+    return size;
+}
+
+size_t
+frame_build_solicit(uint8_t *frame, bool vlan, const uint8_t src[16],
+                    const uint8_t dst[16], const uint8_t target[16],
+                    bool option)
+{
+    uint8_t data[24];
+    struct frame_spec spec = {
+        .ipv6 = true, .vlan = vlan, .ttl = 255, .protocol = 58,
+        .l4_type = 135, .data = data, .payload = option ? 24 : 16,
+    };
+
+    memcpy(data, target, 16);
+    data[16] = 1;
+    data[17] = 1;
+    frame_random_bytes(data + 18, 6);
+    size_t size = frame_build(&spec, frame);
+    size_t l3 = frame_l3(frame);
+    memcpy(frame + l3 + 8, src, 16);
+    memcpy(frame + l3 + 24, dst, 16);
+    memset(frame, 0x33, 2);
+    memcpy(frame + 2, dst + 12, 4);
+    memset(frame + l3 + 40 + 4, 0, 4);
+    frame_fix_l4_csum(frame);
     return size;
 }
 

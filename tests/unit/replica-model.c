@@ -31,13 +31,20 @@ model_random(uint32_t n)
     return (random_state >> 33) % n;
 }
 
+static void
+empty_tables(struct model_group *g)
+{
+    memset(g->slots, 0xff, sizeof g->slots);
+    memset(g->previous, 0xff, sizeof g->previous);
+}
+
 void
 model_init(struct model *m)
 {
     memset(m, 0, sizeof *m);
     m->next_id = 1;
     for (int i = 0; i < MODEL_GROUPS; i++) {
-        memset(m->groups[i].slots, 0xff, sizeof m->groups[i].slots);
+        empty_tables(&m->groups[i]);
     }
 }
 
@@ -112,6 +119,9 @@ change_host(struct model *m, int i)
         host->vtep = free_vtep(m);
         host->encap = model_random(2);
         host->exists = true;
+        host->dead = false;
+    } else if (!model_random(4)) {
+        host->dead = !host->dead;
     } else if (model_random(2) && !is_host_used(m, i)) {
         host->exists = false;
     } else if (other->exists) {
@@ -158,6 +168,38 @@ change_endpoint(struct model *m, struct model_group *g)
     }
 }
 
+/* Any owners that can be. */
+static bool
+change_previous(struct model_group *g)
+{
+    uint16_t keeps[MODEL_ENDPOINTS];
+    bool changed = false;
+    int n = 0;
+
+    for (int i = 0; i < MODEL_ENDPOINTS; i++) {
+        if (g->endpoints[i].exists && g->endpoints[i].state != 2) {
+            keeps[n++] = g->endpoints[i].index;
+        }
+    }
+    for (int i = 0; i < MODEL_SLOTS; i++) {
+        uint16_t had[2] = { GROUP_NO_ENDPOINT, GROUP_NO_ENDPOINT };
+        int n_had = 0;
+
+        for (int j = model_random(3); n > 2 && !model_random(20) && j; j--) {
+            uint16_t owner = keeps[model_random(n)];
+
+            if (owner != g->slots[i] && (!n_had || owner != had[0])) {
+                had[n_had++] = owner;
+            }
+        }
+        for (int j = 0; j < 2; j++) {
+            changed |= g->previous[j][i] != had[j];
+            g->previous[j][i] = had[j];
+        }
+    }
+    return changed;
+}
+
 /* Takes the slots of those that may not have any, and some others. */
 static void
 change_slots(struct model_group *g)
@@ -184,6 +226,7 @@ change_slots(struct model_group *g)
         changed |= j != g->slots[i];
         g->slots[i] = j;
     }
+    changed |= change_previous(g);
     g->epoch += changed;
 }
 
@@ -195,7 +238,7 @@ change_group(struct model *m, int i)
 
     if (!g->exists) {
         memset(g, 0, sizeof *g);
-        memset(g->slots, 0xff, sizeof g->slots);
+        empty_tables(g);
         g->exists = true;
         g->id = m->next_id++;
         g->address = 2 * MODEL_GROUPS + i;
@@ -223,7 +266,7 @@ change_group(struct model *m, int i)
 void
 model_change(struct model *m)
 {
-    m->revision += 1 + !model_random(5);
+    m->revision++;
     for (int i = model_random(4); i > 0; i--) {
         if (model_random(3)) {
             change_group(m, model_random(MODEL_GROUPS));
@@ -265,13 +308,17 @@ endpoint_to_json(const struct model_endpoint *e, int group, int i)
     json_object_put_string(record, "state", states[e->state]);
     json_object_put(json, "record", record);
     json_object_put(json, "index", json_integer_create(e->index));
+    json_object_put(json, "up_ms",
+                    json_integer_create(model_random(2) ? INT32_MAX
+                                        : model_random(100000)));
     return json;
 }
 
 static void
 put_contents(struct json *json, const struct model *m, int i,
-             const uint16_t *from)
+             const struct model_group *from)
 {
+    struct json *previous = json_array_create_empty();
     const struct model_group *g = &m->groups[i];
     struct json *endpoints = json_array_create_empty();
 
@@ -284,7 +331,14 @@ put_contents(struct json *json, const struct model *m, int i,
     json_object_put(json, "endpoints", endpoints);
     json_object_put(json, "epoch", json_integer_create(g->epoch));
     json_object_put(json, "slots", json_string_create_nocopy(
-                        slot_codec_encode(from, g->slots, MODEL_SLOTS)));
+                        slot_codec_encode(from ? from->slots : NULL, g->slots,
+                                          MODEL_SLOTS)));
+    for (int j = 0; j < 2; j++) {
+        json_array_add(previous, json_string_create_nocopy(
+                           slot_codec_encode(from ? from->previous[j] : NULL,
+                                             g->previous[j], MODEL_SLOTS)));
+    }
+    json_object_put(json, "previous", previous);
 }
 
 static struct json *
@@ -326,12 +380,18 @@ model_snapshot(const struct model *m)
     struct json *json = json_object_create();
     struct json *hosts = json_array_create_empty();
     struct json *groups = json_array_create_empty();
+    struct json *dead = json_array_create_empty();
 
     for (int i = 0; i < MODEL_HOSTS; i++) {
         if (m->hosts[i].exists) {
             json_array_add(hosts, host_to_json(m, i));
         }
+        if (m->hosts[i].exists && m->hosts[i].dead) {
+            json_array_add(dead, json_string_create_nocopy(
+                               xasprintf("h%d", i)));
+        }
     }
+    json_object_put(json, "dead", dead);
     for (int i = 0; i < MODEL_GROUPS; i++) {
         if (m->groups[i].exists) {
             json_array_add(groups, group_to_json(m, i));
@@ -370,7 +430,7 @@ add_group_change(struct json *changes, const struct model *before,
         && a->affinity == b->affinity && model_random(5)) {
         json = group_key_to_json(i);
         json_object_put(json, "from_epoch", json_integer_create(a->epoch));
-        put_contents(json, after, i, a->slots);
+        put_contents(json, after, i, a);
         add_change(changes, "group_delta", json);
     } else if (b->exists) {
         add_change(changes, "group", group_to_json(after, i));
@@ -388,7 +448,8 @@ model_update(const struct model *before, const struct model *after)
     for (int i = 0; i < MODEL_HOSTS; i++) {
         const struct model_host *a = &before->hosts[i], *b = &after->hosts[i];
 
-        if (b->exists && memcmp(a, b, sizeof *a)) {
+        if (b->exists && (!a->exists || a->vtep != b->vtep
+                          || a->encap != b->encap)) {
             add_change(changes, "host", host_to_json(after, i));
         } else if (a->exists && !b->exists) {
             add_change(changes, "host_removed",
@@ -399,6 +460,20 @@ model_update(const struct model *before, const struct model *after)
         if (memcmp(&before->groups[i], &after->groups[i],
                    sizeof before->groups[i])) {
             add_group_change(changes, before, after, i);
+        }
+    }
+    /* A host must be there before it can die: these come last. */
+    for (int i = 0; i < MODEL_HOSTS; i++) {
+        const struct model_host *a = &before->hosts[i], *b = &after->hosts[i];
+
+        if (b->exists && b->dead != (a->exists && a->dead)) {
+            struct json *alive = json_object_create();
+            struct json *change = json_object_create();
+
+            json_object_put_format(alive, "name", "h%d", i);
+            json_object_put(alive, "alive", json_boolean_create(!b->dead));
+            json_object_put(change, "host_alive", alive);
+            json_array_add(changes, change);
         }
     }
     json_object_put(json, "revision", json_integer_create(after->revision));
@@ -440,6 +515,21 @@ check_endpoints(const struct model_group *g, const struct replica_group *r)
     assert_int_equal(r->n_endpoints, n);
 }
 
+static void
+check_previous(const struct model_group *g, const struct replica_group *r)
+{
+    bool any = false;
+
+    for (int i = 0; i < 2 * MODEL_SLOTS; i++) {
+        uint16_t expected = g->previous[i % 2][i / 2];
+
+        any |= expected != GROUP_NO_ENDPOINT;
+        assert_int_equal(r->previous ? r->previous[i] : GROUP_NO_ENDPOINT,
+                         expected);
+    }
+    assert_int_equal(any, r->previous != NULL);
+}
+
 void
 model_check(const struct model *m, const struct replica *replica)
 {
@@ -454,7 +544,9 @@ model_check(const struct model *m, const struct replica *replica)
         assert_int_equal(!!r, m->hosts[i].exists);
         if (r) {
             n_hosts++;
-            assert_int_equal(r->record.vtep, 0xc0000200 + m->hosts[i].vtep);
+            assert_int_equal(inet_addr_to4(r->record.vtep),
+                             0xc0000200 + m->hosts[i].vtep);
+            assert_int_equal(r->alive, !m->hosts[i].dead);
             assert_int_equal(r->record.encap,
                              m->hosts[i].encap ? TUNNEL_VXLAN : TUNNEL_GENEVE);
         }
@@ -474,6 +566,7 @@ model_check(const struct model *m, const struct replica *replica)
             assert_int_equal(r->record.affinity,
                              g->affinity ? AFFINITY_SOURCE : AFFINITY_FLOW);
             assert_memory_equal(r->slots, g->slots, sizeof g->slots);
+            check_previous(g, r);
             check_endpoints(g, r);
         }
     }
@@ -486,6 +579,7 @@ static void
 check_group_alone(const struct replica *replica, const struct replica_group *g)
 {
     bool up[GROUP_MAX_ENDPOINTS] = { false };
+    bool keeps[GROUP_MAX_ENDPOINTS] = { false };
 
     assert_in_range(g->id, 1, GROUP_MAX_ID);
     for (size_t i = 0; i < g->n_endpoints; i++) {
@@ -496,6 +590,7 @@ check_group_alone(const struct replica *replica, const struct replica_group *g)
         assert_string_equal(e->group, g->record.name);
         assert_int_equal(e->vni, g->record.vni);
         up[g->endpoints[i].index] = e->state == ENDPOINT_UP;
+        keeps[g->endpoints[i].index] = e->state != ENDPOINT_DOWN;
         for (size_t j = 0; j < i; j++) {
             assert_true(g->endpoints[j].index < g->endpoints[i].index);
             assert_string_not_equal(g->endpoints[j].record.name, e->name);
@@ -506,6 +601,16 @@ check_group_alone(const struct replica *replica, const struct replica_group *g)
     for (size_t i = 0; i < g->record.n_slots; i++) {
         assert_true(g->slots[i] == GROUP_NO_ENDPOINT
                     || (g->slots[i] < GROUP_MAX_ENDPOINTS && up[g->slots[i]]));
+        for (int j = 0; g->previous && j < 2; j++) {
+            uint16_t owner = g->previous[2 * i + j];
+
+            assert_true(owner == GROUP_NO_ENDPOINT
+                        || (owner < GROUP_MAX_ENDPOINTS && keeps[owner]
+                            && owner != g->slots[i]));
+            assert_true(!j || owner == GROUP_NO_ENDPOINT
+                        || (g->previous[2 * i] != GROUP_NO_ENDPOINT
+                            && g->previous[2 * i] != owner));
+        }
     }
 }
 
@@ -524,6 +629,7 @@ model_check_consistent(const struct replica *replica)
                             || strcmp(g->record.name, g2->record.name));
                 assert_true(g->record.vni != g2->record.vni
                             || g->record.port != g2->record.port
+                            || g->record.port_last != g2->record.port_last
                             || g->record.protocol != g2->record.protocol
                             || memcmp(g->record.address, g2->record.address,
                                       16));
@@ -532,7 +638,8 @@ model_check_consistent(const struct replica *replica)
     }
     HMAP_FOR_EACH (h, node, &replica->hosts) {
         HMAP_FOR_EACH (h2, node, &replica->hosts) {
-            assert_true(h == h2 || (h->record.vtep != h2->record.vtep
+            assert_true(h == h2 || (!inet_addr_equal(h->record.vtep,
+                                                     h2->record.vtep)
                                     && strcmp(h->record.name,
                                               h2->record.name)));
         }
@@ -585,6 +692,9 @@ print_group(const struct replica_group *g, bool bookkeeping)
         ds_put_char(&s, '!' + (g->slots[i] >> 6 & 63));
         ds_put_char(&s, '!' + (g->slots[i] & 63));
     }
+    for (size_t i = 0; g->previous && i < 2 * g->record.n_slots; i++) {
+        ds_put_format(&s, " %d", g->previous[i]);
+    }
     return ds_steal_cstr(&s);
 }
 
@@ -605,6 +715,7 @@ model_print(const struct replica *replica, bool bookkeeping)
         struct ds line = DS_EMPTY_INITIALIZER;
 
         print_record(&line, RECORD_HOST, &h->record, sizeof h->record);
+        ds_put_cstr(&line, h->alive ? "" : " dead");
         lines[i++] = ds_steal_cstr(&line);
     }
     assert_int_equal(i, n);

@@ -27,12 +27,14 @@ struct model_group {
     int address, port, affinity;
     uint32_t id, epoch;
     uint16_t slots[MODEL_SLOTS];
+    uint16_t previous[2][MODEL_SLOTS];
     struct model_endpoint endpoints[MODEL_ENDPOINTS];
 };
 
 struct model_host {
     bool exists;
     int vtep, encap;
+    bool dead;
 };
 
 struct model {

@@ -30,6 +30,17 @@ some(size_t n)
     return names[random_range(n)];
 }
 
+static const char *
+random_ports(void)
+{
+    static const char *const ports[] = {
+        "0", "0", "80", "80", "80,'port_last':90", "85,'port_last':85",
+        "90,'port_last':100", "91,'port_last':65535",
+    };
+
+    return ports[random_range(ARRAY_SIZE(ports))];
+}
+
 static struct record
 random_record(void)
 {
@@ -44,10 +55,11 @@ random_record(void)
     case 3:
         return catalog_text_record(
             "{'kind':'group','vni':%d,'name':'%s','address':'10.0.0.%d',"
-            "'port':%d,'protocol':'%s','affinity':'%s','slots':%d}",
-            1 + random_range(2), some(3), 1 + random_range(2),
-            80 * random_range(2), random_range(4) ? "tcp" : "udp",
-            random_range(2) ? "flow" : "source", 256 << random_range(2));
+            "'port':%s,'protocol':'%s','affinity':'%s','slots':%d,"
+            "'quic_id_length':%d}",
+            1 + random_range(2), some(3), 1 + random_range(2), random_ports(),
+            random_range(4) ? "tcp" : "udp",
+            random_range(2) ? "flow" : "source", 256 << random_range(2), 0);
     default:
         return catalog_text_record(
             "{'kind':'endpoint','vni':%d,'group':'%s','name':'%s',"
@@ -58,6 +70,9 @@ random_record(void)
             random_range(3) ? "up" : random_range(2) ? "draining" : "down");
     }
 }
+
+/* The twin before the transaction. */
+static struct catalog_twin twin_before;
 
 /* One operation on both.  The codes must agree. */
 
@@ -71,7 +86,14 @@ do_add(struct catalog_txn *txn, struct catalog_twin *twin,
 
     catalog_add(txn, &r, may_exist, diag);
     if (at < 0) {
-        return catalog_twin_put(twin, &r);
+        enum diagnosis_code code = catalog_twin_put(twin, &r);
+
+        if (r.kind == RECORD_HOST) {
+            /* One that comes back is as alive as it was. */
+            twin->dead[twin->n - 1] = catalog_twin_is_dead(&twin_before,
+                                                           r.host.name);
+        }
+        return code;
     }
     return (may_exist && catalog_twin_equal(&twin->records[at], &r)
             ? DIAG_NONE : DIAG_EXISTS);
@@ -140,6 +162,8 @@ set_all(struct catalog_txn *txn, struct catalog_twin *twin,
         const struct record_group *old = &twin->records[at].group;
 
         if (!catalog_twin_clash(&twin->records[at], to)
+            || old->port != to->group.port
+            || old->port_last != to->group.port_last
             || old->n_slots != to->group.n_slots) {
             return DIAG_INVALID;
         }
@@ -173,10 +197,23 @@ do_something(struct catalog_txn *txn, struct catalog_twin *twin)
     return expected != DIAG_NONE;
 }
 
+/* Now and then, a host dies or lives again. */
+static void
+flip_liveness(struct catalog_txn *txn, struct catalog_twin *twin)
+{
+    size_t i = random_range(twin->n + 1);
+
+    if (i < twin->n && twin->records[i].kind == RECORD_HOST) {
+        twin->dead[i] = !twin->dead[i];
+        catalog_set_alive(txn, twin->records[i].host.name, !twin->dead[i]);
+    }
+}
+
 /* Comparisons. */
 
 static void
-check_slots(const struct catalog_group *group)
+check_slots(const struct catalog_group *group,
+            const struct catalog_twin *twin)
 {
     int owned[GROUP_MAX_ENDPOINTS] = { 0 };
     int n_up = 0, n_owned = 0;
@@ -192,7 +229,8 @@ check_slots(const struct catalog_group *group)
         const struct catalog_endpoint *e = group->endpoints[i];
 
         assert_in_range(e->index, 0, GROUP_MAX_ENDPOINTS - 1);
-        if (e->record.state == ENDPOINT_UP) {
+        if (e->record.state == ENDPOINT_UP
+            && !catalog_twin_is_dead(twin, e->record.host)) {
             n_up++;
             assert_true(owned[e->index] > 0);
             n_owned -= owned[e->index];
@@ -235,6 +273,8 @@ check_contents(const struct catalog *catalog, const struct catalog_twin *twin)
         check_one(twin, &record);
         assert_ptr_equal(catalog_find_host(catalog, hosts[i]->name),
                          hosts[i]);
+        assert_int_equal(catalog_host_is_alive(catalog, hosts[i]->name),
+                         !catalog_twin_is_dead(twin, hosts[i]->name));
     }
     groups = catalog_groups(catalog, &n_groups);
     for (size_t i = 0; i < n_groups; i++) {
@@ -255,7 +295,7 @@ check_contents(const struct catalog *catalog, const struct catalog_twin *twin)
         for (size_t j = 0; j < i; j++) {
             assert_int_not_equal(g->id, groups[j]->id);
         }
-        check_slots(g);
+        check_slots(g, twin);
         n_endpoints += g->n_endpoints;
     }
     assert_int_equal(n_hosts + n_groups + n_endpoints, twin->n);
@@ -306,6 +346,39 @@ check_changes(const struct catalog_txn *txn, const struct catalog_twin *before,
     assert_int_equal(n, n_expected);
 }
 
+/* Each host that was there and still is, and is alive now and was not, or the
+ * other way round, is listed; and no other. */
+static void
+check_liveness(const struct catalog_txn *txn,
+               const struct catalog_twin *before,
+               const struct catalog_twin *after)
+{
+    const struct catalog_liveness *liveness;
+    size_t n, n_expected = 0;
+
+    liveness = catalog_txn_liveness(txn, &n);
+    for (size_t i = 0; i < after->n; i++) {
+        const struct record *r = &after->records[i];
+        bool was_dead;
+
+        if (r->kind != RECORD_HOST) {
+            continue;
+        }
+        was_dead = catalog_twin_is_dead(before, r->host.name);
+        if (was_dead != after->dead[i]) {
+            size_t j = 0;
+
+            while (j < n && strcmp(liveness[j].host, r->host.name)) {
+                j++;
+            }
+            assert_true(j < n);
+            assert_int_equal(liveness[j].alive, was_dead);
+            n_expected++;
+        }
+    }
+    assert_int_equal(n, n_expected);
+}
+
 /* A catalog with the same contents, by way of catalog_restore_*(). */
 static struct catalog *
 restored(const struct catalog *catalog)
@@ -337,9 +410,10 @@ restored(const struct catalog *catalog)
 struct old_group {
     struct record_group record;
     uint32_t id, epoch;
-    uint16_t slots[512];
+    uint16_t slots[512], previous[2][512];
     struct {
         record_name name;
+        struct mac mac;
         uint16_t index;
     } endpoints[16];
     size_t n_endpoints;
@@ -359,13 +433,68 @@ remember_groups(const struct catalog *catalog, struct old_group *old)
                                       .epoch = g->epoch,
                                       .n_endpoints = g->n_endpoints };
         memcpy(old[i].slots, g->slots, g->record.n_slots * 2);
+        memset(old[i].previous, 0xff, sizeof old[i].previous);
+        for (int age = 0; age < 2; age++) {
+            if (g->previous[age]) {
+                memcpy(old[i].previous[age], g->previous[age],
+                       g->record.n_slots * 2);
+            }
+        }
         for (size_t j = 0; j < g->n_endpoints; j++) {
             strcpy(old[i].endpoints[j].name, g->endpoints[j]->record.name);
             old[i].endpoints[j].index = g->endpoints[j]->index;
+            old[i].endpoints[j].mac = g->endpoints[j]->record.mac;
         }
     }
     free(groups);
     return n;
+}
+
+static bool
+may_have_flows(const struct catalog_group *group, uint16_t index)
+{
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        if (group->endpoints[i]->index == index) {
+            return group->endpoints[i]->record.state != ENDPOINT_DOWN;
+        }
+    }
+    return false;
+}
+
+/* Whoever owned a slot before comes first, whoever owned it before that comes
+ * next; not those that own it now or cannot have flows, nobody twice, and two
+ * at most.  Returns true if there is a difference from 'old', NULL: nobody
+ * owned anything. */
+static bool
+check_previous(const struct old_group *old, const struct catalog_group *now)
+{
+    bool differs = false;
+
+    for (size_t i = 0; i < now->record.n_slots; i++) {
+        uint16_t had[3] = { GROUP_NO_ENDPOINT, GROUP_NO_ENDPOINT,
+                            GROUP_NO_ENDPOINT };
+        uint16_t expected[2] = { GROUP_NO_ENDPOINT, GROUP_NO_ENDPOINT };
+        size_t n = 0;
+
+        if (old) {
+            had[0] = old->slots[i];
+            had[1] = old->previous[0][i];
+            had[2] = old->previous[1][i];
+        }
+        for (int j = 0; j < 3; j++) {
+            if (n < 2 && had[j] != now->slots[i]
+                && may_have_flows(now, had[j])
+                && (!n || expected[0] != had[j])) {
+                expected[n++] = had[j];
+            }
+        }
+        for (int age = 0; age < 2; age++) {
+            assert_int_equal(now->previous[age] ? now->previous[age][i]
+                             : GROUP_NO_ENDPOINT, expected[age]);
+            differs |= old && expected[age] != old->previous[age][i];
+        }
+    }
+    return differs;
 }
 
 /* Keeps indexes, and new ones are none of the old ones. */
@@ -376,7 +505,9 @@ check_indexes(const struct old_group *old, const struct catalog_group *now)
         const struct catalog_endpoint *e = now->endpoints[i];
 
         for (size_t j = 0; j < old->n_endpoints; j++) {
-            assert_int_equal(!strcmp(e->record.name, old->endpoints[j].name),
+            assert_int_equal(!strcmp(e->record.name, old->endpoints[j].name)
+                             && !memcmp(&e->record.mac,
+                                        &old->endpoints[j].mac, 6),
                              e->index == old->endpoints[j].index);
         }
     }
@@ -393,8 +524,7 @@ check_numbers(const struct catalog_txn *txn, const struct old_group *old,
     groups = catalog_groups(catalog, &n);
     for (size_t j = 0; j < n; j++) {
         const struct catalog_group *g = groups[j];
-        uint32_t epoch = 0;
-        const uint16_t *slots = catalog_txn_old_slots(txn, g, &epoch);
+        const struct catalog_group *before = catalog_txn_before(txn, g);
 
         for (i = 0; i < n_old && (old[i].record.vni != g->record.vni
                                   || strcmp(old[i].record.name,
@@ -408,15 +538,17 @@ check_numbers(const struct catalog_txn *txn, const struct old_group *old,
             bool moved = memcmp(old[i].slots, g->slots,
                                 g->record.n_slots * 2);
 
+            moved |= check_previous(&old[i], g);
             assert_int_equal(g->id, old[i].id);
             assert_int_equal(g->epoch, old[i].epoch + moved);
-            if (slots) {
-                assert_memory_equal(slots, old[i].slots,
+            if (before) {
+                assert_memory_equal(before->slots, old[i].slots,
                                     g->record.n_slots * 2);
-                assert_int_equal(epoch, old[i].epoch);
+                assert_int_equal(before->epoch, old[i].epoch);
             }
         } else {
-            assert_null(slots);
+            check_previous(NULL, g);
+            assert_null(before);
             assert_true(g->id > last_group_id);
             assert_int_equal(g->epoch, g->slots[0] != GROUP_NO_ENDPOINT);
         }
@@ -429,6 +561,7 @@ static void
 check_changed_groups(const struct catalog_txn *txn,
                      const struct catalog *catalog)
 {
+    size_t n_liveness;
     const struct catalog_group *const *groups;
     const struct catalog_change *changes;
     size_t n, n_changes, n_expected = 0;
@@ -450,7 +583,10 @@ check_changed_groups(const struct catalog_txn *txn,
                       && r->endpoint.vni == groups[i]->record.vni
                       && !strcmp(r->endpoint.group, groups[i]->record.name));
         }
-        assert_true(found);
+        catalog_txn_liveness(txn, &n_liveness);
+        assert_true(found || (n_liveness
+                              && catalog_txn_before(txn, groups[i])->epoch
+                                 != groups[i]->epoch));
     }
     /* Changes of one group's endpoints follow each other. */
     for (size_t j = 0; j < n_changes; j++) {
@@ -487,7 +623,7 @@ abort_txn(struct catalog_txn *txn, const struct catalog *catalog,
 }
 
 struct counts {
-    int n_commits, n_aborts, n_refusals, n_clashes;
+    int n_commits, n_aborts, n_refusals, n_clashes, n_liveness;
 };
 
 static void
@@ -495,7 +631,6 @@ one_transaction(struct catalog *catalog, struct catalog_twin *twin,
                 struct counts *counts)
 {
     static struct old_group old[16];
-    static struct catalog_twin before;
     uint32_t last_group_id = catalog_last_group_id(catalog);
     uint64_t revision = catalog_revision(catalog);
     char *dump = catalog_text_dump(catalog);
@@ -504,14 +639,15 @@ one_transaction(struct catalog *catalog, struct catalog_twin *twin,
     int n_ops = random_range(4) ? 1 + random_range(5) : 40;
     bool prepare = random_range(8);
     bool fails = false;
+    size_t n, n_liveness;
     int op = 0;
-    size_t n;
 
-    before = *twin;
+    twin_before = *twin;
     while (n_ops-- && !fails) {
         bool refused;
 
         catalog_set_op(txn, op++);
+        flip_liveness(txn, twin);
         refused = do_something(txn, twin);
         counts->n_refusals += refused;
         fails = refused && !random_range(20);
@@ -527,23 +663,70 @@ one_transaction(struct catalog *catalog, struct catalog_twin *twin,
     } else if (prepare) {
         assert_int_equal(catalog_prepare(txn, NULL), 0);
         check_contents(catalog, twin);
-        check_changes(txn, &before, twin);
+        check_changes(txn, &twin_before, twin);
+        check_liveness(txn, &twin_before, twin);
         check_changed_groups(txn, catalog);
         check_numbers(txn, old, n_old, catalog, last_group_id);
     }
     if (!prepare || fails || !random_range(4)) {
-        *twin = before;
+        *twin = twin_before;
         abort_txn(txn, catalog, dump);
         counts->n_aborts++;
     } else {
         catalog_txn_changes(txn, &n);
-        assert_int_equal(catalog_txn_revision(txn), revision + !!n);
+        catalog_txn_liveness(txn, &n_liveness);
+        revision += n || n_liveness;
+        assert_int_equal(catalog_txn_revision(txn), revision);
         catalog_commit(txn);
-        assert_int_equal(catalog_revision(catalog), revision + !!n);
+        assert_int_equal(catalog_revision(catalog), revision);
         counts->n_commits += n > 0;
+        counts->n_liveness += n_liveness;
     }
     check_contents(catalog, twin);
     free(dump);
+}
+
+/* Whether host 'name' has an endpoint that is up. */
+static bool
+is_noticed(const struct catalog_twin *twin, const char *name)
+{
+    for (size_t i = 0; i < twin->n; i++) {
+        const struct record *r = &twin->records[i];
+
+        if (r->kind == RECORD_ENDPOINT && !strcmp(r->endpoint.host, name)
+            && r->endpoint.state == ENDPOINT_UP) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Puts a copy in the place of 'catalog'.  That a host is dead is known from
+ * its endpoints without slots, if it has any. */
+static struct catalog *
+exchange(struct catalog *catalog, struct catalog_twin *twin)
+{
+    struct catalog *copy = restored(catalog);
+    struct catalog_txn *txn = catalog_begin(catalog);
+    char *a, *b;
+
+    catalog_restore_liveness(copy);
+    for (size_t i = 0; i < twin->n; i++) {
+        const struct record *r = &twin->records[i];
+
+        if (r->kind == RECORD_HOST && !is_noticed(twin, r->host.name)) {
+            catalog_set_alive(txn, r->host.name, true);
+            twin->dead[i] = false;
+        }
+    }
+    a = catalog_text_dump(catalog);
+    b = catalog_text_dump(copy);
+    assert_string_equal(a, b);
+    free(a);
+    free(b);
+    catalog_abort(txn);
+    catalog_destroy(catalog);
+    return copy;
 }
 
 static void
@@ -551,20 +734,12 @@ random_transactions_agree_with_the_twin(void **state OVS_UNUSED)
 {
     static struct catalog_twin twin;
     struct catalog *catalog = catalog_create();
-    struct counts counts = { 0, 0, 0, 0 };
+    struct counts counts = { 0, 0, 0, 0, 0 };
 
     for (int i = 0; i < 6000; i++) {
         one_transaction(catalog, &twin, &counts);
         if (!(i % 16)) {
-            struct catalog *copy = restored(catalog);
-            char *a = catalog_text_dump(catalog);
-            char *b = catalog_text_dump(copy);
-
-            assert_string_equal(a, b);
-            free(a);
-            free(b);
-            catalog_destroy(catalog);
-            catalog = copy;
+            catalog = exchange(catalog, &twin);
         }
         if (!(i % 1000)) {
             catalog_destroy(catalog);
@@ -577,6 +752,7 @@ random_transactions_agree_with_the_twin(void **state OVS_UNUSED)
     assert_true(counts.n_aborts > 1000);
     assert_true(counts.n_refusals > 1000);
     assert_true(counts.n_clashes > 300);
+    assert_true(counts.n_liveness > 300);
     catalog_destroy(catalog);
 }
 

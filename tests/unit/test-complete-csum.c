@@ -1,5 +1,5 @@
-/* encap_complete_csum(): TCP and UDP checksums that a sender left to its
- * network device. */
+/* encap_complete_csum(): transport checksums that a sender left to its network
+ * device. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,7 +63,14 @@ random_spec(struct frame_spec *spec)
         .padding = frame_random() % 20,
         .src = 0x0a000000 + frame_random() % 65536,
         .dst = frame_random(),
+        .ipv6 = frame_random() % 2,
+        .l4_type = 128,         /* Of ICMPv6: an echo request. */
+        .n_exts = frame_random() % 3,
+        .exts = { 60, 43 },
     };
+    if (spec->ipv6 && frame_random() % 3 == 0) {
+        spec->protocol = 58;
+    }
 }
 
 static void
@@ -196,6 +203,144 @@ bytes_behind_the_udp_length_do_not_count(void **state)
     }
 }
 
+static void
+icmpv6_errors_are_completed(void **state)
+{
+    (void) state;
+    const struct frame_spec sent = {
+        .ipv6 = true, .protocol = 17,
+        .src6 = { 0xfd, [15] = 0x64 }, .dst6 = { 0xfd, [15] = 2 },
+    };
+    uint8_t quote[FRAME_MAX];
+    const struct frame_spec spec = {
+        .ipv6 = true, .protocol = 58, .l4_type = 2, .data = quote + 14,
+        .payload = frame_build(&sent, quote) - 14,
+    };
+    struct fixture f;
+
+    build(&f, &spec);
+    uint16_t right = frame_l4_csum(f.frame);
+    set_csum(&f, frame_pseudo_sum(f.frame));
+    assert_int_equal(complete(&f, 0, right), 1);
+}
+
+static void
+icmp_over_ipv4_is_left_alone(void **state)
+{
+    (void) state;
+    const struct frame_spec spec = { .protocol = 1, .l4_type = 8 };
+    struct fixture f;
+
+    build(&f, &spec);
+    set_csum(&f, 0x1234);
+    assert_int_equal(complete(&f, 0, 0x1234), 0);
+    assert_int_equal(complete(&f, 1, 0x1234), 0);
+}
+
+static void
+fragments_are_left_alone(void **state)
+{
+    (void) state;
+
+    for (int i = 0; i < 4; i++) {
+        const struct frame_spec spec = {
+            .frag = i % 2 ? 0x2000 : 0x2001, .payload = i / 2 ? 4 : 8,
+            .protocol = i / 2 ? 6 : 17,
+        };
+        struct fixture f;
+
+        build(&f, &spec);
+        f.csum_ofs = 14 + 20 + 6;
+        uint16_t csum = frame_pseudo_sum(f.frame);
+        set_csum(&f, csum);
+        assert_int_equal(complete(&f, 1, csum), 0);
+    }
+
+    /* Nor is the end of a short one overstepped. */
+    const struct frame_spec last = {
+        .frag = 0x0001, .protocol = 1,
+    };
+    struct fixture f;
+    build(&f, &last);
+    f.frame[14 + 9] = 6;
+    frame_fix_ip_csum(f.frame);
+    f.csum_ofs = 14;
+    uint16_t start = frame_get16(f.frame + 14);
+    assert_int_equal(complete(&f, 0, start), 0);
+}
+
+/* CRC32c by its definition: the remainder of a polynomial division, most
+ * significant coefficient first, of the bits of each byte from the lowest. */
+static uint32_t
+crc32c_twin(const uint8_t *data, size_t size)
+{
+    uint32_t remainder = 0xffffffff, reversed = 0;
+
+    for (size_t bit = 0; bit < size * 8; bit++) {
+        uint32_t in = data[bit / 8] >> bit % 8 & 1;
+        bool top = (remainder >> 31) ^ in;
+
+        remainder = remainder * 2 ^ (top ? 0x1edc6f41 : 0);
+    }
+    for (int bit = 0; bit < 32; bit++) {
+        reversed |= (remainder >> bit & 1) << (31 - bit);
+    }
+    return ~reversed;
+}
+
+static void
+sctp_without_its_crc_gets_it(void **state)
+{
+    (void) state;
+
+    assert_int_equal(crc32c_twin((const uint8_t *) "123456789", 9),
+                     0xe3069283);
+    for (int i = 0; i < 200; i++) {
+        struct frame_spec spec = {
+            .protocol = 132, .payload = frame_random() % 200, .ipv6 = i % 2,
+            .padding = frame_random() % 9,
+        };
+        uint8_t frame[FRAME_MAX], before[FRAME_MAX];
+        struct encap_view view;
+        size_t size = frame_build(&spec, frame);
+        uint8_t *l4 = frame + frame_l4(frame);
+
+        frame_put32(l4 + 8, 0);
+        uint32_t crc = crc32c_twin(l4, 16 + spec.payload);
+        memcpy(before, frame, size);
+        assert_int_equal(encap_parse(frame, size, &view), DROP_NONE);
+        assert_int_equal(encap_complete_csum(frame, &view, 0), 1);
+        for (int j = 0; j < 4; j++) {
+            assert_int_equal(l4[8 + j], (uint8_t) (crc >> 8 * j));
+        }
+        assert_int_equal(encap_complete_csum(frame, &view, i / 2 % 2), 0);
+        l4[8] ^= 1;             /* A wrong one stays wrong. */
+        assert_int_equal(encap_complete_csum(frame, &view, 0), 0);
+        frame_put32(l4 + 8, 0);
+        assert_memory_equal(frame, before, size);
+    }
+}
+
+static void
+udp_over_ipv6_may_not_go_without(void **state)
+{
+    (void) state;
+    const struct frame_spec spec = {
+        .ipv6 = true, .protocol = 17, .payload = 30,
+    };
+    struct fixture f;
+
+    build(&f, &spec);
+    uint16_t right = frame_l4_csum(f.frame);
+    set_csum(&f, 0);
+    assert_int_equal(complete(&f, 0, 0), 0);
+    assert_int_equal(complete(&f, 1, right), 1);
+
+    aim_at(&f, 0xffff);         /* The same number, but allowed. */
+    set_csum(&f, 0);
+    assert_int_equal(complete(&f, 1, 0xffff), 1);
+}
+
 int
 main(void)
 {
@@ -207,6 +352,11 @@ main(void)
         cmocka_unit_test(a_udp_checksum_of_zero_is_none),
         cmocka_unit_test(a_udp_checksum_that_comes_to_zero_is_sent_as_ones),
         cmocka_unit_test(bytes_behind_the_udp_length_do_not_count),
+        cmocka_unit_test(icmpv6_errors_are_completed),
+        cmocka_unit_test(icmp_over_ipv4_is_left_alone),
+        cmocka_unit_test(fragments_are_left_alone),
+        cmocka_unit_test(sctp_without_its_crc_gets_it),
+        cmocka_unit_test(udp_over_ipv6_may_not_go_without),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,12 +103,14 @@ the_pseudo_header_is_that_of_the_rfc(void **state)
             .src = frame_random(),
             .dst = frame_random(),
             .payload = frame_random() % 1400,
+            .ipv6 = i / 2 % 2,
         };
 
         frame_build(&spec, frame);
-        size_t l3 = frame_l3(frame);
-        uint16_t l4_len = frame_get16(frame + l3 + 2) - spec.ihl * 4;
-        uint32_t sum = csum_pseudo4((struct ipv4_hdr *) (frame + l3), l4_len);
+        void *ip = frame + frame_l3(frame);
+        uint16_t l4_len = spec.payload + (spec.protocol == 6 ? 20 : 8);
+        uint32_t sum = spec.ipv6 ? csum_pseudo6(ip, spec.protocol, l4_len)
+                                 : csum_pseudo4(ip, l4_len);
         assert_int_equal(host_fold(sum), frame_pseudo_sum(frame));
     }
 }

@@ -64,11 +64,11 @@ test_a_frame_to_another_host_keeps_its_source(void **state)
         check_inner(&p, p.frame + 6);
 
         /* Outer: to that host, and the inner ECN. */
-        assert_int_equal(frame_get32(p.packet.data + 30), 0xc0000202 + i % 2);
+        assert_int_equal(p.outer.to, 1 + i % 2);
         assert_int_equal(p.packet.data[15], i & 3);
         assert_in_range(frame_get16(p.packet.data + 34), 49152, 65535);
     }
-    assert_int_equal(w->thread.underlay, 2000);
+    assert_int_equal(w->thread.count.underlay, 2000);
 }
 
 static void
@@ -89,7 +89,7 @@ test_a_local_frame_comes_from_the_router(void **state)
         assert_int_equal(p.packet.verdict, ENGINE_LOCAL);
         check_inner(&p, router);
     }
-    assert_int_equal(w->thread.local, 200);
+    assert_int_equal(w->thread.count.local, 200);
 }
 
 static void
@@ -103,6 +103,7 @@ test_the_context_says_who_chose_and_when(void **state)
     world_send(w, &p);
     assert_int_equal(frame_get32(p.packet.data + 54), 0x11000001);
     assert_int_equal(frame_get32(p.packet.data + 58), 0x12345678);
+    p.tcp_flags = ACK;
     world_send(w, &p);
     assert_int_equal(frame_get32(p.packet.data + 54), 0x10000001);
 }
@@ -140,11 +141,11 @@ test_a_partial_checksum_is_completed(void **state)
         memcpy(p.buffer + WORLD_HEADROOM, p.frame, p.frame_size);
         frame_put16(p.packet.data + ofs, frame_pseudo_sum(p.frame));
         p.packet.partial_csum = known;
-        engine_process(w->table, w->flows, &w->thread, w->now_ms, &p.packet,
+        engine_process(&w->engine, &w->thread, w->now_ms * 1000, &p.packet,
                        1);
         world_decode(&p);
         assert_memory_equal(p.inner + ofs, p.frame + ofs, 2);
-        assert_int_equal(w->thread.completed_csums, known + 1);
+        assert_int_equal(w->thread.count.completed_csums, known + 1);
     }
 }
 
@@ -154,11 +155,11 @@ drop_of(struct world *w, struct world_packet *p)
 {
     uint64_t before[N_DROP_REASONS];
 
-    memcpy(before, w->thread.drops, sizeof before);
-    engine_process(w->table, w->flows, &w->thread, w->now_ms, &p->packet, 1);
+    memcpy(before, w->thread.count.drops, sizeof before);
+    engine_process(&w->engine, &w->thread, w->now_ms * 1000, &p->packet, 1);
     assert_int_equal(p->packet.verdict, ENGINE_DROP);
     before[p->packet.reason]++;
-    assert_memory_equal(before, w->thread.drops, sizeof before);
+    assert_memory_equal(before, w->thread.count.drops, sizeof before);
     return p->packet.reason;
 }
 
@@ -166,28 +167,25 @@ static void
 test_the_first_reason_to_drop_is_the_one_counted(void **state)
 {
     struct world *w = *state;
-    struct anycast_table *table = w->table;
     struct world_packet p = world_packet(0, SYN);
 
     /* Everything is wrong; one after the other is put right. */
     world_build(&p);
     world_give_slots(w, 0, GROUP_NO_ENDPOINT);
-    w->table = NULL;
+    w->engine.table = NULL;
     p.packet.vni = 0;
-    p.packet.from_tunnel = p.packet.tso = true;
+    p.packet.tso = true;
     p.packet.size = 20;
     p.packet.headroom = 20;
     assert_int_equal(drop_of(w, &p), DROP_NO_VNI);
     p.packet.vni = 5000;
     assert_int_equal(drop_of(w, &p), DROP_NO_TABLE);
-    w->table = table;
+    w->engine.table = w->table;
     assert_int_equal(drop_of(w, &p), DROP_TRUNCATED);
     p.packet.size = p.frame_size;
     assert_int_equal(drop_of(w, &p), DROP_NOT_ANYCAST);
     p.packet.vni = 5001;
     world_publish(w);
-    assert_int_equal(drop_of(w, &p), DROP_LOOPED);
-    p.packet.from_tunnel = false;
     assert_int_equal(drop_of(w, &p), DROP_TSO);
     p.packet.tso = false;
     assert_int_equal(drop_of(w, &p), DROP_NO_ENDPOINT);
@@ -201,7 +199,7 @@ test_the_first_reason_to_drop_is_the_one_counted(void **state)
     assert_int_equal(drop_of(w, &p), DROP_NO_HEADROOM);
     assert_memory_equal(p.packet.data, p.frame, p.frame_size);
     p.packet.headroom = 62;
-    engine_process(w->table, w->flows, &w->thread, w->now_ms, &p.packet, 1);
+    engine_process(&w->engine, &w->thread, w->now_ms * 1000, &p.packet, 1);
     assert_int_equal(p.packet.verdict, ENGINE_UNDERLAY);
 }
 
@@ -246,9 +244,9 @@ test_an_expired_ttl_is_answered(void **state)
         p.packet.headroom = 27;
         assert_int_equal(drop_of(w, &p), DROP_NO_HEADROOM);
     }
-    assert_int_equal(w->thread.drops[DROP_TTL], 2);
-    assert_int_equal(w->thread.icmp_errors, 2);
-    assert_int_equal(w->thread.new_flows, 0);
+    assert_int_equal(w->thread.count.drops[DROP_TTL], 2);
+    assert_int_equal(w->thread.count.icmp_errors, 2);
+    assert_int_equal(w->thread.count.new_flows, 0);
 }
 
 /* Payloads around the largest that fits, with and without DF and VLAN tag. */
@@ -287,8 +285,8 @@ test_what_does_not_fit_the_tunnel_is_answered(void **state)
                                         + p.spec.payload);
         }
     }
-    assert_int_equal(w->thread.drops[DROP_TOO_BIG], n);
-    assert_int_equal(w->thread.icmp_errors, n);
+    assert_int_equal(w->thread.count.drops[DROP_TOO_BIG], n);
+    assert_int_equal(w->thread.count.icmp_errors, n);
 }
 
 static void
@@ -305,8 +303,8 @@ test_icmp_errors_are_limited(void **state)
                          i < 100 ? ENGINE_REPLY : ENGINE_DROP);
     }
     assert_int_equal(p.packet.reason, DROP_ICMP_LIMITED);
-    assert_int_equal(w->thread.drops[DROP_TTL], 100);
-    assert_int_equal(w->thread.drops[DROP_ICMP_LIMITED], 50);
+    assert_int_equal(w->thread.count.drops[DROP_TTL], 100);
+    assert_int_equal(w->thread.count.drops[DROP_ICMP_LIMITED], 50);
 
     /* From now on 100 a second, whatever the rhythm. */
     for (int i = 0; i < 3000; i++) {
@@ -322,7 +320,7 @@ test_icmp_errors_are_limited(void **state)
         sent++;
     }
     assert_int_equal(sent, 100);
-    assert_int_equal(w->thread.icmp_errors, 500);
+    assert_int_equal(w->thread.count.icmp_errors, 500);
 }
 
 static void
@@ -355,7 +353,7 @@ test_arp_for_a_group_of_the_tenant_is_answered(void **state)
             assert_memory_equal(p.packet.data, p.frame, p.frame_size);
             continue;
         }
-        engine_process(w->table, w->flows, &w->thread, w->now_ms, &p.packet,
+        engine_process(&w->engine, &w->thread, w->now_ms * 1000, &p.packet,
                        1);
         const uint8_t *arp = p.packet.data + frame_l3(p.packet.data);
         assert_int_equal(p.packet.verdict, ENGINE_REPLY);
@@ -363,38 +361,90 @@ test_arp_for_a_group_of_the_tenant_is_answered(void **state)
         assert_memory_equal(arp + 8, router, 6);
         assert_int_equal(frame_get32(arp + 14), cases[c].tpa);
     }
-    assert_int_equal(w->thread.arp_replies, 2);
+    assert_int_equal(w->thread.count.arp_replies, 2);
+}
+
+/* A frame of any kind with a few bytes changed, or the end missing. */
+static void
+make_damaged(struct world_packet *p, uint32_t i)
+{
+    static const uint8_t protocols[] = { 6, 17, 132, 1, 58 };
+
+    *p = world_packet(i, SYN);
+    p->spec.ipv6 = frame_random() % 2;
+    p->spec.protocol = protocols[frame_random() % sizeof protocols];
+    p->spec.l4_type = frame_random() % 2 ? 128 : frame_random() % 16;
+    p->spec.frag = frame_random() % 8 ? 0 : frame_random();
+    p->spec.payload = frame_random() % 80;
+    if (p->spec.ipv6 && p->spec.frag) {
+        p->spec.n_exts = 1;
+        p->spec.exts[0] = 44;
+    }
+    world_build(p);
+    for (int n = frame_random() % 4; n > 0; n--) {
+        p->frame[12 + frame_random() % (p->frame_size - 12)] = frame_random();
+    }
+    if (frame_get16(p->frame + 12) == 0x0800 && frame_random() % 2) {
+        p->frame[14] = 0x45;
+        frame_fix_ip_csum(p->frame);
+    }
+    if (frame_random() % 4 == 0) {
+        p->frame_size = frame_random() % p->frame_size;
+    }
 }
 
 static void
 test_random_bytes_do_no_harm(void **state)
 {
     struct world *w = *state;
+    uint8_t options[64];
+    struct engine_arrival arrival = {
+        .options = options, .peer = inet_addr_from4(0xc0000202),
+    };
 
+    for (int g = 0; g < 4; g++) {
+        w->groups[g].vni = 5001;
+        w->groups[g].ipv6 = g / 2;
+        w->groups[g].protocol = g % 2 ? 17 : 6;
+        w->groups[g].algorithm = g % 2;
+        w->groups[g].port = 0;
+        for (int e = 0; e < 4; e++) {
+            w->groups[g].hosts[e] = e;
+        }
+        for (int s = 0; s < WORLD_SLOTS; s++) {
+            w->groups[g].previous[s][0] = s % 3;
+        }
+    }
+    world_publish(w);
     for (int i = 0; i < 100000; i++) {
-        struct world_packet p = world_packet(i, SYN);
+        struct world_packet p;
         uint8_t *base;
 
-        world_build(&p);
-        for (int n = frame_random() % 4; n > 0; n--) {
-            p.frame[12 + frame_random() % 42] = frame_random();
-        }
-        if (frame_random() % 2) {
-            frame_fix_ip_csum(p.frame);
-        }
-        p.frame_size = frame_random() % 4 ? p.frame_size
-                                          : frame_random() % p.frame_size;
+        make_damaged(&p, i);
         p.packet.headroom = frame_random() % WORLD_HEADROOM;
         p.packet.data = frame_copy_exact(p.frame, p.frame_size,
                                          p.packet.headroom, &base);
         p.packet.size = p.frame_size;
-        engine_process(w->table, w->flows, &w->thread, w->now_ms += 10,
-                       &p.packet, 1);
+        p.packet.tailroom = 0;
+        if (frame_random() % 2) {
+            frame_random_bytes(options, sizeof options);
+            memcpy(options, (uint8_t[]) { 0xff, 0x67, 1, 2, 0x10 }, 5);
+            frame_put16(options + 6, 1 + frame_random() % 4);
+            memcpy(options + 12, (uint8_t[]) { 0xff, 0x67, 2, 2 }, 4);
+            arrival.options_len = frame_random() % sizeof options;
+            p.packet.arrival = &arrival;
+        }
+        w->now_ms += 10;
+        engine_process(&w->engine, &w->thread, w->now_ms * 1000, &p.packet,
+                       1);
         assert_true(p.packet.data >= base);
         free(base);
     }
-    assert_true(w->thread.underlay > 1000);
-    assert_true(w->thread.drops[DROP_TRUNCATED] > 1000);
+    assert_true(w->thread.count.underlay > 1000);
+    assert_true(w->thread.count.local > 1000);
+    assert_true(w->thread.count.from_tunnel > 1000);
+    assert_true(w->thread.count.icmp_errors > 100);
+    assert_true(w->thread.count.drops[DROP_TRUNCATED] > 1000);
 }
 
 int

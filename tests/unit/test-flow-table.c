@@ -8,54 +8,101 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "anycast/flow-table.h"
-#include "tests/unit/frame.h"
+#include "tests/unit/flow-keys.h"
 
 static const uint32_t timeouts[N_FLOW_STATES] = {
     [FLOW_NEW] = 240,
-    [FLOW_ESTABLISHED] = 2 * 3600 + 4 * 60,
+    [FLOW_UNPROVEN] = 240,
     [FLOW_CLOSING] = 240,
-    [FLOW_UDP] = 300,
+    [FLOW_ESTABLISHED] = 2 * 3600 + 4 * 60,
+    [FLOW_DATAGRAM] = 300,
+    [FLOW_SOURCE] = 4 * 3600,
 };
 
-/* Flow number 'i', and some hash for it. */
-static struct flow_key4
-make_key(uint32_t i)
-{
-    return (struct flow_key4) {
-        .src = 0x0a000000 + i / 4,
-        .src_port = 1000 + i % 4,
-        .dst_port = 80,
-        .group = 1 + i % 3,
-    };
-}
+static uint64_t random_seed = 1;
 
-static uint64_t
-make_hash(uint32_t i)
+static uint32_t
+get_random(void)
 {
-    uint64_t x = (i + 1) * UINT64_C(0xd6e8feb86659fd93);
-
-    x = (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93);
-    return x ^ x >> 32;
+    return flow_keys_random(&random_seed);
 }
 
 static bool
-insert(struct flow_table *table, uint32_t i, uint16_t endpoint, uint32_t now,
-       enum flow_state state)
+insert(struct flow_table *table, bool is6, uint32_t i, uint16_t endpoint,
+       uint32_t now, enum flow_state state, struct flow_ended *ended)
 {
-    struct flow_key4 key = make_key(i);
+    struct flow_key key = flow_keys_make(i, is6);
 
-    return flow_table_insert(table, make_hash(i), &key, endpoint, now, state);
+    return flow_table_insert(table, flow_keys_hash(i, 0), &key, endpoint, now,
+                             state, ended);
+}
+
+/* Flows of IPv4 found, and those of them that a query could read. */
+static uint64_t n_found, n_read;
+
+static bool
+query(const struct flow_table *table, uint64_t hash, uint64_t word,
+      uint32_t group, uint32_t now, struct flow_ref *ref)
+{
+    struct flow_query q;
+
+    flow_query_begin(table, &q, hash, word);
+    if (!flow_query_first(&q)) {
+        flow_query_turn(table, &q, hash);
+        flow_query_second(&q);
+    }
+    return flow_query_read(&q, group, now, ref);
 }
 
 static bool
-lookup(const struct flow_table *table, uint32_t i, uint32_t now,
+lookup(const struct flow_table *table, bool is6, uint32_t i, uint32_t now,
        struct flow_ref *ref)
 {
-    struct flow_key4 key = make_key(i);
+    struct flow_key key = flow_keys_make(i, is6);
+    uint64_t hash = flow_keys_hash(i, 0);
+    struct flow_ref ref4;
+    bool found = flow_table_lookup(table, hash, &key, now, ref);
 
-    return flow_table_lookup(table, make_hash(i), &key, now, ref);
+    if (!is6) {
+        uint64_t word = (0x0a000000 + (uint64_t) i / 4) << 32
+                        | (1000 + i % 4) << 16 | 80;
+
+        if (query(table, hash, word, key.group, now, &ref4)) {
+            assert_true(found && ref4.entry == ref->entry
+                        && ref4.word == ref->word);
+            n_read++;
+        }
+        n_found += found;
+        flow_table_prefetch4(table, hash);
+        assert_int_equal(flow_table_lookup4(table, hash, word, key.group, now,
+                                            &ref4), found);
+        if (found) {
+            assert_true(ref4.entry == ref->entry && ref4.word == ref->word
+                        && ref4.endpoint == ref->endpoint
+                        && ref4.idle == ref->idle && ref4.state == ref->state
+                        && !ref4.is6);
+        }
+    } else {
+        flow_table_prefetch6(table, hash);
+        assert_true(!found || ref->is6);
+    }
+    return found;
+}
+
+static struct flow_table *
+create(size_t n, bool is6)
+{
+    struct flow_table_size size = {
+        .n_flows4 = is6 ? 0 : n,
+        .n_flows6 = is6 ? n : 0,
+    };
+    struct flow_table *table = flow_table_create(&size);
+
+    assert_non_null(table);
+    return table;
 }
 
 static struct flow_table_stats
@@ -67,8 +114,31 @@ get_stats(const struct flow_table *table)
     return stats;
 }
 
-/* The twin: what the table should say of each flow that it has. */
-enum { N_KEYS = 160 };
+/* Entries of one kind. */
+static size_t
+get_capacity(const struct flow_table *table, bool is6)
+{
+    struct flow_table_stats stats = get_stats(table);
+
+    return is6 ? stats.capacity6 : stats.capacity - stats.capacity6;
+}
+
+static void
+ignore(const struct flow_ended *ended, void *aux)
+{
+    (void) ended;
+    (void) aux;
+}
+
+static void
+sweep_all(struct flow_table *table, uint32_t now)
+{
+    flow_table_sweep(table, now, flow_table_n_buckets(table), ignore, NULL);
+}
+
+/* The twin: what the table should say of each flow that it has, and how many
+ * entries there should be of each endpoint. */
+enum { N_KEYS = 160, N_ENDPOINTS = 12 };
 
 struct twin_flow {
     bool there;
@@ -79,7 +149,9 @@ struct twin_flow {
 };
 
 struct twin {
+    bool is6;
     struct twin_flow flows[N_KEYS];
+    int counts[FLOW_KEYS_GROUPS + 1][N_ENDPOINTS];
     uint32_t now;
 };
 
@@ -94,7 +166,17 @@ twin_is_live(const struct twin *twin, uint32_t i)
 static bool
 is_weak(enum flow_state state)
 {
-    return state == FLOW_NEW || state == FLOW_CLOSING;
+    return (state == FLOW_NEW || state == FLOW_UNPROVEN
+            || state == FLOW_CLOSING);
+}
+
+static void
+twin_end(const struct flow_ended *ended, void *twin_)
+{
+    struct twin *twin = twin_;
+
+    assert_true(ended->group && ended->endpoint < N_ENDPOINTS);
+    assert_true(--twin->counts[ended->group][ended->endpoint] >= 0);
 }
 
 /* Checks that the table says of each flow what the twin says.  Returns the one
@@ -108,7 +190,7 @@ compare(const struct flow_table *table, struct twin *twin)
         struct twin_flow *f = &twin->flows[i];
         struct flow_ref ref;
 
-        if (!lookup(table, i, twin->now, &ref)) {
+        if (!lookup(table, twin->is6, i, twin->now, &ref)) {
             if (twin_is_live(twin, i)) {
                 assert_int_equal(lost, -1);
                 lost = i;
@@ -124,24 +206,33 @@ compare(const struct flow_table *table, struct twin *twin)
     return lost;
 }
 
+/* Buckets are aligned to their size. */
+static uint64_t
+get_bucket(const struct twin *twin, const struct flow_ref *ref)
+{
+    return ref->entry / (twin->is6 ? 128 : 64);
+}
+
 /* Checks that flow 'victim' was the right one to lose to flow 'i', as far as
- * the bucket that it was in can tell. */
+ * the bucket that it was in can tell.  'then' is from before. */
 static void
-check_victim(const struct flow_table *table, const struct twin *twin,
+check_victim(const struct flow_table *table, const struct twin *then,
              uint32_t victim, uint32_t i)
 {
-    const struct twin_flow *v = &twin->flows[victim];
+    const struct twin_flow *v = &then->flows[victim];
     struct flow_ref ref;
 
-    assert_true(lookup(table, i, twin->now, &ref));
-    assert_int_equal(ref.bucket, v->ref.bucket);
-    assert_int_equal(ref.way, v->ref.way);
-    assert_true(is_weak(v->state) || ref.state != FLOW_NEW);
+    assert_true(lookup(table, then->is6, i, then->now, &ref));
+    assert_true(is_weak(v->state) || !is_weak(ref.state));
+    /* It gave its place to the new flow, or to one that moved there. */
+    if (!is_weak(v->state) || is_weak(ref.state)) {
+        assert_int_equal(ref.entry, v->ref.entry);
+    }
     for (uint32_t k = 0; k < N_KEYS; k++) {
-        const struct twin_flow *f = &twin->flows[k];
+        const struct twin_flow *f = &then->flows[k];
 
-        if (k == i || k == victim || !twin_is_live(twin, k)
-            || f->ref.bucket != v->ref.bucket) {
+        if (k == i || k == victim || !twin_is_live(then, k)
+            || get_bucket(then, &f->ref) != get_bucket(then, &v->ref)) {
             continue;
         }
         if (is_weak(v->state)) {
@@ -156,38 +247,64 @@ check_victim(const struct flow_table *table, const struct twin *twin,
 static enum flow_state
 random_state(void)
 {
-    return FLOW_NEW + frame_random() % (N_FLOW_STATES - FLOW_NEW);
+    return FLOW_NEW + get_random() % (N_FLOW_STATES - FLOW_NEW);
+}
+
+/* Checks what an insertion of flow 'i' says that it ended; 'old' is the flow
+ * in the twin before, 'lost' another flow that is not in the table any more,
+ * or -1. */
+static void
+check_ended(const struct twin *then, const struct flow_ended *ended,
+            uint32_t i, uint16_t endpoint, int lost)
+{
+    const struct twin_flow *old = &then->flows[i];
+    bool live = twin_is_live(then, i);
+
+    assert_int_equal(ended->renewed, live && old->endpoint == endpoint);
+    if (live) {
+        assert_int_equal(lost, -1);
+        assert_int_equal(ended->state, old->state);
+        assert_int_equal(ended->group, (old->endpoint == endpoint ? 0
+                                        : 1 + i % FLOW_KEYS_GROUPS));
+        assert_int_equal(ended->endpoint, old->endpoint);
+    } else if (lost >= 0) {
+        assert_int_equal(ended->group, 1 + lost % FLOW_KEYS_GROUPS);
+        assert_int_equal(ended->endpoint, then->flows[lost].endpoint);
+        assert_int_equal(ended->state, then->flows[lost].state);
+    }
 }
 
 static void
 insert_in_both(struct flow_table *table, struct twin *twin, uint32_t i)
 {
     struct flow_table_stats before = get_stats(table), after;
-    uint16_t endpoint = frame_random() % 4096;
+    uint16_t endpoint = get_random() % N_ENDPOINTS;
     enum flow_state state = random_state();
-    struct twin_flow old = twin->flows[i];
-    bool inserted = insert(table, i, endpoint, twin->now, state);
+    struct twin then = *twin;
+    struct flow_ended ended;
+    bool inserted = insert(table, twin->is6, i, endpoint, twin->now, state,
+                           &ended);
     int lost;
 
-    if (inserted) {
-        twin->flows[i] = (struct twin_flow) { true, endpoint, twin->now, state,
-                                              old.ref };
-    }
     after = get_stats(table);
     assert_int_equal(after.refused - before.refused, !inserted);
+    if (ended.group) {
+        twin_end(&ended, twin);
+    }
     if (!inserted) {
-        assert_int_equal(state, FLOW_NEW);
+        assert_true(is_weak(state));
+        assert_int_equal(ended.group, 0);
         assert_int_equal(compare(table, twin), -1);
         return;
     }
 
-    /* Before compare() notes new places: whom did it cost? */
-    struct twin then = *twin;
+    twin->flows[i] = (struct twin_flow) { true, endpoint, twin->now, state,
+                                          then.flows[i].ref };
+    twin->counts[1 + i % FLOW_KEYS_GROUPS][endpoint] += !ended.renewed;
     lost = compare(table, twin);
+    check_ended(&then, &ended, i, endpoint, lost);
     assert_int_equal(after.evicted - before.evicted, lost >= 0);
     if (lost >= 0) {
-        /* A move may have changed its place in the same insertion, but then
-         * nobody would have been evicted. */
         check_victim(table, &then, lost, i);
         twin->flows[lost].there = false;
     }
@@ -199,7 +316,7 @@ touch_in_both(struct flow_table *table, struct twin *twin, uint32_t i)
     struct twin_flow *f = &twin->flows[i];
     struct flow_ref ref;
 
-    if (lookup(table, i, twin->now, &ref)) {
+    if (lookup(table, twin->is6, i, twin->now, &ref)) {
         f->state = random_state();
         f->seen = twin->now;
         flow_table_touch(table, &ref, twin->now, f->state);
@@ -210,16 +327,17 @@ static void
 check_listing(const struct flow_table *table, const struct twin *twin)
 {
     bool listed[N_KEYS] = { false };
-    struct flow_key4 key;
+    struct flow_key key;
     struct flow_ref ref;
     uint64_t cursor = 0;
 
     while (flow_table_next(table, &cursor, twin->now, &key, &ref)) {
-        uint32_t i = (key.src - 0x0a000000) * 4 + key.src_port - 1000;
-        struct flow_key4 expected = make_key(i);
+        uint32_t i = flow_keys_number(&key);
+        struct flow_key expected = flow_keys_make(i, twin->is6);
 
         assert_true(i < N_KEYS && !listed[i]);
         assert_memory_equal(&key, &expected, sizeof key);
+        assert_int_equal(ref.is6, twin->is6);
         assert_int_equal(ref.endpoint, twin->flows[i].endpoint);
         assert_int_equal(ref.state, twin->flows[i].state);
         listed[i] = true;
@@ -229,34 +347,42 @@ check_listing(const struct flow_table *table, const struct twin *twin)
     }
 }
 
-/* A sweep leaves the live flows and nothing else. */
+/* A sweep leaves the live flows and nothing else; and then the entries of each
+ * endpoint are its insertions less what has ended. */
 static void
-sweep_both(struct flow_table *table, const struct twin *twin)
+sweep_both(struct flow_table *table, struct twin *twin)
 {
+    int counts[FLOW_KEYS_GROUPS + 1][N_ENDPOINTS] = { { 0 } };
     uint64_t n = 0;
 
-    flow_table_sweep(table, twin->now, 1 + frame_random() % 40);
-    if (frame_random() % 2) {
-        flow_table_sweep(table, twin->now, get_stats(table).capacity / 4);
-        for (uint32_t i = 0; i < N_KEYS; i++) {
-            n += twin_is_live(twin, i);
-        }
-        assert_int_equal(get_stats(table).used, n);
+    flow_table_sweep(table, twin->now, 1 + get_random() % 40, twin_end, twin);
+    if (get_random() % 2) {
+        return;
     }
+    flow_table_sweep(table, twin->now, flow_table_n_buckets(table), twin_end,
+                     twin);
+    for (uint32_t i = 0; i < N_KEYS; i++) {
+        if (twin_is_live(twin, i)) {
+            counts[1 + i % FLOW_KEYS_GROUPS][twin->flows[i].endpoint]++;
+            n++;
+        }
+    }
+    assert_int_equal(get_stats(table).used, n);
+    assert_memory_equal(twin->counts, counts, sizeof counts);
 }
 
 /* 'calm': how rarely time makes a jump, so that the table gets fuller. */
 static void
-run_random(uint32_t start, uint32_t n_keys, uint32_t calm)
+run_random(bool is6, uint32_t start, uint32_t n_keys, uint32_t calm)
 {
-    struct flow_table *table = flow_table_create(56);
-    struct twin twin = { .now = start };
+    struct flow_table *table = create(1, is6);
+    struct twin twin = { .is6 = is6, .now = start };
 
-    assert_int_equal(get_stats(table).capacity, 64);
-    for (int round = 0; round < 20000; round++) {
-        uint32_t i = frame_random() % n_keys;
+    assert_int_equal(get_capacity(table, is6), 64);
+    for (int round = 0; round < 15000; round++) {
+        uint32_t i = get_random() % n_keys;
 
-        switch (frame_random() % 8) {
+        switch (get_random() % 8) {
         case 0: case 1: case 2:
             insert_in_both(table, &twin, i);
             break;
@@ -270,8 +396,8 @@ run_random(uint32_t start, uint32_t n_keys, uint32_t calm)
             check_listing(table, &twin);
             break;
         case 7:
-            twin.now += frame_random() % calm ? frame_random() % 3
-                                              : frame_random() % 8000;
+            twin.now += get_random() % calm ? get_random() % 3
+                                            : get_random() % 8000;
             break;
         }
         assert_int_equal(compare(table, &twin), -1);
@@ -283,10 +409,13 @@ static void
 test_random_operations_agree_with_the_twin(void **state)
 {
     (void) state;
-    run_random(1000, 40, 20);
-    run_random(0, 70, 100);
-    run_random(65000, N_KEYS, 1000);
-    run_random(UINT32_MAX / 2, N_KEYS, 20);
+    for (int is6 = 0; is6 < 2; is6++) {
+        run_random(is6, 1000, 40, 20);
+        run_random(is6, 0, 70, 100);
+        run_random(is6, 65000, N_KEYS, 1000);
+        run_random(is6, UINT32_MAX / 2, N_KEYS, 20);
+    }
+    assert_true(n_read > n_found / 10 * 9);
 }
 
 static void
@@ -297,16 +426,21 @@ test_a_flow_times_out_by_its_state(void **state)
     (void) state;
     for (size_t s = 0; s < sizeof starts / sizeof starts[0]; s++) {
         for (enum flow_state st = FLOW_NEW; st < N_FLOW_STATES; st++) {
-            struct flow_table *table = flow_table_create(1);
-            struct flow_ref ref;
+            for (int is6 = 0; is6 < 2; is6++) {
+                struct flow_table *table = create(1, is6);
+                uint32_t start = starts[s], t = timeouts[st];
+                struct flow_ended ended;
+                struct flow_ref ref;
 
-            assert_true(insert(table, 1, 7, starts[s], st));
-            assert_true(lookup(table, 1, starts[s] + timeouts[st] - 1, &ref));
-            assert_int_equal(ref.idle, timeouts[st] - 1);
-            assert_false(lookup(table, 1, starts[s] + timeouts[st], &ref));
-            /* Four hours are as long as nobody may have swept. */
-            assert_false(lookup(table, 1, starts[s] + 4 * 3600, &ref));
-            flow_table_destroy(table);
+                assert_true(insert(table, is6, 1, 7, start, st, &ended));
+                assert_true(lookup(table, is6, 1, start + t - 1, &ref));
+                assert_int_equal(ref.idle, t - 1);
+                assert_false(lookup(table, is6, 1, start + t, &ref));
+                /* Four hours are as long as nobody may have swept. */
+                assert_false(lookup(table, is6, 1, start + t + 4 * 3600,
+                                    &ref));
+                flow_table_destroy(table);
+            }
         }
     }
 }
@@ -315,136 +449,291 @@ test_a_flow_times_out_by_its_state(void **state)
 static void
 test_a_flow_seen_in_the_near_future_is_not_idle(void **state)
 {
-    struct flow_table *table = flow_table_create(1);
-    struct flow_ref ref;
-
     (void) state;
-    assert_true(insert(table, 1, 7, 1000, FLOW_NEW));
-    assert_true(lookup(table, 1, 1000 - FLOW_MAX_SKEW, &ref));
-    assert_int_equal(ref.idle, 0);
+    for (int is6 = 0; is6 < 2; is6++) {
+        struct flow_table *table = create(1, is6);
+        struct flow_ended ended;
+        struct flow_ref ref;
 
-    /* Nor does the laggard set it back. */
-    flow_table_touch(table, &ref, 1000 - FLOW_MAX_SKEW, FLOW_ESTABLISHED);
-    assert_true(lookup(table, 1, 1001, &ref));
-    assert_int_equal(ref.idle, 1);
-    assert_int_equal(ref.state, FLOW_ESTABLISHED);
+        assert_true(insert(table, is6, 1, 7, 1000, FLOW_NEW, &ended));
+        assert_true(lookup(table, is6, 1, 1000 - FLOW_MAX_SKEW, &ref));
+        assert_int_equal(ref.idle, 0);
+
+        /* Nor does the laggard set it back. */
+        flow_table_touch(table, &ref, 1000 - FLOW_MAX_SKEW, FLOW_ESTABLISHED);
+        assert_true(lookup(table, is6, 1, 1001, &ref));
+        assert_int_equal(ref.idle, 1);
+        assert_int_equal(ref.state, FLOW_ESTABLISHED);
+        flow_table_destroy(table);
+    }
+}
+
+/* Key 'i' of a set without order. */
+static struct flow_key
+make_scattered_key(uint32_t i, bool is6)
+{
+    uint64_t x = flow_keys_scatter(i);
+    struct flow_key key = {
+        .src = { flow_keys_scatter(x), x },
+        .src_port = i,
+        .dst_port = x >> 7,
+        .group = 1 + i,
+    };
+
+    if (!is6) {
+        key.src = inet_addr_from4(x);
+    }
+    return key;
+}
+
+/* Strong flows, as many as the table was made for, in a world with 'seed'. */
+static void
+check_holds(size_t n, bool is6, bool scattered, uint64_t seed)
+{
+    struct flow_table *table = create(n, is6);
+    struct flow_table_stats stats;
+
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < n; i++) {
+            struct flow_key key = (scattered ? make_scattered_key(i, is6)
+                                   : flow_keys_make(i, is6));
+            uint64_t hash = flow_keys_hash(i, seed);
+            struct flow_ended ended;
+            struct flow_ref ref;
+
+            if (!pass) {
+                assert_true(flow_table_insert(table, hash, &key, i % 4096,
+                                              i / 20000, FLOW_ESTABLISHED
+                                              + i % 3, &ended));
+                assert_true(!ended.group && !ended.renewed);
+            } else {
+                assert_true(flow_table_lookup(table, hash, &key, 60, &ref));
+                assert_int_equal(ref.endpoint, i % 4096);
+            }
+        }
+    }
+    stats = get_stats(table);
+    assert_int_equal(stats.used, n);
+    assert_int_equal(stats.inserted, n);
+    assert_int_equal(stats.evicted + stats.expired + stats.refused, 0);
     flow_table_destroy(table);
 }
 
 static void
 test_a_table_takes_as_many_flows_as_it_was_made_for(void **state)
 {
-    enum { N = 57344 };         /* 7/8 of 65536: the worst case. */
-    struct flow_table *table = flow_table_create(N);
-    struct flow_table_stats stats;
-    struct flow_ref ref;
+    static const struct {
+        size_t n;
+        int n_seeds;
+    } sizes[] = {
+        { 1, 1 }, { 56, 100 }, { 57, 100 }, { 101, 100 }, { 333, 100 },
+        { 1001, 50 }, { 4999, 20 }, { 57345, 2 }, { 1000003, 1 },
+    };
 
     (void) state;
-    assert_int_equal(get_stats(table).capacity, 65536);
-    for (uint32_t i = 0; i < N; i++) {
-        assert_true(insert(table, i, i % 4096, i / 1000, FLOW_UDP));
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        for (int seed = 0; seed < sizes[s].n_seeds; seed++) {
+            for (int kind = 0; kind < 4; kind++) {
+                check_holds(sizes[s].n, kind & 1, kind & 2,
+                            sizes[s].n * 1000 + seed);
+            }
+        }
     }
-    stats = get_stats(table);
-    assert_int_equal(stats.used, N);
-    assert_int_equal(stats.inserted, N);
-    assert_int_equal(stats.evicted, 0);
-    assert_int_equal(stats.refused, 0);
-    for (uint32_t i = 0; i < N; i++) {
-        assert_true(lookup(table, i, 60, &ref));
-        assert_int_equal(ref.endpoint, i % 4096);
-        assert_int_equal(ref.idle, 60 - i / 1000);
-    }
-    flow_table_destroy(table);
 }
 
-/* Fills a table of 64 entries to the last with flows 0, 1, ... in 'state', as
- * far as they will go in. */
-static struct flow_table *
-make_full_table(uint32_t now, enum flow_state state)
+static void
+test_a_flow_takes_less_than_twenty_bytes(void **state)
 {
-    struct flow_table *table = flow_table_create(1);
+    struct flow_table_size million = { 1000000, 0 }, million6 = { 0, 1000000 };
+    struct flow_table_size odd = { 12345678, 7654321 };
+    struct flow_table_size huge4 = { SIZE_MAX, 1 }, huge6 = { 1, SIZE_MAX };
 
-    for (uint32_t i = 0; get_stats(table).used < 64; i++) {
-        assert_true(i < 10000);
-        insert(table, i, 0, now, state);
+    (void) state;
+    assert_true(flow_table_memory(&million) <= 20 * 1000000);
+    assert_true(flow_table_memory(&million6) <= 40 * 1000000);
+    assert_int_equal(flow_table_memory(&odd) % (2 << 20), 0);
+    assert_true(flow_table_memory(&odd)
+                < 12345678 * 18.4 + 7654321 * 36.7 + (2 << 20));
+    assert_int_equal(flow_table_memory(&huge4), 0);
+    assert_int_equal(flow_table_memory(&huge6), 0);
+    assert_null(flow_table_create(&huge4));
+    assert_null(flow_table_create(&huge6));
+}
+
+static double
+cpu_seconds(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return ts.tv_sec + ts.tv_nsec * 1e-9;
+}
+
+static void
+check_there(const struct flow_table *table, bool is6, uint32_t n, uint32_t now,
+            enum flow_state state)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct flow_ref ref;
+
+        assert_true(lookup(table, is6, i, now, &ref));
+        assert_int_equal(ref.endpoint, i % 4096);
+        assert_int_equal(ref.state, state);
+    }
+}
+
+/* Twice the capacity of flows that nobody has proved. */
+static uint64_t
+flood(struct flow_table *table, bool is6, uint32_t now)
+{
+    static const enum flow_state states[]
+        = { FLOW_NEW, FLOW_UNPROVEN, FLOW_CLOSING };
+    uint32_t n = 2 * get_capacity(table, is6);
+    uint64_t n_refused = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct flow_ended ended;
+
+        n_refused += !insert(table, is6, 1000000 + i, 1, now, states[i % 3],
+                             &ended);
+        assert_true(!ended.group || is_weak(ended.state));
+    }
+    return n_refused;
+}
+
+static void
+test_a_flood_never_displaces_strong_flows(void **state)
+{
+    enum { N = 30001 };
+
+    (void) state;
+    for (int is6 = 0; is6 < 2; is6++) {
+        for (enum flow_state st = FLOW_ESTABLISHED; st <= FLOW_SOURCE; st++) {
+            struct flow_table *table = create(N, is6);
+            struct flow_ended ended;
+
+            for (uint32_t i = 0; i < N; i++) {
+                assert_true(insert(table, is6, i, i % 4096, 100, st, &ended));
+            }
+            flood(table, is6, 390);
+            check_there(table, is6, N, 390, st);
+            /* Nor later, when the flood's own have timed out. */
+            flood(table, is6, 100 + timeouts[st] - 1);
+            check_there(table, is6, N, 100 + timeouts[st] - 1, st);
+            flow_table_destroy(table);
+        }
+    }
+}
+
+static void
+test_strong_flows_find_room_in_a_flood(void **state)
+{
+    enum { N = 30001 };
+
+    (void) state;
+    for (int is6 = 0; is6 < 2; is6++) {
+        struct flow_table *table = create(N, is6);
+        struct flow_ended ended;
+
+        flood(table, is6, 100);
+        assert_true(get_stats(table).used
+                    > get_capacity(table, is6) / 20 * 19);
+        for (uint32_t i = 0; i < N; i++) {
+            assert_true(insert(table, is6, i, i % 4096, 101, FLOW_DATAGRAM,
+                               &ended));
+            assert_true(!ended.group || is_weak(ended.state));
+        }
+        check_there(table, is6, N, 102, FLOW_DATAGRAM);
+        flow_table_destroy(table);
+    }
+}
+
+/* Fills a table to the last entry with flows 0, 1, ... in 'state', as far as
+ * they will go in. */
+static struct flow_table *
+make_full_table(size_t n, bool is6, uint32_t now, enum flow_state state)
+{
+    struct flow_table *table = create(n, is6);
+    size_t capacity = get_capacity(table, is6);
+    struct flow_ended ended;
+
+    for (uint32_t i = 0; get_stats(table).used < capacity; i++) {
+        assert_true(i < 100 * capacity);
+        insert(table, is6, i, 0, now, state, &ended);
     }
     return table;
 }
 
 static void
-test_half_open_flows_never_displace_established_ones(void **state)
+test_a_table_full_of_strong_flows_refuses_weak_ones_soon(void **state)
 {
-    struct flow_table *table = make_full_table(100, FLOW_ESTABLISHED);
-    struct flow_table_stats before = get_stats(table), after;
+    enum { N = 200000 };
 
     (void) state;
-    for (uint32_t i = 20000; i < 21000; i++) {
-        assert_false(insert(table, i, 1, 7000, FLOW_NEW));
-    }
-    after = get_stats(table);
-    assert_int_equal(after.refused - before.refused, 1000);
-    assert_int_equal(after.evicted, before.evicted);
-    assert_int_equal(after.used, 64);
+    for (int is6 = 0; is6 < 2; is6++) {
+        struct flow_table *table = make_full_table(20001, is6, 100,
+                                                   FLOW_ESTABLISHED);
+        struct flow_table_stats before = get_stats(table), after;
+        double began = cpu_seconds();
+        struct flow_ended ended;
 
-    /* Once they have timed out, they go. */
-    for (uint32_t i = 20000; i < 21000; i++) {
-        assert_true(insert(table, i, 1, 7540, FLOW_NEW));
-    }
-    assert_int_equal(get_stats(table).expired, before.expired + 64);
-    flow_table_destroy(table);
-}
+        for (uint32_t i = 0; i < N; i++) {
+            assert_false(insert(table, is6, 10000000 + i, 1, 7000, FLOW_NEW,
+                                &ended));
+            assert_int_equal(ended.group, 0);
+        }
+        /* Typically 0.3 us. */
+        assert_true(cpu_seconds() - began < N * 20e-6);
+        after = get_stats(table);
+        assert_int_equal(after.refused - before.refused, N);
+        assert_int_equal(after.evicted, before.evicted);
+        assert_int_equal(after.used, get_capacity(table, is6));
 
-static void
-test_established_flows_displace_half_open_ones_first(void **state)
-{
-    struct flow_table *table = make_full_table(100, FLOW_NEW);
-    struct flow_ref ref;
-
-    (void) state;
-    /* 30 flows find room among 64 without one of them getting lost. */
-    for (uint32_t i = 20000; i < 20030; i++) {
-        assert_true(insert(table, i, 5, 101, FLOW_ESTABLISHED));
+        /* Once they have timed out, they go. */
+        for (uint32_t i = 0; i < 1000; i++) {
+            assert_true(insert(table, is6, 10000000 + i, 1, 7540, FLOW_NEW,
+                               &ended));
+            assert_int_equal(ended.state, FLOW_ESTABLISHED);
+        }
+        assert_int_equal(get_stats(table).expired, before.expired + 1000);
+        flow_table_destroy(table);
     }
-    for (uint32_t i = 20000; i < 20030; i++) {
-        assert_true(lookup(table, i, 101, &ref));
-        assert_int_equal(ref.endpoint, 5);
-    }
-    flow_table_destroy(table);
 }
 
 static void
 test_a_late_touch_does_not_reach_the_next_owner(void **state)
 {
-    struct flow_table *table = flow_table_create(1);
+    struct flow_table *table = create(1, false);
+    struct flow_ended ended;
     struct flow_ref old, ref;
 
     (void) state;
     /* The same flow, on another endpoint. */
-    assert_true(insert(table, 1, 7, 100, FLOW_ESTABLISHED));
-    assert_true(lookup(table, 1, 101, &old));
-    assert_true(insert(table, 1, 8, 102, FLOW_NEW));
+    assert_true(insert(table, false, 1, 7, 100, FLOW_ESTABLISHED, &ended));
+    assert_true(lookup(table, false, 1, 101, &old));
+    assert_true(insert(table, false, 1, 8, 102, FLOW_NEW, &ended));
     flow_table_touch(table, &old, 103, FLOW_CLOSING);
-    assert_true(lookup(table, 1, 103, &ref));
+    assert_true(lookup(table, false, 1, 103, &ref));
     assert_int_equal(ref.endpoint, 8);
     assert_int_equal(ref.state, FLOW_NEW);
     assert_int_equal(ref.idle, 1);
 
     /* Nobody, after a sweep. */
-    flow_table_sweep(table, 3000, 16);
+    sweep_all(table, 3000);
     flow_table_touch(table, &ref, 3000, FLOW_ESTABLISHED);
-    assert_false(lookup(table, 1, 3000, &ref));
+    assert_false(lookup(table, false, 1, 3000, &ref));
     assert_int_equal(get_stats(table).used, 0);
 
     /* Another flow in the same place. */
-    assert_true(insert(table, 1, 7, 3000, FLOW_NEW));
-    assert_true(lookup(table, 1, 3001, &old));
-    flow_table_sweep(table, 3240, 16);
+    assert_true(insert(table, false, 1, 7, 3000, FLOW_NEW, &ended));
+    assert_true(lookup(table, false, 1, 3001, &old));
+    sweep_all(table, 3240);
     for (uint32_t i = 2; get_stats(table).used < 64; i++) {
         assert_true(i < 10000);
-        insert(table, i, 9, 3240, FLOW_NEW);
+        insert(table, false, i, 9, 3240, FLOW_NEW, &ended);
     }
     flow_table_touch(table, &old, 3241, FLOW_ESTABLISHED);
-    struct flow_key4 key;
+    struct flow_key key;
     for (uint64_t cursor = 0;
          flow_table_next(table, &cursor, 3241, &key, &ref); ) {
         assert_int_equal(ref.state, FLOW_NEW);
@@ -454,21 +743,38 @@ test_a_late_touch_does_not_reach_the_next_owner(void **state)
     flow_table_destroy(table);
 }
 
+/* Flows that differ in one member of the key alone, all with one hash. */
 static void
-test_flows_of_different_groups_are_different(void **state)
+test_every_part_of_the_key_counts(void **state)
 {
-    struct flow_table *table = flow_table_create(1);
+    static const struct flow_key keys[] = {
+        { { 0, UINT64_C(0xffff0a000001) }, 1000, 80, 1 },
+        { { 0, UINT64_C(0xffff0a000002) }, 1000, 80, 1 },
+        { { 0, UINT64_C(0xffff0a000001) }, 1001, 80, 1 },
+        { { 0, UINT64_C(0xffff0a000001) }, 1000, 81, 1 },
+        { { 0, UINT64_C(0xffff0a000001) }, 1000, 80, 2 },
+        { { 0, UINT64_C(0xffff0a000001) }, 1000, 80, 0xfffff },
+        { { 1, UINT64_C(0xffff0a000001) }, 1000, 80, 1 },
+        { { 1, UINT64_C(0xffff0a000002) }, 1000, 80, 1 },
+        { { 2, UINT64_C(0xffff0a000001) }, 1000, 80, 1 },
+        { { 1, UINT64_C(0xffff0a000001) }, 1001, 80, 1 },
+        { { 1, UINT64_C(0xffff0a000001) }, 1000, 81, 1 },
+        { { 1, UINT64_C(0xffff0a000001) }, 1000, 80, 0xfffff },
+    };
+    enum { N = sizeof keys / sizeof keys[0] };
+    struct flow_table *table = create(1, false);
+    struct flow_ended ended;
     struct flow_ref ref;
 
     (void) state;
-    for (uint32_t group = 1; group <= 4; group++) {
-        struct flow_key4 key = { 0x0a000001, 1000, 80, group << 17 };
-        assert_true(flow_table_insert(table, 0, &key, group, 0, FLOW_UDP));
+    for (int i = 0; i < N; i++) {
+        assert_false(flow_table_lookup(table, 0, &keys[i], 0, &ref));
+        assert_true(flow_table_insert(table, 0, &keys[i], i, 0, FLOW_DATAGRAM,
+                                      &ended));
     }
-    for (uint32_t group = 1; group <= 4; group++) {
-        struct flow_key4 key = { 0x0a000001, 1000, 80, group << 17 };
-        assert_true(flow_table_lookup(table, 0, &key, 0, &ref));
-        assert_int_equal(ref.endpoint, group);
+    for (int i = 0; i < N; i++) {
+        assert_true(flow_table_lookup(table, 0, &keys[i], 0, &ref));
+        assert_int_equal(ref.endpoint, i);
     }
     flow_table_destroy(table);
 }
@@ -476,10 +782,21 @@ test_flows_of_different_groups_are_different(void **state)
 static void
 test_states_have_names(void **state)
 {
+    enum flow_state s = FLOW_SOURCE, found;
+
     (void) state;
     assert_string_equal(flow_state_name(FLOW_NEW), "new");
-    assert_string_equal(flow_state_name(FLOW_UDP), "udp");
+    assert_string_equal(flow_state_name(FLOW_DATAGRAM), "datagram");
     assert_string_equal(flow_state_name(N_FLOW_STATES), "unknown");
+    for (enum flow_state i = FLOW_NEW; i < N_FLOW_STATES; i++) {
+        assert_true(flow_state_from_name(flow_state_name(i), &found));
+        assert_int_equal(found, i);
+    }
+    assert_false(flow_state_from_name("free", &s));
+    assert_false(flow_state_from_name("claimed", &s));
+    assert_false(flow_state_from_name("unknown", &s));
+    assert_false(flow_state_from_name("", &s));
+    assert_int_equal(s, FLOW_SOURCE);
     flow_table_destroy(NULL);
 }
 
@@ -491,10 +808,13 @@ main(void)
         cmocka_unit_test(test_a_flow_times_out_by_its_state),
         cmocka_unit_test(test_a_flow_seen_in_the_near_future_is_not_idle),
         cmocka_unit_test(test_a_table_takes_as_many_flows_as_it_was_made_for),
-        cmocka_unit_test(test_half_open_flows_never_displace_established_ones),
-        cmocka_unit_test(test_established_flows_displace_half_open_ones_first),
+        cmocka_unit_test(test_a_flow_takes_less_than_twenty_bytes),
+        cmocka_unit_test(test_a_flood_never_displaces_strong_flows),
+        cmocka_unit_test(test_strong_flows_find_room_in_a_flood),
+        cmocka_unit_test(
+            test_a_table_full_of_strong_flows_refuses_weak_ones_soon),
         cmocka_unit_test(test_a_late_touch_does_not_reach_the_next_owner),
-        cmocka_unit_test(test_flows_of_different_groups_are_different),
+        cmocka_unit_test(test_every_part_of_the_key_counts),
         cmocka_unit_test(test_states_have_names),
     };
 

@@ -17,30 +17,34 @@
 #define H1 "{'kind':'host','name':'h1','vtep':'192.0.2.1'}"
 #define H2 "{'kind':'host','name':'h2','vtep':'192.0.2.2','encap':'vxlan'}"
 #define W1 "{'record':{'kind':'endpoint','vni':5001,'group':'web'," \
-    "'name':'w1','host':'h1','mac':'02:00:00:00:00:01'},'index':1}"
+    "'name':'w1','host':'h1','mac':'02:00:00:00:00:01'},'index':1," \
+    "'up_ms':5000}"
 #define W2 "{'record':{'kind':'endpoint','vni':5001,'group':'web'," \
     "'name':'w2','host':'h2','mac':'02:00:00:00:00:02','state':'down'}," \
-    "'index':4}"
+    "'index':4,'up_ms':0}"
 
 /* 256 slots of endpoint 1: bytes 0, 0x80, 2, 1. */
 #define ALL_TO_1 "AIACAQ=="
 #define WEB "{'record':{'kind':'group','vni':5001,'name':'web'," \
     "'address':'10.1.0.100','port':80,'slots':256},'id':3,'epoch':9," \
-    "'slots':'" ALL_TO_1 "','endpoints':[" W2 "," W1 "]}"
+    "'slots':'" ALL_TO_1 "','previous':['',''],'endpoints':[" W2 "," W1 "]}"
 #define IDLE "{'record':{'kind':'group','vni':5001,'name':'idle'," \
     "'address':'10.1.0.101','port':80,'slots':256},'id':4,'epoch':0," \
-    "'slots':'','endpoints':[]}"
+    "'slots':'','previous':['',''],'endpoints':[]}"
 #define SNAPSHOT "{'revision':7,'hash_key':'" KEY "','hosts':[" H1 "," H2 \
-    "],'groups':[" WEB "," IDLE "]}"
+    "],'dead':['h2'],'groups':[" WEB "," IDLE "]}"
 #define UPDATE(CHANGES) "{'revision':8,'changes':[" CHANGES "]}"
 
-/* Delta of web: slot 0 emptied, w2 unchanged, w1 heavier.  Bytes 0, 1, 0xff,
- * 0xff, 3. */
+/* Delta of web: slot 0 emptied and once of w1, w2 unchanged, w1 heavier.
+ * Bytes 0, 1, 0xff, 0xff, 3 and 0, 1, 1. */
 #define W1_HEAVY "{'record':{'kind':'endpoint','vni':5001,'group':'web'," \
     "'name':'w1','host':'h1','mac':'02:00:00:00:00:01','weight':200}," \
-    "'index':1}"
+    "'index':1,'up_ms':7000}"
 #define DELTA "{'group_delta':{'vni':5001,'name':'web','from_epoch':9," \
-    "'epoch':10,'slots':'AAH//wM=','endpoints':[" W1_HEAVY "," W2 "]}}"
+    "'epoch':10,'slots':'AAH//wM=','previous':['AAEB','']," \
+    "'endpoints':[" W1_HEAVY "," W2 "]}}"
+
+enum { NOW = 3000 };            /* ms, less than some have been up. */
 
 /* JSON with ' for ". */
 static struct json *
@@ -60,11 +64,12 @@ parse(const char *text)
 
 static int
 feed(struct replica *replica, const char *text,
-     int (*apply)(struct replica *, const struct json *, struct diagnosis *),
+     int (*apply)(struct replica *, const struct json *, int64_t,
+                  struct diagnosis *),
      struct diagnosis *diag)
 {
     struct json *json = parse(text);
-    int error = apply(replica, json, diag);
+    int error = apply(replica, json, NOW, diag);
 
     json_destroy(json);
     return error;
@@ -90,7 +95,8 @@ accept_update(struct replica *replica, const char *text)
 
 static void
 refuse(struct replica *replica, const char *text,
-       int (*apply)(struct replica *, const struct json *, struct diagnosis *),
+       int (*apply)(struct replica *, const struct json *, int64_t,
+                    struct diagnosis *),
        enum diagnosis_code code, const char *field)
 {
     struct diagnosis diag = { .code = DIAG_NONE };
@@ -119,6 +125,12 @@ edit(const char *text, const char *from, const char *to)
                      at + strlen(from));
 }
 
+static uint32_t
+vtep_of(const struct replica *replica, const char *host)
+{
+    return inet_addr_to4(replica_find_host(replica, host)->record.vtep);
+}
+
 static void
 test_a_snapshot_says_what_it_says(void **state)
 {
@@ -130,7 +142,7 @@ test_a_snapshot_says_what_it_says(void **state)
     assert_int_equal(r.revision, 7);
     assert_int_equal(r.key.word[0], 0x0011223344556677);
     assert_int_equal(r.key.word[1], 0x8899aabbccddeeff);
-    assert_int_equal(replica_find_host(&r, "h1")->record.vtep, 0xc0000201);
+    assert_int_equal(vtep_of(&r, "h1"), 0xc0000201);
     assert_int_equal(replica_find_host(&r, "h2")->record.encap, TUNNEL_VXLAN);
     assert_null(replica_find_host(&r, "h3"));
     assert_null(replica_find_group(&r, 5002, "web"));
@@ -142,6 +154,10 @@ test_a_snapshot_says_what_it_says(void **state)
     assert_int_equal(g->endpoints[1].index, 4);
     assert_int_equal(g->slots[0], 1);
     assert_int_equal(g->slots[255], 1);
+    assert_null(g->previous);
+    assert_int_equal(g->endpoints[0].up_at_ms, NOW - 5000);
+    assert_true(replica_find_host(&r, "h1")->alive);
+    assert_false(replica_find_host(&r, "h2")->alive);
     replica_destroy(&r);
 }
 
@@ -160,6 +176,11 @@ test_updates_take_effect(void **state)
     assert_int_equal(g->slots[0], GROUP_NO_ENDPOINT);
     assert_int_equal(g->slots[1], 1);
     assert_int_equal(g->endpoints[0].record.weight, 200);
+    assert_int_equal(g->endpoints[0].up_at_ms, NOW - 7000);
+    assert_int_equal(g->previous[0], 1);
+    for (int i = 1; i < 512; i++) {
+        assert_int_equal(g->previous[i], GROUP_NO_ENDPOINT);
+    }
 
     /* Only what changed is marked. */
     assert_int_equal(g->changed, r.generation);
@@ -172,10 +193,10 @@ test_updates_take_effect(void **state)
     assert_null(replica_find_host(&r, "h1"));
 
     /* Both come back, the group before its host. */
-    accept_update(&r, "{'revision':20,'changes':[{'group':" WEB "},{'host':"
+    accept_update(&r, "{'revision':10,'changes':[{'group':" WEB "},{'host':"
                   H1 "}]}");
     assert_int_equal(replica_find_group(&r, 5001, "web")->epoch, 9);
-    accept_update(&r, "{'revision':21,'changes':[]}");
+    accept_update(&r, "{'revision':11,'changes':[]}");
     replica_destroy(&r);
 }
 
@@ -189,8 +210,8 @@ test_unique_values_change_hands(void **state)
     accept_update(&r, UPDATE(
         "{'host':{'kind':'host','name':'h1','vtep':'192.0.2.2'}},"
         "{'host':{'kind':'host','name':'h2','vtep':'192.0.2.1'}}"));
-    assert_int_equal(replica_find_host(&r, "h1")->record.vtep, 0xc0000202);
-    assert_int_equal(replica_find_host(&r, "h2")->record.vtep, 0xc0000201);
+    assert_int_equal(vtep_of(&r, "h1"), 0xc0000202);
+    assert_int_equal(vtep_of(&r, "h2"), 0xc0000201);
     replica_destroy(&r);
 }
 
@@ -212,10 +233,14 @@ test_what_stays_the_same_is_not_marked_as_changed(void **state)
     assert_int_equal(replica_find_group(&r, 5001, "web")->changed,
                      r.generation);
 
-    /* A whole group that says nothing new. */
+    /* A whole group that says nothing new, but for how long w1 is up. */
     before = replica_find_group(&r, 5001, "web")->changed;
-    accept_update(&r, UPDATE("{'group':" WEB "}"));
+    text = edit(UPDATE("{'group':" WEB "}"), "'up_ms':5000", "'up_ms':9");
+    accept_update(&r, text);
+    free(text);
     assert_int_equal(replica_find_group(&r, 5001, "web")->changed, before);
+    assert_int_equal(replica_find_group(&r, 5001, "web")
+                     ->endpoints[0].up_at_ms, NOW - 5000);
 
     /* With another key all flows hash differently. */
     text = edit(SNAPSHOT, "'0011", "'0012");
@@ -224,6 +249,80 @@ test_what_stays_the_same_is_not_marked_as_changed(void **state)
                      r.generation);
     free(text);
     replica_destroy(&r);
+}
+
+static void
+test_a_host_that_dies_changes_its_groups(void **state)
+{
+    uint64_t idle, web;
+    struct replica r;
+
+    (void) state;
+    start(&r);
+    idle = replica_find_group(&r, 5001, "idle")->changed;
+    accept_update(&r, UPDATE("{'host_alive':{'name':'h2','alive':true}}"));
+    assert_true(replica_find_host(&r, "h2")->alive);
+    web = replica_find_group(&r, 5001, "web")->changed;
+    assert_int_equal(web, r.generation);
+    assert_int_equal(replica_find_group(&r, 5001, "idle")->changed, idle);
+
+    /* What is no news, or of another host, changes nothing. */
+    accept_update(&r, "{'revision':9,'changes':[{'host_alive':{'name':'h2',"
+                  "'alive':true}},{'host':{'kind':'host','name':'h3',"
+                  "'vtep':'192.0.2.3'}},{'host_alive':{'name':'h3',"
+                  "'alive':false}}]}");
+    assert_int_equal(replica_find_group(&r, 5001, "web")->changed, web);
+    assert_false(replica_find_host(&r, "h3")->alive);
+
+    /* A new record does not bring it to life. */
+    accept_update(&r, "{'revision':10,'changes':[{'host':{'kind':'host',"
+                  "'name':'h3','vtep':'192.0.2.4'}}]}");
+    assert_false(replica_find_host(&r, "h3")->alive);
+
+    /* In the snapshot, h2 is dead. */
+    assert_int_equal(feed(&r, SNAPSHOT, replica_load_snapshot, NULL), 0);
+    assert_int_equal(replica_find_group(&r, 5001, "web")->changed,
+                     r.generation);
+    assert_int_equal(replica_find_group(&r, 5001, "idle")->changed, idle);
+    replica_destroy(&r);
+}
+
+static void
+test_port_ranges_do_not_overlap(void **state)
+{
+    static const struct {
+        const char *web, *idle;
+        bool ok;
+    } cases[] = {
+        { "80", "81,'port_last':90", true },
+        { "80", "80,'port_last':90", true },
+        { "0", "1,'port_last':65535", true },
+        { "80,'port_last':89", "90,'port_last':99", true },
+        { "80,'port_last':90", "90,'port_last':99", false },
+        { "1,'port_last':65535", "90,'port_last':99", false },
+        { "90,'port_last':99", "1,'port_last':65535", false },
+    };
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *web = xasprintf("'10.1.0.100','port':%s,", cases[i].web);
+        char *idle = xasprintf("'10.1.0.100','port':%s,", cases[i].idle);
+        char *a = edit(SNAPSHOT, "'10.1.0.100','port':80,", web);
+        char *b = edit(a, "'10.1.0.101','port':80,", idle);
+        struct diagnosis diag = { .code = DIAG_NONE };
+        struct replica r;
+        int error;
+
+        replica_init(&r);
+        error = feed(&r, b, replica_load_snapshot, &diag);
+        assert_int_equal(!error, cases[i].ok);
+        assert_string_equal(diag.field, cases[i].ok ? "" : "address");
+        replica_destroy(&r);
+        free(web);
+        free(idle);
+        free(a);
+        free(b);
+    }
 }
 
 static void
@@ -249,7 +348,22 @@ test_snapshots_of_nonsense_are_refused(void **state)
         { H1 "," H2, "[]", DIAG_INVALID, "" },
         { "'groups':[", "'groups':[" WEB ",", DIAG_EXISTS, "name" },
         { "'groups':[", "'groups':[null,", DIAG_INVALID, "group" },
-        { "'groups':[", "'groups':[{},", DIAG_INVALID, "record" },
+        { "'groups':[", "'groups':[{},", DIAG_INVALID, "epoch" },
+        { "'dead':['h2'],", "", DIAG_INVALID, "dead" },
+        { "['h2']", "[2]", DIAG_INVALID, "dead" },
+        { "['h2']", "['h3']", DIAG_NOT_FOUND, "dead" },
+        { "['h2']", "['h2','h2']", DIAG_EXISTS, "dead" },
+        { "['','']", "['']", DIAG_INVALID, "previous" },
+        { "['','']", "['','','']", DIAG_INVALID, "previous" },
+        { "['','']", "['',1]", DIAG_INVALID, "previous" },
+        { "['','']", "['AAEB','']", DIAG_INVALID, "previous" }, /* Owner. */
+        { "['','']", "['AAEE','']", DIAG_INVALID, "previous" }, /* Down. */
+        { "['','']", "['AAEC','']", DIAG_INVALID, "previous" }, /* Nobody. */
+        { "['','']", "['AAE','']", DIAG_INVALID, "previous" },
+        { "'up_ms':5000", "'up_ms':2147483648", DIAG_INVALID, "up_ms" },
+        { ",'up_ms':5000", "", DIAG_INVALID, "up_ms" },
+        { "'02:00:00:00:00:01'", "'02:00:00:00:00:01','quic_id':'12'",
+          DIAG_INVALID, "quic_id" },
         { "'id':3", "'id':0", DIAG_INVALID, "id" },
         { "'id':3", "'id':1048576", DIAG_INVALID, "id" },
         { "'id':3", "'id':4", DIAG_EXISTS, "id" },
@@ -306,6 +420,16 @@ test_updates_of_nonsense_are_refused(void **state)
         { "{'changes':[]}", DIAG_INVALID, "revision" },
         { "{'revision':7,'changes':[]}", DIAG_INVALID, "revision" },
         { "{'revision':6,'changes':[]}", DIAG_INVALID, "revision" },
+        { "{'revision':9,'changes':[]}", DIAG_INVALID, "revision" },
+        { UPDATE("{'host_alive':'h1'}"), DIAG_INVALID, "host_alive" },
+        { UPDATE("{'host_alive':{'name':'h1'}}"), DIAG_INVALID,
+          "host_alive" },
+        { UPDATE("{'host_alive':{'name':'h1','alive':1}}"), DIAG_INVALID,
+          "host_alive" },
+        { UPDATE("{'host_alive':{'name':'h1','alive':true,'x':1}}"),
+          DIAG_INVALID, "host_alive" },
+        { UPDATE("{'host_alive':{'name':'h3','alive':true}}"),
+          DIAG_NOT_FOUND, "host_alive" },
         { "{'revision':8,'changes':{}}", DIAG_INVALID, "changes" },
         { UPDATE("{}"), DIAG_INVALID, "changes" },
         { UPDATE("7"), DIAG_INVALID, "changes" },
@@ -344,6 +468,9 @@ test_updates_of_nonsense_are_refused(void **state)
         { "'weight':200", "'state':'down'", DIAG_INVALID, "slots" },
         { "'host':'h1'", "'host':'h7'", DIAG_NOT_FOUND, "host" },
         { "'vni':5001,", "", DIAG_INVALID, "vni" },
+        { "['AAEB','']", "['','AAEB']", DIAG_INVALID, "previous" },
+        { "['AAEB','']", "['AAEB','AAEB']", DIAG_INVALID, "previous" },
+        { "['AAEB','']", "['AAIB','']", DIAG_INVALID, "previous" },
     };
     struct replica r;
 
@@ -375,8 +502,8 @@ test_an_update_needs_a_snapshot_first(void **state)
     replica_init(&r);
     refuse(&r, UPDATE(""), replica_apply_update, DIAG_NOT_FOUND, "");
     assert_int_equal(feed(&r, "{'revision':0,'hash_key':'" KEY "',"
-                          "'hosts':[],'groups':[]}", replica_load_snapshot,
-                          NULL), 0);
+                          "'hosts':[],'dead':[],'groups':[]}",
+                          replica_load_snapshot, NULL), 0);
     accept_update(&r, "{'revision':1,'changes':[]}");
     replica_destroy(&r);
     replica_destroy(NULL);
@@ -414,7 +541,7 @@ test_updates_lead_where_a_snapshot_leads(void **state)
         model_init(&m);
         replica_init(&follower);
         json = model_snapshot(&m);
-        assert_int_equal(replica_load_snapshot(&follower, json, NULL), 0);
+        assert_int_equal(replica_load_snapshot(&follower, json, NOW, NULL), 0);
         json_destroy(json);
         for (int step = 0; step < 100; step++) {
             struct diagnosis diag = { .message = "" };
@@ -424,7 +551,7 @@ test_updates_lead_where_a_snapshot_leads(void **state)
             next = m;
             model_change(&next);
             json = model_update(&m, &next);
-            if (replica_apply_update(&follower, json, &diag)) {
+            if (replica_apply_update(&follower, json, NOW, &diag)) {
                 fail_msg("%s", diag.message);
             }
             json_destroy(json);
@@ -432,7 +559,8 @@ test_updates_lead_where_a_snapshot_leads(void **state)
 
             replica_init(&loader);
             json = model_snapshot(&m);
-            assert_int_equal(replica_load_snapshot(&loader, json, &diag), 0);
+            assert_int_equal(replica_load_snapshot(&loader, json, NOW, &diag),
+                             0);
             json_destroy(json);
             a = model_print(&follower, false);
             b = model_print(&loader, false);
@@ -455,6 +583,8 @@ main(void)
         cmocka_unit_test(test_updates_take_effect),
         cmocka_unit_test(test_unique_values_change_hands),
         cmocka_unit_test(test_what_stays_the_same_is_not_marked_as_changed),
+        cmocka_unit_test(test_a_host_that_dies_changes_its_groups),
+        cmocka_unit_test(test_port_ranges_do_not_overlap),
         cmocka_unit_test(test_snapshots_of_nonsense_are_refused),
         cmocka_unit_test(test_updates_of_nonsense_are_refused),
         cmocka_unit_test(test_an_update_needs_a_snapshot_first),

@@ -1,5 +1,5 @@
 /* The resolver with a kernel of a few lines, which a test changes and whose
- * news it sends, or withholds. */
+ * news it sends, or withholds.  Most tests run with IPv4 and with IPv6. */
 
 #include <config.h>
 
@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -16,18 +17,26 @@
 #include "vswitchd-ext/resolver.h"
 #include "vswitchd-ext/rtnl.h"
 
-#define VTEP 0xc6336402u        /* 198.51.100.2 */
-#define SELF 0xc0000201u        /* 192.0.2.1 */
+/* 198.51.100.2 and 2001:db8:64::2, 192.0.2.1 and 2001:db8:2::1. */
+static const struct inet_addr vtep4 = { 0, 0xffffc6336402 };
+static const struct inet_addr vtep6 = { 0x20010db800640000, 2 };
+static const struct inet_addr self4 = { 0, 0xffffc0000201 };
+static const struct inet_addr self6 = { 0x20010db800020000, 1 };
+static const struct inet_addr nowhere;
 
 enum {
     DEVICE   = 3,
     OTHER    = 4,
     MTU      = 1500,
+    MTU6     = 1400,            /* As if a router had said so. */
     MAX_NEWS = 1000,
     A_WHILE_MS = 130,           /* More than news is held back for. */
 };
 
 static struct {
+    bool v6;                    /* What VTEPs and gateways are. */
+    bool gateway_v6;            /* Gateways are, whatever VTEPs are. */
+
     /* One route, to everywhere: via the gateway with this number, whose
      * address and MAC address have it at the end. */
     int error;                  /* Its answer. */
@@ -40,13 +49,29 @@ static struct {
 
     unsigned int n_routes, n_used; /* Questions. */
     int used_ifindex;
-    uint32_t used_ip;
+    struct inet_addr used_ip;
+    struct inet_addr asked_source;
 } kernel;
 
-static uint32_t
+static struct inet_addr
+vtep(void)
+{
+    return kernel.v6 ? vtep6 : vtep4;
+}
+
+static struct inet_addr
+self(void)
+{
+    return kernel.v6 ? self6 : self4;
+}
+
+/* IPv6 gateways are link-local: each device may have one of that name. */
+static struct inet_addr
 gateway_ip(int n)
 {
-    return 0xc0000200u + n;
+    return (kernel.v6 || kernel.gateway_v6
+            ? (struct inet_addr) { UINT64_C(0xfe80) << 48, n }
+            : inet_addr_from4(0xc0000200 + n));
 }
 
 int
@@ -62,13 +87,14 @@ rtnl_close(struct rtnl *rtnl OVS_UNUSED)
 }
 
 int
-rtnl_get_route(struct rtnl *rtnl OVS_UNUSED, uint32_t dst,
-               uint32_t src OVS_UNUSED, struct rtnl_route *route)
+rtnl_get_route(struct rtnl *rtnl OVS_UNUSED, struct inet_addr dst,
+               struct inet_addr src, struct rtnl_route *route)
 {
-    if (dst == SELF) {
+    if (inet_addr_equal(dst, self())) {
         return EHOSTUNREACH;
     }
     kernel.n_routes++;
+    kernel.asked_source = src;
     if (!kernel.error) {
         *route = (struct rtnl_route) { .ifindex = kernel.ifindex,
                                        .next_hop
@@ -82,23 +108,24 @@ rtnl_get_link(struct rtnl *rtnl OVS_UNUSED, int ifindex,
               struct rtnl_link *link)
 {
     *link = (struct rtnl_link) { .mac = { { 2, 0, 0, 0, 1, ifindex } },
-                                 .mtu = MTU };
+                                 .mtu = MTU, .mtu6 = MTU6 };
     return 0;
 }
 
 int
-rtnl_get_neighbour(struct rtnl *rtnl OVS_UNUSED, int ifindex, uint32_t ip,
-                   struct mac *mac)
+rtnl_get_neighbour(struct rtnl *rtnl OVS_UNUSED, int ifindex,
+                   struct inet_addr ip, struct mac *mac)
 {
     if (!kernel.resolved) {
         return EHOSTUNREACH;
     }
-    *mac = (struct mac) { { 2, 0, 0, 0, ifindex, ip } };
+    *mac = (struct mac) { { 2, 0, 0, 0, ifindex, ip.lo } };
     return 0;
 }
 
 int
-rtnl_use_neighbour(struct rtnl *rtnl OVS_UNUSED, int ifindex, uint32_t ip)
+rtnl_use_neighbour(struct rtnl *rtnl OVS_UNUSED, int ifindex,
+                   struct inet_addr ip)
 {
     kernel.n_used++;
     kernel.used_ifindex = ifindex;
@@ -130,9 +157,11 @@ send_news(struct rtnl_event event)
 static void
 send_route_news(void)
 {
-    send_news((struct rtnl_event) { .kind = RTNL_ROUTE,
-                                    .ip = VTEP & 0xffffff00,
-                                    .prefix_len = 24 });
+    struct inet_addr network = vtep();
+
+    network.lo &= ~UINT64_C(0xff);
+    send_news((struct rtnl_event) { .kind = RTNL_ROUTE, .ip = network,
+                                    .prefix_len = 120 });
 }
 
 static void
@@ -152,11 +181,12 @@ wait_a_while(void)
 }
 
 static int
-set_up(void **state)
+set_up_family(void **state, bool v6)
 {
     struct resolver *r;
 
     memset(&kernel, 0, sizeof kernel);
+    kernel.v6 = v6;
     kernel.ifindex = DEVICE;
     kernel.gateway = 10;
     kernel.resolved = true;
@@ -165,6 +195,18 @@ set_up(void **state)
     }
     *state = r;
     return 0;
+}
+
+static int
+set_up(void **state)
+{
+    return set_up_family(state, false);
+}
+
+static int
+set_up_v6(void **state)
+{
+    return set_up_family(state, true);
 }
 
 static int
@@ -180,7 +222,7 @@ gateway(struct resolver *r)
 {
     struct resolver_hop hop;
 
-    return resolver_lookup(r, VTEP, &hop) ? hop.dst_mac.octet[5] : 0;
+    return resolver_lookup(r, vtep(), &hop) ? hop.dst_mac.octet[5] : 0;
 }
 
 static void
@@ -200,7 +242,7 @@ test_a_gateway_that_resolves_late(void **state)
     assert_int_equal(resolver_run(r), seqno);
     assert_int_equal(gateway(r), 10);
     assert_int_equal(kernel.used_ifindex, OTHER);
-    assert_int_equal(kernel.used_ip, gateway_ip(20));
+    assert_true(inet_addr_equal(kernel.used_ip, gateway_ip(20)));
 
     wait_a_while();
     kernel.resolved = true;
@@ -277,15 +319,15 @@ test_a_route_out_of_another_device(void **state)
 {
     struct resolver *r = *state;
 
-    resolver_set_origin(r, SELF, DEVICE);
+    resolver_set_origin(r, self(), DEVICE);
     assert_int_equal(gateway(r), 10);
-    resolver_set_origin(r, SELF, OTHER);
+    resolver_set_origin(r, self(), OTHER);
     assert_int_equal(gateway(r), 0);
     kernel.ifindex = OTHER;
     send_route_news();
     resolver_run(r);
     assert_int_equal(gateway(r), 10);
-    resolver_set_origin(r, SELF, 0);
+    resolver_set_origin(r, self(), 0);
     assert_int_equal(gateway(r), 10);
 }
 
@@ -306,11 +348,21 @@ test_news_is_sifted_and_gathered(void **state)
         send_news((struct rtnl_event) { .kind = RTNL_LINK,
                                         .ifindex = 100 + i });
         send_news((struct rtnl_event) { .kind = RTNL_ROUTE,
-                                        .ip = 0x0a000000 + (i << 8),
-                                        .prefix_len = 24 });
+                                        .ip = inet_addr_from4(0x0a000000
+                                                              + (i << 8)),
+                                        .prefix_len = 120 });
+        send_news((struct rtnl_event) { .kind = RTNL_ROUTE,
+                                        .ip = { 0x20010db8, i << 8 },
+                                        .prefix_len = 120 });
+        /* A default route of the other family. */
+        send_news((struct rtnl_event) {
+            .kind = RTNL_ROUTE,
+            .ip = kernel.v6 ? inet_addr_from4(0) : nowhere,
+            .prefix_len = kernel.v6 ? 96 : 0,
+        });
         send_news((struct rtnl_event) { .kind = RTNL_ADDRESS,
-                                        .ip = 0x0a000001,
-                                        .prefix_len = 24,
+                                        .ip = inet_addr_from4(0x0a000001),
+                                        .prefix_len = 120,
                                         .ifindex = 100 + i });
         send_neighbour_news(DEVICE, 11 + i);
         send_neighbour_news(OTHER, 10);
@@ -335,17 +387,189 @@ test_news_is_sifted_and_gathered(void **state)
     assert_int_equal(gateway(r), 30);
 }
 
+static void
+test_the_default_route_concerns_everything(void **state)
+{
+    struct resolver *r = *state;
+    uint64_t seqno;
+
+    assert_int_equal(gateway(r), 10);
+    seqno = resolver_run(r);
+    kernel.gateway = 20;
+    send_news((struct rtnl_event) {
+        .kind = RTNL_ROUTE, .ip = kernel.v6 ? nowhere : inet_addr_from4(0),
+        .prefix_len = kernel.v6 ? 0 : 96,
+    });
+    assert_int_not_equal(resolver_run(r), seqno);
+    assert_int_equal(gateway(r), 20);
+}
+
+static void
+test_what_a_router_says_of_the_mtu_is_for_ipv6(void **state)
+{
+    struct resolver_hop hop;
+
+    assert_true(resolver_lookup(*state, vtep(), &hop));
+    assert_int_equal(hop.mtu, kernel.v6 ? MTU6 : MTU);
+}
+
+/* As in fabrics whose links have no IPv4 addresses (RFC 8950). */
+static void
+test_an_ipv4_vtep_behind_an_ipv6_gateway(void **state)
+{
+    struct resolver *r = *state;
+    uint64_t seqno;
+
+    kernel.gateway_v6 = true;
+    assert_int_equal(gateway(r), 10);
+    assert_true(inet_addr_equal(kernel.used_ip, gateway_ip(10)));
+
+    seqno = resolver_run(r);
+    kernel.gateway = 20;
+    kernel.resolved = false;
+    send_route_news();
+    assert_int_equal(resolver_run(r), seqno);
+    kernel.resolved = true;
+    wait_a_while();
+    send_neighbour_news(DEVICE, 20);
+    assert_int_not_equal(resolver_run(r), seqno);
+    assert_int_equal(gateway(r), 20);
+}
+
+static void
+test_the_source_asked_with(void **state)
+{
+    struct resolver *r = *state;
+    const struct inet_addr elsewhere = kernel.v6 ? vtep6 : vtep4;
+
+    assert_int_equal(gateway(r), 10);
+    assert_true(inet_addr_equal(kernel.asked_source, nowhere));
+    resolver_set_origin(r, self(), 0);
+    assert_true(inet_addr_equal(kernel.asked_source, self()));
+    resolver_set_origin(r, elsewhere, 0);
+    assert_true(inet_addr_equal(kernel.asked_source, nowhere));
+}
+
+static void
+test_no_way_to_a_vtep_of_the_other_family(void **state)
+{
+    struct resolver *r = *state;
+    const struct inet_addr other = kernel.v6 ? vtep4 : vtep6;
+    struct resolver_hop hop;
+
+    assert_true(resolver_lookup(r, other, &hop));
+    resolver_set_origin(r, self(), DEVICE);
+    assert_false(resolver_lookup(r, other, &hop));
+    assert_int_equal(gateway(r), 10);
+    resolver_set_origin(r, kernel.v6 ? self4 : self6, DEVICE);
+    assert_true(resolver_lookup(r, other, &hop));
+    assert_int_equal(gateway(r), 0);
+}
+
+/* Which VTEPs news about a prefix concerns, against a bit by bit twin. */
+
+enum { N_VTEPS = 300, N_PREFIXES = 10 };
+
+static bool
+bit(struct inet_addr a, int i)
+{
+    return (i < 64 ? a.hi >> (63 - i) : a.lo >> (127 - i)) & 1;
+}
+
+static struct inet_addr
+flip(struct inet_addr a, int i)
+{
+    if (i < 64) {
+        a.hi ^= UINT64_C(1) << (63 - i);
+    } else {
+        a.lo ^= UINT64_C(1) << (127 - i);
+    }
+    return a;
+}
+
+static bool
+naively_covers(struct inet_addr prefix, int len, struct inet_addr a)
+{
+    if (inet_addr_is4(prefix) != inet_addr_is4(a)) {
+        return false;
+    }
+    for (int i = 0; i < len; i++) {
+        if (bit(prefix, i) != bit(a, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Neighbours of each other by a bit, so that each prefix splits them. */
+static void
+make_vteps(struct inet_addr vteps[N_VTEPS])
+{
+    for (int i = 0; i < N_VTEPS; i++) {
+        vteps[i] = i < 128 ? flip(vtep6, i) : i < 160 ? flip(vtep4, i - 32)
+                   : i % 2 ? (struct inet_addr) { vtep6.hi, rand() }
+                   : inet_addr_from4(0xc0000000 + rand() % 65536);
+    }
+}
+
+static void
+test_prefixes_bit_by_bit(void **state)
+{
+    static const int lens[N_PREFIXES] = {
+        0, 1, 63, 64, 65, 127, 128, 96, 120, 127
+    };
+    struct inet_addr vteps[N_VTEPS];
+    struct resolver *r = *state;
+    struct resolver_hop hop;
+
+    make_vteps(vteps);
+    for (int i = 0; i < N_VTEPS; i++) {
+        resolver_lookup(r, vteps[i], &hop);
+    }
+    for (int i = 0; i < N_PREFIXES; i++) {
+        struct inet_addr prefix = i < 7 ? vtep6 : vtep4;
+        unsigned int before, n = 0;
+
+        wait_a_while();
+        resolver_run(r);
+        before = kernel.n_routes;
+        send_news((struct rtnl_event) { .kind = RTNL_ROUTE, .ip = prefix,
+                                        .prefix_len = lens[i] });
+        resolver_run(r);
+        for (int j = 0; j < N_VTEPS; j++) {
+            struct inet_addr *v = &vteps[j];
+            bool is_first = true;
+
+            for (int k = 0; k < j && is_first; k++) {
+                is_first = !inet_addr_equal(*v, vteps[k]);
+            }
+            n += is_first && naively_covers(prefix, lens[i], *v);
+        }
+        assert_int_equal(kernel.n_routes - before, n);
+    }
+}
+
 int
 main(void)
 {
-#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)
+#define BOTH(NAME) \
+    cmocka_unit_test_setup_teardown(NAME, set_up, tear_down), \
+    { #NAME " (IPv6)", NAME, set_up_v6, tear_down, NULL }
     const struct CMUnitTest tests[] = {
-        TEST(test_a_gateway_that_resolves_late),
-        TEST(test_a_way_that_comes_back),
-        TEST(test_a_gateway_whose_news_is_lost),
-        TEST(test_what_the_kernel_says_and_does_not_say),
-        TEST(test_a_route_out_of_another_device),
-        TEST(test_news_is_sifted_and_gathered),
+        BOTH(test_a_gateway_that_resolves_late),
+        BOTH(test_a_way_that_comes_back),
+        BOTH(test_a_gateway_whose_news_is_lost),
+        BOTH(test_what_the_kernel_says_and_does_not_say),
+        BOTH(test_a_route_out_of_another_device),
+        BOTH(test_news_is_sifted_and_gathered),
+        BOTH(test_the_default_route_concerns_everything),
+        BOTH(test_what_a_router_says_of_the_mtu_is_for_ipv6),
+        BOTH(test_the_source_asked_with),
+        BOTH(test_no_way_to_a_vtep_of_the_other_family),
+        cmocka_unit_test_setup_teardown(
+            test_an_ipv4_vtep_behind_an_ipv6_gateway, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_prefixes_bit_by_bit, set_up_v6,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,9 @@
 #include "openvswitch/json.h"
 #include "util.h"
 
+/* The time, for both sides. */
+static long long int now = 1;
+
 static const struct hash_key key = { { 0x0123456789abcdefULL, 42 } };
 
 /* A subscriber and its copy. */
@@ -47,10 +50,10 @@ load_snapshot(struct replica *replica, struct subscription_view *view,
               const struct catalog *catalog)
 {
     struct json *json = over_the_wire(subscription_snapshot(view, catalog,
-                                                            &key));
+                                                            &key, now));
     struct diagnosis diag = { .message = "" };
 
-    if (replica_load_snapshot(replica, json, &diag)) {
+    if (replica_load_snapshot(replica, json, now, &diag)) {
         fail_msg("snapshot: %s", diag.message);
     }
     json_destroy(json);
@@ -63,7 +66,7 @@ apply_update(struct follower *f, const struct subscription_update *update)
                                                                  f->view));
     struct diagnosis diag = { .message = "" };
 
-    if (replica_apply_update(&f->replica, json, &diag)) {
+    if (replica_apply_update(&f->replica, json, now, &diag)) {
         char *text = json_to_string(json, 0);
 
         fail_msg("update: %s: %s", diag.message, text);
@@ -83,7 +86,30 @@ is_followed(const struct follower *f, uint32_t vni)
 }
 
 static void
-assert_same_group(const struct catalog_group *a, const struct replica_group *b)
+assert_same_previous(const struct catalog_group *a,
+                     const struct replica_group *b)
+{
+    for (size_t i = 0; i < 2 * a->record.n_slots; i++) {
+        assert_int_equal(a->previous[i % 2] ? a->previous[i % 2][i / 2]
+                         : GROUP_NO_ENDPOINT,
+                         b->previous ? b->previous[i] : GROUP_NO_ENDPOINT);
+    }
+}
+
+/* Both have one clock, and no message is late. */
+static void
+assert_same_time(const struct catalog *catalog,
+                 const struct catalog_endpoint *a,
+                 const struct replica_endpoint *b)
+{
+    if (catalog_endpoint_serves(catalog, a)) {
+        assert_int_equal(a->up_since, b->up_at_ms);
+    }
+}
+
+static void
+assert_same_group(const struct catalog *catalog, const struct catalog_group *a,
+                  const struct replica_group *b)
 {
     struct record ra = { .kind = RECORD_GROUP, .group = a->record };
     struct record rb = { .kind = RECORD_GROUP, .group = b->record };
@@ -107,7 +133,9 @@ assert_same_group(const struct catalog_group *a, const struct replica_group *b)
         assert_true(j < b->n_endpoints);
         eb.endpoint = b->endpoints[j].record;
         assert_true(record_equal(&ea, &eb));
+        assert_same_time(catalog, a->endpoints[i], &b->endpoints[j]);
     }
+    assert_same_previous(a, b);
 }
 
 static void
@@ -130,6 +158,8 @@ assert_in_step(const struct follower *f, const struct catalog *catalog)
         assert_non_null(host);
         b.host = host->record;
         assert_true(record_equal(&a, &b));
+        assert_int_equal(catalog_host_is_alive(catalog, hosts[i]->name),
+                         host->alive);
     }
     free(hosts);
 
@@ -141,7 +171,7 @@ assert_in_step(const struct follower *f, const struct catalog *catalog)
                                      groups[i]->record.name);
 
             assert_non_null(group);
-            assert_same_group(groups[i], group);
+            assert_same_group(catalog, groups[i], group);
             n_followed++;
         }
     }
@@ -216,6 +246,16 @@ random_op(struct catalog_txn *txn)
     return !error;
 }
 
+static void
+random_death(const struct catalog *catalog, struct catalog_txn *txn)
+{
+    char name[] = { 'h', '1' + rand() % 5, '\0' };
+
+    if (catalog_find_host(catalog, name)) {
+        catalog_set_alive(txn, name, !catalog_host_is_alive(catalog, name));
+    }
+}
+
 /* Commits a transaction of up to 4 operations and tells 'followers'; false if
  * it was refused or changed nothing. */
 static bool
@@ -224,7 +264,12 @@ random_transaction(struct catalog *catalog, struct follower *followers,
 {
     struct catalog_txn *txn = catalog_begin(catalog);
     struct subscription_update *update;
-    size_t n;
+
+    now += rand() % 1000;
+    catalog_set_time(txn, now);
+    if (!(rand() % 4)) {
+        random_death(catalog, txn);
+    }
 
     for (int i = rand() % 5 / 3; i >= 0; i--) {
         if (!random_op(txn)) {
@@ -236,12 +281,11 @@ random_transaction(struct catalog *catalog, struct follower *followers,
         catalog_abort(txn);
         return false;
     }
-    catalog_txn_changes(txn, &n);
-    if (!n) {
+    if (catalog_txn_revision(txn) == catalog_revision(catalog)) {
         catalog_abort(txn);
         return false;
     }
-    update = subscription_update_create(txn);
+    update = subscription_update_create(catalog, txn, now);
     for (size_t i = 0; i < n_followers; i++) {
         apply_update(&followers[i], update);
     }
@@ -306,8 +350,8 @@ equal_filters_share_a_view_and_its_text(void **state OVS_UNUSED)
     struct subscription_view *vb = subscription_view_get(&views, b, 2);
     struct subscription_view *vc = subscription_view_get(&views, c, 1);
     struct subscription_view *all = subscription_view_get(&views, NULL, 0);
-    struct json *s1 = subscription_snapshot(va, catalog, &key);
-    struct json *s2 = subscription_snapshot(vb, catalog, &key);
+    struct json *s1 = subscription_snapshot(va, catalog, &key, 1);
+    struct json *s2 = subscription_snapshot(vb, catalog, &key, 1);
 
     assert_ptr_equal(va, vb);
     assert_ptr_not_equal(va, vc);

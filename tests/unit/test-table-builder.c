@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "anycast/anycast-table.h"
+#include "anycast/load.h"
 #include "mapping/replica/replica.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
@@ -32,22 +33,25 @@ enum {
 
 /* The test double of the resolver. */
 static struct {
-    uint32_t vtep;
+    struct inet_addr vtep;
     int ifindex;
     unsigned int n_lookups;
 } asked;
 
 void
-resolver_set_origin(struct resolver *r OVS_UNUSED, uint32_t vtep, int ifindex)
+resolver_set_origin(struct resolver *r OVS_UNUSED, struct inet_addr vtep,
+                    int ifindex)
 {
     asked.vtep = vtep;
     asked.ifindex = ifindex;
 }
 
 bool
-resolver_lookup(struct resolver *r OVS_UNUSED, uint32_t vtep,
+resolver_lookup(struct resolver *r OVS_UNUSED, struct inet_addr address,
                 struct resolver_hop *hop)
 {
+    uint32_t vtep = inet_addr_to4(address);
+
     asked.n_lookups++;
     if (vtep == VTEP(UNRESOLVED)) {
         return false;
@@ -69,7 +73,8 @@ resolver_forget_unused(struct resolver *r OVS_UNUSED)
  * the first of them, and a group 'same' on a host of its own that never
  * changes. */
 static void
-load(struct replica *replica, int revision, int first, int n)
+load_with_dead(struct replica *replica, int revision, int first, int n,
+               const char *dead)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
     struct diagnosis diag;
@@ -83,40 +88,50 @@ load(struct replica *replica, int revision, int first, int n)
         ds_put_format(&ds, ",{\"kind\":\"host\",\"name\":\"h%d\",\"vtep\":"
                       "\"198.51.%d.%d\"}", i, 100 + i / 256, i % 256);
     }
-    ds_put_format(&ds, "],\"groups\":[{\"record\":{\"kind\":\"group\","
+    ds_put_format(&ds, "],\"dead\":[%s],\"groups\":[{\"record\":"
+                  "{\"kind\":\"group\","
                   "\"vni\":5001,\"name\":\"same\",\"address\":\"10.1.0.101\","
                   "\"port\":80,\"slots\":256},\"id\":4,\"epoch\":0,"
-                  "\"slots\":\"AIACAA==\",\"endpoints\":[{\"record\":"
+                  "\"slots\":\"AIACAA==\",\"previous\":[\"\",\"\"],"
+                  "\"endpoints\":[{\"record\":"
                   "{\"kind\":\"endpoint\",\"vni\":5001,"
                   "\"group\":\"same\",\"name\":\"w\","
                   "\"host\":\"anchor\",\"mac\":"
-                  "\"02:00:00:00:00:01\"},\"index\":0}]},"
+                  "\"02:00:00:00:00:01\"},\"index\":0,"
+                  "\"up_ms\":0}]},"
                   "{\"record\":{\"kind\":\"group\",\"vni\":5001,"
                   "\"name\":\"web\",\"address\":\"10.1.0.100\",\"port\":80,"
                   "\"slots\":256},\"id\":3,\"epoch\":%d,\"slots\":"
-                  "\"AIACAA==\",\"endpoints\":[", revision);
+                  "\"AIACAA==\",\"previous\":[\"\",\"\"],\"endpoints\":[",
+                  dead, revision);
     for (int i = first; i < first + n; i++) {
         ds_put_format(&ds, "%s{\"record\":{\"kind\":\"endpoint\","
                       "\"vni\":5001,\"group\":\"web\",\"name\":\"w%d\","
                       "\"host\":\"h%d\",\"mac\":\"02:00:00:00:%02x:%02x\"},"
-                      "\"index\":%d}", i > first ? "," : "", i, i, i / 256,
-                      i % 256, i - first);
+                      "\"index\":%d,\"up_ms\":0}", i > first ? "," : "",
+                      i, i, i / 256, i % 256, i - first);
     }
     ds_put_cstr(&ds, "]}]}");
 
     json = json_from_string(ds_cstr(&ds));
-    if (replica_load_snapshot(replica, json, &diag)) {
+    if (replica_load_snapshot(replica, json, 0, &diag)) {
         fail_msg("%s", diag.message);
     }
     json_destroy(json);
     ds_destroy(&ds);
 }
 
+static void
+load(struct replica *replica, int revision, int first, int n)
+{
+    load_with_dead(replica, revision, first, n, "");
+}
+
 static const struct group *
 find(const struct anycast_table *table, uint32_t address)
 {
-    const struct group *group = anycast_table_lookup4(table, 5001, address, 6,
-                                                      80);
+    const struct group *group
+        = anycast_table_lookup(table, 5001, inet_addr_from4(address), 6, 80);
 
     assert_non_null(group);
     return group;
@@ -144,14 +159,16 @@ check_group(const struct anycast_table *table, const struct replica *replica,
         assert_int_equal(e->local, !strcmp(record->host, self));
         assert_true(e->host < table->n_hosts);
         tunnel = &table->tunnels[e->host];
-        if (e->local || host->record.vtep == VTEP(UNRESOLVED)) {
+        if (e->local
+            || inet_addr_to4(host->record.vtep) == VTEP(UNRESOLVED)) {
             assert_int_equal(tunnel->type, TUNNEL_NONE);
             continue;
         }
         assert_int_equal(tunnel->type, TUNNEL_GENEVE);
         for (int j = 0; j < 4; j++) {
             addresses[j] = OWN_VTEP >> (24 - 8 * j);
-            addresses[4 + j] = host->record.vtep >> (24 - 8 * j);
+            addresses[4 + j] = inet_addr_to4(host->record.vtep)
+                               >> (24 - 8 * j);
         }
         /* Source and destination in the outer IPv4 header. */
         assert_memory_equal(&tunnel->header[14 + 12], addresses, 8);
@@ -174,8 +191,9 @@ build(struct table_builder *b, const struct replica *replica,
     struct anycast_table *table;
 
     memset(&asked, 0, sizeof asked);
-    table = table_builder_build(b, replica, NULL, self, OWN_VTEP, IFINDEX);
-    assert_int_equal(asked.vtep, OWN_VTEP);
+    table = table_builder_build(b, replica, NULL, self,
+                                inet_addr_from4(OWN_VTEP), IFINDEX);
+    assert_int_equal(inet_addr_to4(asked.vtep), OWN_VTEP);
     assert_int_equal(asked.ifindex, IFINDEX);
     return table;
 }
@@ -191,7 +209,7 @@ test_endpoints_lead_to_their_hosts(void **state OVS_UNUSED)
     load(&replica, 1, 10, 6);
     table = build(b, &replica, "h11");
     check_table(table, &replica, "h11");
-    /* Not to this one; and one cannot be reached. */
+    /* All but this one; and one cannot be reached. */
     assert_int_equal(asked.n_lookups, 6);
     assert_int_equal(table_builder_n_unresolved(b), 1);
     table_builder_published(b);
@@ -234,6 +252,92 @@ test_only_what_changed_is_built_anew(void **state OVS_UNUSED)
     replica_destroy(&replica);
 }
 
+/* The endpoints of a dead host are lost, not down, and what was seen of an
+ * endpoint stays when its group is built anew. */
+static void
+test_a_dead_host_loses_its_endpoints(void **state OVS_UNUSED)
+{
+    struct table_builder *b = table_builder_create();
+    struct endpoint_load *seen;
+    const struct group *web;
+    struct anycast_table *table;
+    struct replica replica;
+
+    replica_init(&replica);
+    load(&replica, 1, 20, 3);
+    table = build(b, &replica, "h20");
+    seen = find(table, 0x0a010064)->endpoints[1].load;
+    load_opened(seen);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+
+    load_with_dead(&replica, 2, 20, 3, "\"h21\"");
+    table = build(b, &replica, "h20");
+    web = find(table, 0x0a010064);
+    assert_int_equal(web->endpoints[0].state, ENDPOINT_UP);
+    assert_int_equal(web->endpoints[1].state, ENDPOINT_LOST);
+    assert_int_equal(web->endpoints[2].state, ENDPOINT_UP);
+    assert_ptr_equal(web->endpoints[1].load, seen);
+    assert_int_equal(seen->open, 1);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+
+    load(&replica, 3, 20, 3);
+    table = build(b, &replica, "h20");
+    assert_int_equal(find(table, 0x0a010064)->endpoints[1].state,
+                     ENDPOINT_UP);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+    table_builder_destroy(b);
+    replica_destroy(&replica);
+}
+
+/* Flows go on while groups are built anew, for whatever reason, and so does
+ * their count; what was measured goes when the endpoint does. */
+static void
+test_flows_stay_counted(void **state OVS_UNUSED)
+{
+    struct table_builder *b = table_builder_create();
+    struct endpoint_load *same = NULL, *web = NULL;
+    struct group_load *group_load = NULL;
+    size_t n_hosts = 0, n_numberings = 0;
+    struct replica replica;
+
+    replica_init(&replica);
+    for (int round = 0; round < 20; round++) {
+        const char *self = round % 2 ? "h0" : "h1";
+        struct anycast_table *table;
+
+        load(&replica, 1 + round, round * 50, 1 + round % 2 * 90);
+        table = build(b, &replica, self);
+        n_numberings += table->n_hosts < n_hosts;
+        n_hosts = table->n_hosts;
+        if (!same) {
+            same = find(table, 0x0a010065)->endpoints[0].load;
+            web = find(table, 0x0a010064)->endpoints[0].load;
+            group_load = find(table, 0x0a010064)->load;
+            load_opened(same);
+            load_opened(web);
+            load_began(same);
+            load_answered(same, 100, 1000);
+        }
+        assert_ptr_equal(find(table, 0x0a010065)->endpoints[0].load, same);
+        assert_ptr_equal(find(table, 0x0a010064)->endpoints[0].load, web);
+        assert_ptr_equal(find(table, 0x0a010064)->load, group_load);
+        assert_int_equal(load_open(same), 1);
+        assert_int_equal(same->response_us, 100);
+        assert_int_equal(load_open(web), 1);
+        assert_int_equal(web->response_us, 0);
+        load_began(web);
+        load_answered(web, 100, 1000);
+        table_builder_published(b);
+        anycast_table_destroy(table);
+    }
+    assert_true(n_numberings > 1);
+    table_builder_destroy(b);
+    replica_destroy(&replica);
+}
+
 /* Hosts that come and go leave nothing behind, and nothing gets mixed up. */
 static void
 test_hosts_come_and_go(void **state OVS_UNUSED)
@@ -263,6 +367,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoints_lead_to_their_hosts),
         cmocka_unit_test(test_only_what_changed_is_built_anew),
+        cmocka_unit_test(test_a_dead_host_loses_its_endpoints),
+        cmocka_unit_test(test_flows_stay_counted),
         cmocka_unit_test(test_hosts_come_and_go),
     };
 

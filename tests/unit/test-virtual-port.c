@@ -10,6 +10,9 @@
 #include <cmocka.h>
 
 #include "dp-packet.h"
+#include "openvswitch/poll-loop.h"
+#include "seq.h"
+#include "timeval.h"
 #include "util.h"
 #include "vswitchd-ext/virtual-port.h"
 
@@ -111,6 +114,58 @@ test_a_port_that_is_down_takes_nothing(void **state)
     virtual_port_rxq_destruct(&f->rxq);
 }
 
+enum { SOON_MS = 1000 };
+
+/* What was waited for has happened already. */
+static void
+block_shortly(void)
+{
+    long long int start = time_msec();
+
+    poll_timer_wait(2 * SOON_MS);
+    poll_block();
+    assert_true(time_msec() < start + SOON_MS);
+}
+
+/* Whether a delivery wakes whoever waits. */
+static bool
+delivery_wakes(struct fixture *f)
+{
+    uint64_t seq = seq_read(f->port->ring_seq);
+
+    assert_true(deliver(f));
+    return seq_read(f->port->ring_seq) != seq;
+}
+
+static void
+test_only_a_receiver_that_sleeps_is_woken(void **state)
+{
+    struct fixture *f = *state;
+
+    virtual_port_rxq_construct(&f->rxq);
+
+    /* One that polls, as a PMD thread does. */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(receive(f), 0);
+        assert_false(delivery_wakes(f));
+        assert_int_equal(receive(f), 1);
+    }
+
+    /* One that sleeps, once. */
+    virtual_port_rxq_wait(&f->rxq);
+    assert_true(delivery_wakes(f));
+    assert_false(delivery_wakes(f));
+    block_shortly();
+    assert_int_equal(receive(f), 2);
+    assert_false(delivery_wakes(f));
+
+    /* One that would sleep, but there is something to receive. */
+    virtual_port_rxq_wait(&f->rxq);
+    block_shortly();
+    assert_int_equal(receive(f), 1);
+    virtual_port_rxq_destruct(&f->rxq);
+}
+
 int
 main(void)
 {
@@ -122,6 +177,8 @@ main(void)
             set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_a_port_that_is_down_takes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_only_a_receiver_that_sleeps_is_woken, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

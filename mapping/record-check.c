@@ -1,0 +1,108 @@
+#include <config.h>
+#include "mapping/record-check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "util.h"
+
+enum {
+    QUIC_MAX_CONNECTION_ID = 20 /* Bytes; RFC 9000 section 17.2. */
+};
+
+/* Refuses the number 'value' of the member 'name': "NAME: VALUE PROBLEM". */
+static int OVS_PRINTF_FORMAT(5, 6)
+refuse(struct diagnosis *diag, const char *name, unsigned int value,
+       const char *hint, const char *problem, ...)
+{
+    char number[16];
+    char text[160];
+    va_list args;
+    int error;
+
+    snprintf(number, sizeof number, "%u", value);
+    va_start(args, problem);
+    vsnprintf(text, sizeof text, problem, args);
+    va_end(args);
+    error = diagnosis_set(diag, DIAG_INVALID, name, number, "%s: %s %s", name,
+                          number, text);
+    diagnosis_set_hint(diag, "%s", hint);
+    return error;
+}
+
+static int
+check_ports(const struct record_group *g, struct diagnosis *diag)
+{
+    if (g->protocol == IPPROTO_NR_ICMP && (g->port || g->port_last)) {
+        return refuse(diag, g->port ? "port" : "port_last",
+                      g->port ? g->port : g->port_last,
+                      "leave it out",
+                      "does not go with protocol icmp, which has no ports");
+    }
+    if (!g->port && g->port_last) {
+        return refuse(diag, "port_last", g->port_last,
+                      "give a port of at least 1, or leave port_last out for "
+                      "all ports", "ends a range that port does not begin");
+    }
+    if (g->port_last && g->port_last < g->port) {
+        return refuse(diag, "port_last", g->port_last,
+                      "port is the first of the range, port_last the last",
+                      "is less than port, %u", g->port);
+    }
+    return 0;
+}
+
+static int
+check_quic(const struct record_group *g, struct diagnosis *diag)
+{
+    if (g->quic_id_length && g->protocol != IPPROTO_NR_UDP) {
+        return refuse(diag, "quic_id_length", g->quic_id_length,
+                      "leave it out, or make a group of protocol udp",
+                      "does not go with protocol %s; QUIC goes over udp",
+                      record_protocol_name(g->protocol));
+    }
+    if (g->quic_id_offset + g->quic_id_length > QUIC_MAX_CONNECTION_ID) {
+        return refuse(diag, "quic_id_offset", g->quic_id_offset,
+                      "make one of the two smaller", "and a quic_id_length of "
+                      "%u reach beyond the %d bytes of a connection id",
+                      g->quic_id_length, QUIC_MAX_CONNECTION_ID);
+    }
+    return 0;
+}
+
+/* An id of zeros stands for none on the packet path. */
+static int
+check_quic_id(const struct record_endpoint *e, struct diagnosis *diag)
+{
+    if (e->quic_id.length && !e->quic_id.value) {
+        return refuse(diag, "quic_id", 0, "give it at least one other digit",
+                      "in all digits is no id");
+    }
+    return 0;
+}
+
+void
+record_normalize(struct record *record)
+{
+    /* A range of one port is that port. */
+    if (record->kind == RECORD_GROUP
+        && record->group.port_last == record->group.port) {
+        record->group.port_last = 0;
+    }
+}
+
+int
+record_check(const struct record *record, struct diagnosis *diag)
+{
+    int error = 0;
+
+    if (record->kind == RECORD_GROUP) {
+        error = check_ports(&record->group, diag);
+        if (!error) {
+            error = check_quic(&record->group, diag);
+        }
+    } else if (record->kind == RECORD_ENDPOINT) {
+        error = check_quic_id(&record->endpoint, diag);
+    }
+    return error;
+}

@@ -1,0 +1,216 @@
+/* Writes a few good inputs for each fuzz target, for it to start from:
+ *
+ *     seeds DIRECTORY     makes DIRECTORY/fuzz-parse/... */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "encap/hint.h"
+#include "tests/unit/frame.h"
+
+static const char *directory;
+
+static void
+write_seed(const char *target, int number, const uint8_t *data, size_t size)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/%s", directory, target);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/seed-%d", directory, target, number);
+    FILE *file = fopen(path, "w");
+    if (!file || fwrite(data, size, 1, file) != 1 || fclose(file)) {
+        perror(path);
+        exit(1);
+    }
+}
+
+static void
+seed_parse(void)
+{
+    static uint8_t quote[FRAME_MAX], quote6[FRAME_MAX], frame[FRAME_MAX];
+    const struct frame_spec sent = { .src = 0x0a010064, .dst = 0x0a010002 };
+    const struct frame_spec sent6 = {
+        .ipv6 = true, .n_exts = 1, .exts = { 60 },
+        .src6 = { 0xfd, [15] = 0x64 }, .dst6 = { 0xfd, [15] = 2 },
+    };
+    const struct frame_spec specs[] = {
+        { .payload = 4 },
+        { .vlan = true, .ihl = 6, .protocol = 17, .payload = 30 },
+        { .protocol = 132, .l4_type = 1 },
+        { .protocol = 1, .l4_type = 8 },
+        { .protocol = 1, .l4_type = 3, .data = quote + 14,
+          .payload = frame_build(&sent, quote) - 14 },
+        { .frag = 0x2000, .payload = 4 },
+        { .frag = 0x2001, .payload = 4 },
+        { .ipv6 = true, .protocol = 17 },
+        { .ipv6 = true, .n_exts = 3, .exts = { 0, 43, 60 } },
+        { .ipv6 = true, .n_exts = 1, .exts = { 44 }, .frag = 1, .payload = 4 },
+        { .ipv6 = true, .n_exts = 1, .exts = { 44 }, .frag = 8, .payload = 4 },
+        { .ipv6 = true, .protocol = 58, .l4_type = 128 },
+        { .ipv6 = true, .protocol = 58, .l4_type = 2, .data = quote6 + 14,
+          .payload = frame_build(&sent6, quote6) - 14 },
+    };
+    const uint8_t client[16] = { 0xfd, [15] = 2 };
+    const uint8_t service[16] = { 0xfd, [15] = 0x64 };
+    int n = 0;
+
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        write_seed("fuzz-parse", n++, frame, frame_build(&specs[i], frame));
+    }
+    write_seed("fuzz-parse", n++, frame,
+               frame_build_arp(frame, false, 1, 0x0a010002, 0x0a010064));
+    write_seed("fuzz-parse", n++, frame,
+               frame_build_solicit(frame, false, client, service, service,
+                                   true));
+}
+
+static void
+seed_context(void)
+{
+    const uint8_t options[] = {
+        0xff, 0x67, 1, 2, 0x15, 0, 0, 9, 0, 0, 0, 3,
+        0xff, 0x67, 2, 2, 0, 1, 0, 2, 0xff, 0xff, 0xff, 0xff,
+        1, 2, 3, 1, 4, 5, 6, 7,
+    };
+
+    write_seed("fuzz-context", 0, options, sizeof options);
+    write_seed("fuzz-context", 1, options, 12);
+}
+
+static void
+seed_hint(void)
+{
+    const uint64_t key[2] = { 0x0123456789abcdef, 0xfedcba9876543210 };
+    const struct hint hint = { .group = 1, .vni = 7, .endpoint = 3 };
+    const struct mac mac = { { 2 } };
+    uint8_t frame[HINT_FRAME_LEN];
+
+    hint_write(frame, &hint, &mac, &mac, key);
+    write_seed("fuzz-hint", 0, frame + 14, sizeof frame - 14);
+}
+
+/* Inputs of fuzz-engine.c: packets one after the other. */
+
+static uint8_t sequence[8192];
+static size_t sequence_len;
+
+static void
+begin_sequence(uint8_t world)
+{
+    sequence[0] = world;
+    sequence_len = 1;
+}
+
+static void
+add_packet(uint8_t flags, uint8_t choices, const uint8_t *options,
+           uint8_t options_len, const uint8_t *frame, size_t size)
+{
+    uint8_t *p = &sequence[sequence_len];
+
+    p[0] = flags;
+    p[1] = choices;
+    p[2] = options_len;
+    frame_put16(p + 3, size);
+    if (options_len) {
+        memcpy(p + 5, options, options_len);
+    }
+    memcpy(p + 5 + options_len, frame, size);
+    sequence_len += 5 + options_len + size;
+}
+
+/* The packet of 'spec' from port 1024 to 'port' with TCP flags 'tcp', in frame
+ * for the endpoint 'endpoint' of 'group'. */
+static void
+add_spec(uint8_t flags, const struct frame_spec *spec, uint16_t port,
+         uint8_t tcp, int group, int endpoint)
+{
+    const uint8_t mac[] = { 2, 0, 0, group, 0, endpoint };
+    const uint8_t options[] = {
+        0xff, 0x67, 1, 2, 0x10 | (tcp == 2), 0, 0, 1 + group, 0, 0, 0, 1,
+        0xff, 0x67, 2, 2, 0, 1, 0, 2, 0xff, 0xff, 0xff, 0xff,
+    };
+    static uint8_t frame[FRAME_MAX];
+    size_t size = frame_build(spec, frame), l4 = frame_l4(frame);
+
+    memcpy(frame, mac, sizeof mac);
+    if (spec->protocol != 1 && spec->protocol != 58) {
+        frame_put16(frame + l4, 1024);
+        frame_put16(frame + l4 + 2, port);
+    }
+    if (!spec->protocol) {
+        frame[l4 + 13] = tcp;
+    }
+    add_packet(flags, group == 3, options, flags & 2 ? 12 + 12 * (tcp == 16)
+               : 0, frame, size);
+}
+
+static void
+seed_engine(void)
+{
+    static const uint8_t long_header[] = {
+        0xc0, 0, 0, 0, 1, 4, 0, 3, 1, 2, 0, 0, 0, 0, 0, 0
+    };
+    static uint8_t quote[FRAME_MAX], frame[FRAME_MAX];
+    const struct frame_spec sent = { .src = 0x0a010064, .dst = 0x0a010002 };
+    const struct frame_spec specs[] = {
+        { .payload = 4 },
+        { .protocol = 17, .data = long_header, .payload = 16 },
+        { .ipv6 = true },
+        { .ipv6 = true, .protocol = 17, .payload = 8 },
+        { .protocol = 1, .l4_type = 3, .data = quote + 14,
+          .payload = frame_build(&sent, quote) - 14 },
+        { .protocol = 17, .frag = 1, .payload = 16 },
+        { .protocol = 17, .frag = 0x2000, .payload = 16 },
+        { .vlan = true, .ttl = 1 },
+    };
+    static const uint16_t ports[] = { 80, 443, 8005, 53, 0, 443, 443, 80 };
+    static const uint8_t groups[] = { 0, 1, 2, 3, 0, 1, 1, 0 };
+    static const uint8_t tcp[] = { 2, 16, 16, 17, 16, 2, 4 };
+    const struct hint hint = { .group = 1, .epoch = 1, .vni = 5001,
+                               .src = inet_addr_from4(0x0a010002),
+                               .src_port = 1024, .dst_port = 80,
+                               .endpoint = 1 };
+    const uint64_t key[2] = { 0x9e3779b97f4a7c15, 0x2545f4914f6cdd1d };
+    const struct mac mac = { { 2 } };
+    int n = 0;
+
+    for (int world = 0; world < 8; world++) {
+        for (int arrives = 0; arrives < 4; arrives += 3) {
+            for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+                begin_sequence(world);
+                for (size_t t = 0; t < sizeof tcp; t++) {
+                    add_spec(arrives | (t == 3 || t == 5 ? 0x30 : 0),
+                             &specs[(i + t / 5) % 8], ports[i], tcp[t],
+                             groups[i], t % 2 ? 0 : 5);
+                }
+                write_seed("fuzz-engine", n++, sequence, sequence_len);
+            }
+        }
+        begin_sequence(world);
+        hint_write(frame, &hint, &mac, &mac, key);
+        add_packet(1, 0, NULL, 0, frame, HINT_FRAME_LEN);
+        add_spec(0x40, &specs[0], 80, 16, 0, 0);
+        add_packet(0, 0, NULL, 0, frame,
+                   frame_build_arp(frame, false, 1, 0x0a010002, 0x0a010064));
+        write_seed("fuzz-engine", n++, sequence, sequence_len);
+    }
+}
+
+int
+main(int argc, char *argv[])
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: seeds DIRECTORY\n");
+        return 2;
+    }
+    directory = argv[1];
+    mkdir(directory, 0777);
+    seed_parse();
+    seed_context();
+    seed_hint();
+    seed_engine();
+    return 0;
+}

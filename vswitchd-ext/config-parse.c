@@ -1,0 +1,232 @@
+#include <config.h>
+
+#include "vswitchd-ext/config-parse.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "dirs.h"
+#include "mapping/record.h"
+#include "smap.h"
+#include "socket-util.h"
+#include "util.h"
+#include "vswitchd-ext/address.h"
+
+enum {
+    FLOWS_DEFAULT = 1 << 20,
+    FLOWS_MIN     = 1 << 10,
+    FLOWS_MAX     = 1 << 27,
+    FLOWS6_PART   = 4,          /* Of the IPv4 flows, by default. */
+};
+
+void
+config_parse_free(struct config *config)
+{
+    if (config) {
+        free(config->mapd);
+        free(config->host);
+        free(config->underlay);
+        free(config->flows_file);
+        free(config->region);
+        free(config->zone);
+        free(config->rack);
+        free(config);
+    }
+}
+
+static char *
+default_host_name(const struct smap *ids)
+{
+    const char *system_id = smap_get(ids, "system-id");
+    char name[256];
+
+    if (system_id && *system_id) {
+        return xstrdup(system_id);
+    }
+    if (gethostname(name, sizeof name)) {
+        return xstrdup("localhost");
+    }
+    name[sizeof name - 1] = '\0';
+    return xstrdup(name);
+}
+
+static const char *
+read_id(const struct smap *ids, const char *key)
+{
+    const char *value = smap_get(ids, key);
+
+    return value && *value ? value : NULL;
+}
+
+static bool
+is_remote(const char *remote)
+{
+    struct sockaddr_storage ss;
+
+    return (!strncmp(remote, "unix:", 5) && remote[5] == '/')
+           || (!strncmp(remote, "tcp:", 4)
+               && inet_parse_active(remote + 4, 0, &ss, false, NULL));
+}
+
+/* Each of these reads some keys of 'ids' into '*config'.  Returns NULL, or why
+ * they cannot be used, which the caller frees. */
+
+static char *
+read_mapd(const struct smap *ids, struct config *config)
+{
+    const char *mapd = read_id(ids, "grapnel-mapd");
+
+    if (mapd && !is_remote(mapd)) {
+        return xasprintf("external_ids:grapnel-mapd: \"%s\" is neither "
+                         "tcp:IP:PORT nor unix:PATH", mapd);
+    }
+    config->mapd = nullable_xstrdup(mapd);
+    return NULL;
+}
+
+static char *
+read_host(const struct smap *ids, struct config *config)
+{
+    const char *host = read_id(ids, "grapnel-host");
+
+    config->host = host ? xstrdup(host) : default_host_name(ids);
+    if (!record_is_name(config->host)) {
+        return xasprintf("host name \"%s\" is not 1-%d letters, digits or "
+                         "._-, the first one a letter or digit: set "
+                         "external_ids:grapnel-host", config->host,
+                         RECORD_NAME_MAX);
+    }
+    return NULL;
+}
+
+static char *
+read_vtep(const struct smap *ids, struct config *config)
+{
+    const char *text = read_id(ids, "grapnel-vtep");
+    struct inet_addr vtep;
+
+    if (!text) {
+        return config->mapd ? xstrdup("external_ids:grapnel-vtep is missing: "
+                                      "set it to this host's underlay address")
+               : NULL;
+    }
+    if (!address_parse(text, &vtep) || !inet_addr_is_unicast(vtep)) {
+        return xasprintf("external_ids:grapnel-vtep: \"%s\" is not a unicast "
+                         "IPv4 or IPv6 address", text);
+    }
+    if (address_is_link_local(vtep)) {
+        return xasprintf("external_ids:grapnel-vtep: \"%s\" is a link-local "
+                         "address, which hosts on other links cannot reach",
+                         text);
+    }
+    config->vtep = vtep;
+    return NULL;
+}
+
+static char *
+read_encap(const struct smap *ids, struct config *config)
+{
+    const char *encap = read_id(ids, "grapnel-encap");
+
+    if (!encap || !strcmp(encap, "geneve")) {
+        config->encap = TUNNEL_GENEVE;
+    } else if (!strcmp(encap, "vxlan")) {
+        config->encap = TUNNEL_VXLAN;
+    } else {
+        return xasprintf("external_ids:grapnel-encap: \"%s\" is neither "
+                         "geneve nor vxlan", encap);
+    }
+    return NULL;
+}
+
+/* Reads the number of flows in 'key', 'def' if it is not there. */
+static char *
+read_n_flows(const struct smap *ids, const char *key, unsigned int min,
+             unsigned int def, size_t *n_flows)
+{
+    const char *text = read_id(ids, key);
+    unsigned int n = def;
+
+    if (text && (!str_to_uint(text, 10, &n) || n < min || n > FLOWS_MAX)) {
+        return xasprintf("external_ids:%s: \"%s\" is not a number in %u..%d",
+                         key, text, min, FLOWS_MAX);
+    }
+    *n_flows = n;
+    return NULL;
+}
+
+static char *
+read_flows(const struct smap *ids, struct config *config)
+{
+    char *error = read_n_flows(ids, "grapnel-flows", FLOWS_MIN, FLOWS_DEFAULT,
+                               &config->n_flows);
+
+    return error ? error
+           : read_n_flows(ids, "grapnel-flows6", 0,
+                          config->n_flows / FLOWS6_PART, &config->n_flows6);
+}
+
+static char *
+read_flows_file(const struct smap *ids, struct config *config)
+{
+    const char *file = read_id(ids, "grapnel-flows-file");
+
+    if (!file) {
+        config->flows_file = xasprintf("%s/grapnel-flows", ovs_rundir());
+    } else if (file[0] == '/') {
+        config->flows_file = xstrdup(file);
+    } else if (strcmp(file, "none")) {
+        return xasprintf("external_ids:grapnel-flows-file: \"%s\" is neither "
+                         "an absolute path nor none", file);
+    }
+    return NULL;
+}
+
+static char *
+read_label(const struct smap *ids, const char *key, char **label)
+{
+    const char *text = read_id(ids, key);
+
+    if (text && !record_is_name(text)) {
+        return xasprintf("external_ids:%s: \"%s\" is not 1-%d letters, digits "
+                         "or ._-, the first one a letter or digit", key, text,
+                         RECORD_NAME_MAX);
+    }
+    *label = nullable_xstrdup(text);
+    return NULL;
+}
+
+static char *
+read_labels(const struct smap *ids, struct config *config)
+{
+    char *error = read_label(ids, "grapnel-region", &config->region);
+
+    if (!error) {
+        error = read_label(ids, "grapnel-zone", &config->zone);
+    }
+    return error ? error : read_label(ids, "grapnel-rack", &config->rack);
+}
+
+char *
+config_parse(const struct smap *ids, struct config **configp)
+{
+    /* In order: whether a VTEP is needed depends on mapd. */
+    static char *(*const readers[])(const struct smap *, struct config *) = {
+        read_mapd, read_host, read_vtep, read_encap, read_flows,
+        read_flows_file, read_labels,
+    };
+    struct config *config = xzalloc(sizeof *config);
+    char *error = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(readers) && !error; i++) {
+        error = readers[i](ids, config);
+    }
+    if (error) {
+        config_parse_free(config);
+        config = NULL;
+    } else {
+        config->underlay = nullable_xstrdup(read_id(ids, "grapnel-underlay"));
+    }
+    *configp = config;
+    return error;
+}

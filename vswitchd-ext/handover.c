@@ -1,0 +1,137 @@
+#include <config.h>
+
+#include "vswitchd-ext/handover.h"
+
+#include "anycast/engine.h"
+#include "dp-packet.h"
+#include "encap/provoke.h"
+#include "mapping/relay.h"
+#include "random.h"
+#include "util.h"
+#include "vswitchd-ext/netdev-anycast.h"
+
+static const struct group *
+find_group(const struct engine_world *world, uint32_t id, uint32_t vni)
+{
+    const struct group *group = (world->table
+                                 ? anycast_table_lookup_id(world->table, id)
+                                 : NULL);
+
+    return group && group->key.vni == vni ? group : NULL;
+}
+
+size_t
+handover_collect(const struct engine_world *world, uint32_t vni,
+                 struct inet_addr source, uint64_t now_us, uint64_t *cursor,
+                 struct relay_flow *flows, size_t max)
+{
+    struct flow_key key;
+    struct flow_ref ref;
+    size_t n = 0;
+
+    while (n < max && world->flows
+           && flow_table_next(world->flows, cursor, now_us / 1000000, &key,
+                              &ref)) {
+        if (!inet_addr_equal(key.src, source)
+            || !find_group(world, key.group, vni)) {
+            continue;
+        }
+
+        struct relay_flow *flow = &flows[n++];
+        *flow = (struct relay_flow) {
+            .group = key.group,
+            .src_port = key.src_port,
+            .dst_port = key.dst_port,
+            .endpoint = ref.endpoint,
+            .idle_s = ref.idle,
+        };
+        ovs_strlcpy(flow->state, flow_state_name(ref.state),
+                    sizeof flow->state);
+    }
+    return n;
+}
+
+size_t
+handover_enter(const struct engine_world *world,
+               const struct relay_flows *flows, uint64_t now_us)
+{
+    size_t n = 0;
+
+    if (!world->table) {
+        return 0;
+    }
+    for (size_t i = 0; i < flows->n; i++) {
+        const struct relay_flow *flow = &flows->flows[i];
+        const struct flow_key key = {
+            .src = flows->source,
+            .src_port = flow->src_port,
+            .dst_port = flow->dst_port,
+            .group = flow->group,
+        };
+        enum flow_state state;
+
+        n += (find_group(world, flow->group, flows->vni)
+              && flow_state_from_name(flow->state, &state)
+              && engine_import(world, now_us, &key, flow->endpoint, state));
+    }
+    source_table_settle(world->sources, flows->vni, flows->source,
+                        now_us / 1000);
+    return n;
+}
+
+/* Whether the flow is one whose client waits in vain, and can be told. */
+static bool
+is_lost(const struct group *group, const struct flow_key *key,
+        const struct flow_ref *ref)
+{
+    return (group && group->flags & GROUP_RESET_LOST
+            && group->key.protocol == IPPROTO_NR_TCP
+            && group->affinity == AFFINITY_FLOW
+            && (ref->state == FLOW_ESTABLISHED
+                || ref->state == FLOW_UNPROVEN)
+            && key->dst_port
+            && ref->endpoint < group->n_endpoints
+            && group->endpoints[ref->endpoint].state == ENDPOINT_LOST);
+}
+
+static bool
+provoke(const struct engine_world *world, const struct group *group,
+        const struct flow_key *key)
+{
+    struct mac router = engine_router_mac(group->key.vni);
+    uint8_t frame[PROVOKE_MAX_LEN];
+    struct mac client;
+    size_t size;
+
+    if (!source_table_find(world->sources, group->key.vni, key->src,
+                           &client)) {
+        return false;
+    }
+    size = provoke_write(frame, &client, &router,
+                         inet_addr_from_bytes(group->key.address),
+                         key->dst_port, key->src, key->src_port,
+                         random_uint32());
+    netdev_anycast_deliver(group->key.vni,
+                           dp_packet_clone_data(frame, size));
+    return true;
+}
+
+size_t
+handover_provoke_lost(const struct engine_world *world, uint64_t now_us,
+                      uint64_t *cursor, size_t max)
+{
+    struct flow_key key;
+    struct flow_ref ref;
+    size_t n = 0;
+
+    while (n < max && flow_table_next(world->flows, cursor, now_us / 1000000,
+                                      &key, &ref)) {
+        const struct group *group = anycast_table_lookup_id(world->table,
+                                                            key.group);
+
+        if (is_lost(group, &key, &ref)) {
+            n += provoke(world, group, &key);
+        }
+    }
+    return n;
+}
