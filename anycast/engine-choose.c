@@ -229,5 +229,13 @@ engine_choose(const struct flow_table *flows, const struct engine_inquiry *q,
         choice->endpoint = choice->ref.endpoint;
         return;
     }
+    if (!choice->tracked && !q->begins && !group_uses_slots(q->group)) {
+        /* In mid-flow, and a picker would only guess.  But the flow may have
+         * begun when the group went by slots. */
+        choose_slot(q, choice);
+        if (choice->endpoint != GROUP_NO_ENDPOINT) {
+            return;
+        }
+    }
     engine_choose_new(q, choice);
 }

@@ -1,7 +1,20 @@
-/* Two passes over the batch.  The first finds out what each packet is and
- * starts fetching the cache line that its flow must be on; by the time that
- * the second one comes to the packet, the line is there.  In between, a
- * packet's verdict is ENGINE_UNDERLAY as long as nothing is known against
+/* A batch takes several steps, so that by the time that a step comes to a
+ * packet, the cache line that it needs there has been fetched.
+ *
+ * Nearly all packets are plain: in the middle of a flow that has a settled
+ * entry, with nothing unusual about them.  These are only glanced at:
+ *
+ *     classify_plain()   which group, and which bucket?  Fetches it.
+ *     forward_sought()   in this one?  Else fetches the other.
+ *     forward_plain()    off to the entry's endpoint
+ *
+ * All the rest, and what these steps find to be less plain than it seemed, is
+ * examined and goes the long way, in the order in which it came:
+ *
+ *     classify()         what is it, which group, whose bucket?
+ *     forward_rest()     a decision, an entry, an answer...
+ *
+ * A packet's verdict is ENGINE_UNDERLAY as long as nothing is known against
  * it. */
 
 #include "anycast/engine-private.h"
@@ -11,7 +24,7 @@
 
 enum {
     PREFETCH_AHEAD = 4,         /* Packets. */
-    HALF = ENGINE_BATCH / 2,
+    HALF_BATCH = ENGINE_BATCH / 2,
 };
 
 /* Threads. */
@@ -57,7 +70,7 @@ engine_resume(struct engine_thread *thread, uint64_t now_us, bool *expired)
     return cookie;
 }
 
-/* First pass: what is it? */
+/* What is it? */
 
 static void
 handle_address_question(const struct engine_run *run,
@@ -184,7 +197,6 @@ examine(struct engine_run *run, struct engine_packet *packet)
     struct encap_view *view = &packet->view;
     enum drop_reason reason = encap_parse(packet->data, packet->size, view);
 
-    packet->stage = ENGINE_DONE;
     if (reason) {
         engine_drop(run->thread, packet, reason);
         return false;
@@ -218,37 +230,42 @@ examine(struct engine_run *run, struct engine_packet *packet)
         }
         break;
     }
-    packet->stage = ENGINE_EXAMINED;
     packet->hash = engine_make_key(run->table, packet->group, view->src,
                                    view->src_port, view->dst_port,
                                    &packet->key);
     return true;
 }
 
-/* Everything up to the address of the flow's bucket. */
+/* Whether a packet that has been examined may go on at all; else that settles
+ * it. */
+static bool
+admit(struct engine_run *run, struct engine_packet *packet)
+{
+    if (packet->tso) {
+        engine_drop(run->thread, packet, DROP_TSO);
+        return false;
+    }
+    if (packet->view.ttl <= 1 && !packet->arrival) {
+        engine_reply_error(run, packet, REPLY_TIME_EXCEEDED, DROP_TTL, 0);
+        return false;
+    }
+    return true;
+}
+
 static void
 classify(struct engine_run *run, struct engine_packet *packet)
 {
     const struct encap_view *view = &packet->view;
 
+    packet->stage = ENGINE_DONE;
     if (!packet->vni) {
-        packet->stage = ENGINE_DONE;
         engine_drop(run->thread, packet, DROP_NO_VNI);
         return;
     }
-    if (!examine(run, packet)) {
+    if (!examine(run, packet) || !admit(run, packet)) {
         return;
     }
-    if (packet->tso) {
-        packet->stage = ENGINE_DONE;
-        engine_drop(run->thread, packet, DROP_TSO);
-        return;
-    }
-    if (view->ttl <= 1 && !packet->arrival) {
-        packet->stage = ENGINE_DONE;
-        engine_reply_error(run, packet, REPLY_TIME_EXCEEDED, DROP_TTL, 0);
-        return;
-    }
+    packet->stage = ENGINE_EXAMINED;
     packet->settles = (!packet->arrival && view->kind == ENCAP_FLOW
                        && !(view->life & (ENCAP_OPENS | ENCAP_CLOSES
                                           | ENCAP_ABORTS))
@@ -280,9 +297,41 @@ find_plain_group(struct engine_run *run, uint32_t vni,
     return run->group;
 }
 
+/* Sends a packet of a group that goes by the hash alone, and has no entries
+ * here, to the owner of its slot.  False, with nothing done, if there is more
+ * to it. */
+static bool
+forward_by_hash(struct engine_run *run, struct engine_packet *packet,
+                const struct group *group, uint64_t word)
+{
+    if (group->algorithm != ALGORITHM_HASH || engine_has_entries(group)
+        || group->quic_length || group->ramp || group->previous
+        || !inet_is_unicast4(word >> 32)) {
+        return false;
+    }
+    if (group->affinity == AFFINITY_SOURCE) {
+        word &= ~(uint64_t) UINT32_MAX;
+    }
+    packet->group = group;
+    packet->hash = flow_hash4(&run->table->key, group->seed, word);
+
+    uint16_t owner = group->slots[group_slot(group, packet->hash)];
+    if (owner >= group->n_endpoints
+        || group->endpoints[owner].state != ENDPOINT_UP
+        || !engine_send_plain(run, packet, &group->endpoints[owner])) {
+        return false;
+    }
+    packet->stage = ENGINE_DONE;
+    run->n_sent++;
+    return true;
+}
+
 /* Does the same for nearly all packets: from a VM of this host, common, in
- * mid-flow, with nothing to be done about their checksums, and for a plain
- * group.  False if 'packet' is not such a one. */
+ * mid-flow, and with nothing to be done about their checksums.  Those that
+ * need no entry it forwards at once.  False if 'packet' is no such packet.
+ *
+ * Source addresses are not checked here: no flow from an impossible one has
+ * come past examine(), so none has an entry. */
 static inline bool
 classify_plain(struct engine_run *run, struct engine_packet *packet)
 {
@@ -301,11 +350,14 @@ classify_plain(struct engine_run *run, struct engine_packet *packet)
     }
 
     const struct group *group = find_plain_group(run, packet->vni, &c);
-    if (UNLIKELY(!group || !group->plain)) {
+    if (UNLIKELY(!group)) {
         return false;
     }
     uint64_t src = be32_to_host(ENCAP_FIRST(c.addresses));
     uint64_t word = src << 32 | be32_to_host(c.ports);
+    if (UNLIKELY(!group->plain)) {
+        return forward_by_hash(run, packet, group, word);
+    }
     packet->stage = ENGINE_PLAIN;
     packet->group = group;
     packet->hash = flow_hash4(&run->table->key, group->seed, word);
@@ -314,7 +366,7 @@ classify_plain(struct engine_run *run, struct engine_packet *packet)
     return true;
 }
 
-/* Second pass: the flow's endpoint, and the frame for it. */
+/* The flow's endpoint, and the frame for it. */
 
 /* Whether the flow of 'packet', not known here, may be known where its client
  * was before, so that it is better to wait than to choose.  Asks there. */
@@ -539,8 +591,8 @@ forward_plain(struct engine_run *run, struct engine_packet **packets, size_t n)
     }
 }
 
-/* Begins with a half of the packets, so that the other half's cache lines have
- * time to come; and so have those of flows in second buckets. */
+/* Begins with half of the packets, so that the others' cache lines have time
+ * to come; flows in second buckets come last, for the same reason. */
 static inline void
 forward_sought(struct engine_run *run)
 {
@@ -548,9 +600,10 @@ forward_sought(struct engine_run *run)
     size_t n_far = 0, n_turned = 0, i = 0;
 
     while (i < run->n_sought) {
-        struct engine_packet *near[HALF];
+        struct engine_packet *near[HALF_BATCH];
         size_t n_near = 0;
-        size_t end = run->n_sought - i <= HALF ? run->n_sought : i + HALF;
+        size_t end = (run->n_sought - i <= HALF_BATCH ? run->n_sought
+                      : i + HALF_BATCH);
 
         for (; i < end; i++) {
             struct engine_packet *packet = run->sought[i];
@@ -597,10 +650,18 @@ static void
 forward_rest(struct engine_run *run, struct engine_packet *packets, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        if (packets[i].stage == ENGINE_EXAMINED
+            && engine_has_entries(packets[i].group)) {
+            flow_table_prefetch_other(run->flows, packets[i].hash,
+                                      &packets[i].key);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
         struct engine_packet *packet = &packets[i];
 
         if (packet->stage == ENGINE_PLAIN) {
             packet->settles = examine(run, packet);
+            packet->stage = packet->settles ? ENGINE_EXAMINED : ENGINE_DONE;
         }
         if (packet->stage == ENGINE_EXAMINED
             && !forward_settled(run, packet)) {

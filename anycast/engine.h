@@ -192,8 +192,8 @@ void *engine_resume(struct engine_thread *thread, uint64_t now_us,
 void engine_tick(const struct engine_world *world,
                  struct engine_thread *thread, uint64_t now_us);
 
-/* Enters a flow that another host knew: 'key' is on 'endpoint', in 'state'.  An
- * entry that is there gives way.  False if the group is not known, its
+/* Enters a flow that another host knew: 'key' is on 'endpoint', in 'state'.
+ * An entry that is there gives way.  False if the group is not known, its
  * endpoint does not keep flows, the state is none of a flow's, or there is no
  * room. */
 bool engine_import(const struct engine_world *world, uint64_t now_us,

@@ -71,6 +71,7 @@ struct flow_table {
 
     /* Written for new and ended flows only, on lines of their own. */
     struct flow_table_stats stats __attribute__((aligned(64)));
+    uint64_t n_short;           /* Searches to be short, see flow-insert.c. */
     uint64_t sweep_next;        /* Bucket, those of IPv6 last. */
 } __attribute__((aligned(64)));
 

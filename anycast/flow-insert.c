@@ -8,7 +8,9 @@
 
 enum {
     TRIES = 4,
-    SEARCH_MAX_SHORT = 64,      /* Buckets looked into to make room. */
+    SEARCH_MAX_SHORT = 8,       /* Buckets looked into to make room, ... */
+    SHORT_SEARCHES = 64,        /* ... so often after a long search that was
+                                 * in vain. */
 };
 
 bool
@@ -119,6 +121,22 @@ select_vacant(const struct places *places)
            ? *over : *free;
 }
 
+/* How many buckets to look into for a flow that may be refused, or that pushes
+ * out a weak one.  As many as for any, so that nothing is lost while the table
+ * is not overfull; but once a long search has been in vain, the next ones are
+ * short, so that a flood costs little time.  (Threads may miscount together:
+ * some searches are then longer or shorter than they need be.) */
+static int
+bound_search(struct flow_table *table)
+{
+    uint64_t n = flow_load_relaxed(&table->n_short);
+
+    if (n) {
+        __atomic_store_n(&table->n_short, n - 1, __ATOMIC_RELAXED);
+    }
+    return n ? SEARCH_MAX_SHORT : FLOW_ROOM_MAX;
+}
+
 /* Finds the place to insert at, in the order that flow-table.h promises; with
  * a NULL entry if there is none.  False if other threads were quicker, so that
  * there may be one. */
@@ -130,18 +148,21 @@ select_place(struct flow_table *table, unsigned int words, uint64_t first,
 {
     bool is_weak = flow_state_is_weak(state);
     bool weak_here = places->weak.entry != NULL;
-    int max = is_weak || weak_here ? SEARCH_MAX_SHORT : FLOW_ROOM_MAX;
+    bool is_bounded = is_weak || weak_here;
 
     *place = ended->group ? places->free : select_vacant(places);
     if (place->entry || ended->group) {
         return true;
     }
+    int max = is_bounded ? bound_search(table) : FLOW_ROOM_MAX;
     if ((words == FLOW_WORDS4 ? flow_room_make4 : flow_room_make6)(
-            table, first, second, now, max, !is_weak && !weak_here, place,
-            ended)) {
+            table, first, second, now, max, !is_bounded, place, ended)) {
         return place->entry != NULL;
     }
-    *place = is_weak || weak_here ? places->weak : places->strong;
+    if (max == FLOW_ROOM_MAX) {
+        __atomic_store_n(&table->n_short, SHORT_SEARCHES, __ATOMIC_RELAXED);
+    }
+    *place = is_bounded ? places->weak : places->strong;
     return true;
 }
 

@@ -75,6 +75,39 @@ search(const struct flow_area *area, unsigned int words, uint64_t hash,
     return true;
 }
 
+FLOW_INLINE void
+prefetch_other(const struct flow_area *area, unsigned int words, uint64_t hash,
+               const struct flow_key *flow_key)
+{
+    struct flow_words key = flow_words_from_key(flow_key, words);
+    uint64_t b = flow_first_bucket(area, hash);
+    const uint64_t *other
+        = flow_entry_at(area, words,
+                        flow_other_bucket(area, words, b, &key), 0);
+
+    for (unsigned int way = 0; way < FLOW_WAYS; way++) {
+        if (flow_entry_has_key(flow_entry_at(area, words, b, way), words,
+                               &key)) {
+            return;
+        }
+    }
+    __builtin_prefetch(other);
+    if (words == FLOW_WORDS6) {
+        __builtin_prefetch(other + FLOW_WAYS / 2 * words);
+    }
+}
+
+void
+flow_table_prefetch_other(const struct flow_table *table, uint64_t hash,
+                          const struct flow_key *key)
+{
+    if (inet_addr_is4(key->src)) {
+        prefetch_other(&table->area4, FLOW_WORDS4, hash, key);
+    } else {
+        prefetch_other(&table->area6, FLOW_WORDS6, hash, key);
+    }
+}
+
 bool
 flow_table_search4(const struct flow_table *table, uint64_t hash,
                    uint64_t word, uint32_t group, uint32_t now_s,

@@ -154,6 +154,11 @@ static inline void flow_table_prefetch4(const struct flow_table *,
 static inline void flow_table_prefetch6(const struct flow_table *,
                                         uint64_t hash);
 
+/* The same for the other bucket of the flow with 'key', if the flow is not in
+ * its first one, which should have come by now. */
+void flow_table_prefetch_other(const struct flow_table *, uint64_t hash,
+                               const struct flow_key *key);
+
 /* Many IPv4 flows at once, so that their cache misses overlap:
  *
  *     for each:            flow_query_begin(table, q, hash, word);
@@ -212,8 +217,9 @@ static inline void flow_table_refresh(const struct flow_ref *ref,
  *   - its own entry, if it has one;
  *   - a free or timed-out one;
  *   - one whose flow can move to its other bucket, or could if another one
- *     moved: a search of bounded length, and a short one if 'state' is weak,
- *     so that a flood costs little time;
+ *     moved: a search of bounded length, and, while the table is overfull,
+ *     mostly a short one if 'state' is weak, so that a flood costs little
+ *     time;
  *   - the one idle for longest among the weak ones;
  *   - if 'state' is not weak: one whose flow can move if a weak one elsewhere
  *     gives way, and at last the one idle for longest of all.

@@ -44,7 +44,8 @@ unit/test-engine-frames_OBJS := $(unit/test-engine_OBJS)
 pure_TESTS += unit/test-engine-protocols unit/test-engine-refusals \
 	unit/test-engine-loads unit/test-engine-explain \
 	unit/test-engine-fragments unit/test-engine-handover \
-	unit/test-engine-receive unit/test-engine-hints
+	unit/test-engine-receive unit/test-engine-forward \
+	unit/test-engine-hints
 unit/test-engine-refusals_OBJS := $(unit/test-engine_OBJS)
 unit/test-engine-protocols_OBJS := $(unit/test-engine_OBJS)
 unit/test-engine-loads_OBJS := $(unit/test-engine_OBJS)
@@ -53,9 +54,10 @@ unit/test-engine-fragments_OBJS := $(unit/test-engine_OBJS)
 unit/test-engine-handover_OBJS := $(unit/test-engine_OBJS)
 unit/test-engine-receive_OBJS := $(unit/test-engine_OBJS) \
 	tests/unit/cluster.o
+unit/test-engine-forward_OBJS := $(unit/test-engine-receive_OBJS)
 unit/test-engine-hints_OBJS := $(unit/test-engine-receive_OBJS)
 pure_TESTS += unit/test-engine-threads
-unit/test-engine-threads_OBJS := $(unit/test-engine_OBJS)
+unit/test-engine-threads_OBJS := $(unit/test-engine_OBJS) tests/unit/crew.o
 
 # Unit tests of code that uses Open vSwitch's utilities: mapping.
 ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
@@ -112,7 +114,7 @@ unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 # Benchmarks, run one after the other by `make bench`.
 ovs_BENCHES := bench/engine
 bench/engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/bench/engine-path.o \
-	tests/bench/ovs-conntrack-dnat.o tests/bench/traffic.o
+	tests/bench/floor.o tests/bench/ovs-conntrack-dnat.o tests/bench/traffic.o
 
 ovs_BENCHES += bench/slots
 bench/slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o

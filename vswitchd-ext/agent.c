@@ -33,6 +33,8 @@ enum {
     SWEEP_ROUND_S     = 600,
     FLOWS_RETRY_MS    = 10000,
     MAX_TRACES        = 64,
+    MAX_WANTS         = 64,     /* Questions of other hosts about flows, ... */
+    WANTS_AT_ONCE     = 4,      /* ... each a walk through the flow table. */
     PROVOKE_BATCH     = 500,    /* Clients at once, ... */
     PROVOKE_PAUSE_MS  = 20,     /* ... and then a pause. */
     PROVOKE_ROUNDS    = 3,
@@ -75,6 +77,8 @@ struct agent {
 
     struct relay_trace traces[MAX_TRACES]; /* To be answered. */
     size_t n_traces;
+    struct relay_want wants[MAX_WANTS]; /* Likewise. */
+    size_t n_wants;
 
     struct sset dead;           /* Hosts, in the last table. */
     unsigned int provoke_rounds; /* Still to go. */
@@ -164,15 +168,26 @@ take_config(struct agent_config *new_config)
 
 /* Flows that move with their client, and those that have lost their host. */
 
+/* The answer may take a while, and the replica is locked just now.  More than
+ * MAX_WANTS are not answered: who asks knows to do without. */
 static void
 handle_want_flows(void *agent_, const struct relay_want *want)
+{
+    struct agent *agent = agent_;
+
+    if (agent->n_wants < MAX_WANTS) {
+        agent->wants[agent->n_wants++] = *want;
+    }
+}
+
+static void
+answer_want(struct agent *agent, const struct relay_want *want)
 {
     struct engine_world world = datapath_world();
     struct relay_flow *flows = xmalloc(RELAY_MAX_FLOWS * sizeof *flows);
     struct relay_flows answer = {
         .vni = want->vni, .source = want->source, .flows = flows,
     };
-    struct agent *agent = agent_;
     uint64_t cursor = 0;
 
     if (world.sources) {
@@ -188,6 +203,19 @@ handle_want_flows(void *agent_, const struct relay_want *want)
         }
     } while (answer.n == RELAY_MAX_FLOWS);
     free(flows);
+}
+
+static void
+answer_wants(struct agent *agent)
+{
+    size_t n = MIN(agent->n_wants, WANTS_AT_ONCE);
+
+    for (size_t i = 0; i < n; i++) {
+        answer_want(agent, &agent->wants[i]);
+    }
+    agent->n_wants -= n;
+    memmove(agent->wants, agent->wants + n,
+            agent->n_wants * sizeof *agent->wants);
 }
 
 static void
@@ -524,6 +552,7 @@ agent_run(struct agent *agent)
 
         receive(agent);
         answer_traces(agent);
+        answer_wants(agent);
         seqno = resolver_run(agent->resolver);
         if (seqno != agent->resolver_seqno) {
             agent->resolver_seqno = seqno;
@@ -560,6 +589,9 @@ agent_main(void *agent_)
         }
         if (agent->provoke_rounds) {
             poll_timer_wait_until(agent->provoke_at);
+        }
+        if (agent->n_wants) {
+            poll_immediate_wake();
         }
         if (agent->session) {
             resolver_wait(agent->resolver);

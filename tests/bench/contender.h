@@ -3,6 +3,7 @@
 #ifndef TESTS_BENCH_CONTENDER_H
 #define TESTS_BENCH_CONTENDER_H 1
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tests/bench/traffic.h"
@@ -23,17 +24,25 @@ struct contender {
     /* Checks that all of the ring's packets came out as they should; else
      * says so and exits. */
     void (*check)(void *, struct traffic *);
+
+    /* The rest may be NULL. */
+
+    /* Memory for each of the connections. */
+    double (*bytes_per_flow)(void *);
+
+    /* Whether that memory is on huge pages. */
+    bool (*is_huge)(void *);
+
+    /* Connections per second that a new one takes in, 'n_flows' of them, by
+     * their SYNs. */
+    double (*new_flows_per_second)(struct traffic *, uint32_t n_flows);
 };
 
+/* The engine, with groups that pick by 'weighted' and by 'hash'. */
 extern const struct contender engine_contender;
+extern const struct contender engine_hash_contender;
 extern const struct contender floor_contender;
 extern const struct contender ovs_conntrack_dnat_contender;
-
-/* Connections per second that the engine takes in, 'n_flows' at once. */
-double engine_new_flows_per_second(struct traffic *, uint32_t n_flows);
-
-/* Bytes of the engine's flow table for each of 'n_flows'. */
-double engine_bytes_per_flow(uint32_t n_flows);
 
 /* A monotonic clock for what the contenders know as the time, and the CPU time
  * of this thread to measure with: other processes do not count in it. */

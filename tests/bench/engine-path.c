@@ -1,21 +1,27 @@
 /* The engine as a contender: parse, group, flow, encapsulation. */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "anycast/engine.h"
+#include "anycast/load.h"
 #include "tests/bench/contender.h"
 
-enum { N_SLOTS = 8192, N_HOSTS = 8 };
+enum { N_SLOTS = 1024, N_HOSTS = 8 };
 enum { OUTER_LEN = 62, UDP_PORT_OFS = 36 };
+enum { MAX_UNTRACKED_PART = 1000000 };
 
 static const struct hash_key hash_key = { {
     UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0x2545f4914f6cdd1d)
 } };
 
 struct path {
-    struct group *group;
+    struct group **groups;
+    struct group_load *group_loads;
+    struct endpoint_load *loads; /* Of all groups' endpoints. */
+    uint32_t n_groups, n_flows;
     struct anycast_table *table;
     struct flow_table *flows;
     struct source_table *sources;
@@ -25,13 +31,16 @@ struct path {
 };
 
 static struct group *
-make_group(void)
+make_group(const struct path *path, const struct traffic *traffic,
+           uint32_t number, enum group_algorithm algorithm)
 {
     static uint16_t slots[N_SLOTS];
     struct group_endpoint endpoints[TRAFFIC_BACKENDS];
     struct group_spec spec = {
-        .id = 1, .epoch = 1, .slots = slots, .n_slots = N_SLOTS,
+        .id = number + 1, .epoch = 1, .algorithm = algorithm,
+        .slots = slots, .n_slots = N_SLOTS,
         .endpoints = endpoints, .n_endpoints = TRAFFIC_BACKENDS,
+        .load = &path->group_loads[number],
     };
 
     for (int i = 0; i < TRAFFIC_BACKENDS; i++) {
@@ -40,28 +49,59 @@ make_group(void)
             .state = ENDPOINT_UP,
             .host = i % N_HOSTS,
             .weight = 100,
+            .load = &path->loads[number * TRAFFIC_BACKENDS + i],
         };
     }
     for (int i = 0; i < N_SLOTS; i++) {
         slots[i] = i % TRAFFIC_BACKENDS;
     }
-    group_key_init(&spec.key, TRAFFIC_VNI, inet_addr_from4(TRAFFIC_ADDRESS),
+    group_key_init(&spec.key, TRAFFIC_VNI, traffic_address(traffic, number),
                    IPPROTO_NR_TCP, TRAFFIC_PORT, 0);
     return group_create(&spec, &hash_key);
 }
 
+/* 'size' is a number of cache lines. */
+static void *
+zeros(size_t size)
+{
+    return memset(aligned_alloc(64, size), 0, size);
+}
+
+static void
+add_groups(struct path *path, const struct traffic *traffic,
+           enum group_algorithm algorithm)
+{
+    path->n_groups = traffic->n_groups;
+    path->groups = calloc(path->n_groups, sizeof *path->groups);
+    path->group_loads = zeros(path->n_groups * sizeof *path->group_loads);
+    path->loads = zeros(path->n_groups * TRAFFIC_BACKENDS
+                        * sizeof *path->loads);
+    for (uint32_t i = 0; i < path->n_groups * TRAFFIC_BACKENDS; i++) {
+        load_init(&path->loads[i]);
+    }
+    for (uint32_t i = 0; i < path->n_groups; i++) {
+        path->groups[i] = make_group(path, traffic, i, algorithm);
+        if (!anycast_table_add(path->table, path->groups[i])) {
+            abort();
+        }
+    }
+}
+
 static struct path *
-make_path(uint32_t n_flows)
+make_path(const struct traffic *traffic, uint32_t n_flows,
+          enum group_algorithm algorithm)
 {
     struct path *path = calloc(1, sizeof *path);
 
-    path->group = make_group();
-    path->table = anycast_table_create(&hash_key, 1, 1, N_HOSTS);
+    path->n_flows = n_flows;
+    path->table = anycast_table_create(&hash_key, 1, traffic->n_groups,
+                                       N_HOSTS);
     path->flows = flow_table_create(&(struct flow_table_size) {
-        .n_flows4 = n_flows, .n_flows6 = 0,
+        .n_flows4 = traffic->ipv6 ? 0 : n_flows,
+        .n_flows6 = traffic->ipv6 ? n_flows : 0,
     });
     path->sources = source_table_create(1024, &hash_key);
-    if (!engine_thread_init(&path->thread, 1, &hash_key)) {
+    if (!path->flows || !engine_thread_init(&path->thread, 1, &hash_key)) {
         abort();
     }
     for (int i = 0; i < N_HOSTS; i++) {
@@ -76,9 +116,7 @@ make_path(uint32_t n_flows)
         tunnel_init(&tunnel, &spec);
         anycast_table_set_tunnel(path->table, i, &tunnel);
     }
-    if (!anycast_table_add(path->table, path->group)) {
-        abort();
-    }
+    add_groups(path, traffic, algorithm);
     path->world = (struct engine_world) {
         .table = path->table, .flows = path->flows, .sources = path->sources,
     };
@@ -91,7 +129,12 @@ destroy(void *path_)
     struct path *path = path_;
 
     anycast_table_destroy(path->table);
-    group_destroy(path->group);
+    for (uint32_t i = 0; i < path->n_groups; i++) {
+        group_destroy(path->groups[i]);
+    }
+    free(path->groups);
+    free(path->group_loads);
+    free(path->loads);
     flow_table_destroy(path->flows);
     source_table_destroy(path->sources);
     engine_thread_uninit(&path->thread, free);
@@ -165,24 +208,37 @@ send_each_once(struct path *path, struct traffic *traffic, uint32_t first,
 static void *
 create(struct traffic *traffic, uint32_t n_flows)
 {
-    struct path *path = make_path(n_flows);
+    struct path *path = make_path(traffic, n_flows, ALGORITHM_WEIGHTED);
 
     for (uint32_t first = 0; first < n_flows; first += TRAFFIC_RING) {
         send_each_once(path, traffic, first, n_flows, TCP_SYN_FLAG);
         send_each_once(path, traffic, first, n_flows, TCP_ACK_FLAG);
     }
-    if (path->thread.count.new_flows != n_flows || path->thread.count.untracked) {
-        fprintf(stderr, "engine: %llu of %u flows\n",
-                (unsigned long long) path->thread.count.new_flows, n_flows);
+
+    /* At the very end the table may have no room for a SYN, which is weak; it
+     * has for what follows it. */
+    const struct engine_counters *count = &path->thread.count;
+    if (count->new_flows != n_flows + count->untracked
+        || count->untracked > n_flows / MAX_UNTRACKED_PART) {
+        fprintf(stderr, "engine: %llu of %u flows, %llu untracked\n",
+                (unsigned long long) count->new_flows, n_flows,
+                (unsigned long long) count->untracked);
         exit(1);
     }
     return path;
 }
 
-double
-engine_new_flows_per_second(struct traffic *traffic, uint32_t n_flows)
+/* There is nothing to be known of connections. */
+static void *
+create_hash(struct traffic *traffic, uint32_t n_flows)
 {
-    struct path *path = make_path(n_flows);
+    return make_path(traffic, n_flows, ALGORITHM_HASH);
+}
+
+static double
+new_flows_per_second(struct traffic *traffic, uint32_t n_flows)
+{
+    struct path *path = make_path(traffic, n_flows, ALGORITHM_WEIGHTED);
     uint64_t ns = 0;
     double n;
 
@@ -195,17 +251,41 @@ engine_new_flows_per_second(struct traffic *traffic, uint32_t n_flows)
     return n / ns * 1e9;
 }
 
-double
-engine_bytes_per_flow(uint32_t n_flows)
+/* The table holds all of them, or create() would have said so, and is then as
+ * full as it is made for. */
+static double
+bytes_per_flow(void *path_)
 {
-    struct flow_table *flows = flow_table_create(&(struct flow_table_size) {
-        .n_flows4 = n_flows,
-    });
+    const struct path *path = path_;
     struct flow_table_stats stats;
 
-    flow_table_get_stats(flows, &stats);
-    flow_table_destroy(flows);
-    return (double) stats.memory / n_flows;
+    flow_table_get_stats(path->flows, &stats);
+    return (double) stats.memory / path->n_flows;
+}
+
+/* True if the kernel says that most of the flow table is on huge pages. */
+static bool
+is_huge(void *path_)
+{
+    const struct path *path = path_;
+    uintptr_t begin = (uintptr_t) path->flows->memory, from, to;
+    size_t size = path->flows->memory_size, huge_kib = 0, n;
+    bool inside = false;
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    char line[256];
+
+    while (smaps && fgets(line, sizeof line, smaps)) {
+        if (sscanf(line, "%"SCNxPTR"-%"SCNxPTR" ", &from, &to) == 2) {
+            inside = from < begin + size && to > begin;
+        } else if (inside
+                   && sscanf(line, "AnonHugePages: %zu kB", &n) == 1) {
+            huge_kib += n;
+        }
+    }
+    if (smaps) {
+        fclose(smaps);
+    }
+    return huge_kib > size / 1024 / 10 * 9;
 }
 
 static void
@@ -218,6 +298,18 @@ prepare(void *path, struct traffic *traffic)
 const struct contender engine_contender = {
     .name = "engine",
     .create = create,
+    .destroy = destroy,
+    .prepare = prepare,
+    .process = process,
+    .check = check,
+    .bytes_per_flow = bytes_per_flow,
+    .is_huge = is_huge,
+    .new_flows_per_second = new_flows_per_second,
+};
+
+const struct contender engine_hash_contender = {
+    .name = "engine",
+    .create = create_hash,
     .destroy = destroy,
     .prepare = prepare,
     .process = process,

@@ -306,6 +306,22 @@ check_answer(const uint8_t *frame, size_t size)
           && reason != DROP_BAD_L4 && reason != DROP_ETHERTYPE);
 }
 
+/* What came out of a tunnel is sent on only if its hops are counted, and only
+ * so far. */
+static void
+check_forwarded(const struct engine_arrival *arrival,
+                const struct world_outer *outer)
+{
+    struct context in, out;
+
+    CHECK(!context_parse(arrival->options, arrival->options_len, &in));
+    CHECK(in.hops < CONTEXT_MAX_HOPS);
+    if (outer->geneve) {
+        CHECK(!context_parse(outer->options, outer->options_len, &out));
+        CHECK(out.hops == in.hops + 1);
+    }
+}
+
 static void
 check_verdict(const struct world *w, const struct item *item)
 {
@@ -320,6 +336,9 @@ check_verdict(const struct world *w, const struct item *item)
         CHECK(outer.vni == p->vni);
         check_inner(outer.inner, outer.inner_size, item);
         check_endpoint(w, outer.inner, p->vni, false);
+        if (p->arrival) {
+            check_forwarded(p->arrival, &outer);
+        }
         break;
 
     case ENGINE_LOCAL:

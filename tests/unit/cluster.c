@@ -65,6 +65,28 @@ cluster_advance(struct cluster *c, uint64_t ms)
     }
 }
 
+void
+cluster_set_algorithm(struct cluster *c, enum group_algorithm algorithm)
+{
+    c->hosts[0]->groups[0].algorithm = algorithm;
+    cluster_copy(c);
+}
+
+void
+cluster_move_slots(struct cluster *c, int first, int last, uint16_t owner)
+{
+    for (int h = first; h <= last; h++) {
+        struct world_group *g = &c->hosts[h]->groups[0];
+
+        for (int s = 0; s < WORLD_SLOTS; s++) {
+            g->previous[s][1] = g->previous[s][0];
+            g->previous[s][0] = g->slots[s];
+        }
+        world_give_slots(c->hosts[h], 0, owner);
+        world_publish(c->hosts[h]);
+    }
+}
+
 static void
 process(struct world *w, struct engine_packet *packet)
 {

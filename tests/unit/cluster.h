@@ -48,6 +48,14 @@ void cluster_copy(struct cluster *);
 void cluster_publish(struct cluster *);
 void cluster_advance(struct cluster *, uint64_t ms);
 
+/* All hosts' first group goes by 'algorithm'. */
+void cluster_set_algorithm(struct cluster *, enum group_algorithm algorithm);
+
+/* On hosts 'first' to 'last' all slots of the first group are 'owner's now,
+ * and were its predecessor's before. */
+void cluster_move_slots(struct cluster *, int first, int last,
+                        uint16_t owner);
+
 /* A VM on host 'from' sends 'p'.  Hints arrive as soon as they are sent,
  * unless they are held. */
 struct journey cluster_send(struct cluster *, int from,

@@ -375,6 +375,7 @@ make_damaged(struct world_packet *p, uint32_t i)
     p->spec.protocol = protocols[frame_random() % sizeof protocols];
     p->spec.l4_type = frame_random() % 2 ? 128 : frame_random() % 16;
     p->spec.frag = frame_random() % 8 ? 0 : frame_random();
+    p->spec.ttl = frame_random() % 8 ? 64 : 1;
     p->spec.payload = frame_random() % 80;
     if (p->spec.ipv6 && p->spec.frag) {
         p->spec.n_exts = 1;

@@ -475,7 +475,7 @@ test_a_batch_is_as_its_packets_one_by_one(void **state)
     }
     assert_memory_equal(&w->thread.count, &one->thread.count,
                         sizeof w->thread.count);
-    assert_true(n_sent > 5000);
+    assert_true(n_sent > 2000);
     world_destroy(one);
 }
 

@@ -14,7 +14,7 @@
 #include "tests/unit/flow-keys.h"
 
 #ifdef __SANITIZE_THREAD__
-enum { N_ROUNDS = 100000, N_FILLS = 12 };
+enum { N_ROUNDS = 50000, N_FILLS = 6 };
 #else
 enum { N_ROUNDS = 300000, N_FILLS = 100 };
 #endif

@@ -183,7 +183,7 @@ compare(uint32_t n_sources, uint32_t step_ms, uint64_t *answers)
         uint32_t source = next_random(&seed) % n_sources;
         struct mac mac = make_mac(source, next_random(&seed) % 3 / 2);
         uint32_t vni = make_vni(source);
-        enum source_handover answer;
+        enum source_handover answer, would;
 
         now_ms += next_random(&seed) % (step_ms + 1);
         switch (next_random(&seed) % 4) {
@@ -193,8 +193,11 @@ compare(uint32_t n_sources, uint32_t step_ms, uint64_t *answers)
             break;
         case 1:
         case 2:
+            would = source_table_would_ask(table, vni, make_address(source),
+                                           now_ms);
             answer = source_table_ask(table, vni, make_address(source),
                                       now_ms);
+            assert_int_equal(would, answer);
             assert_int_equal(answer, twin_ask(&t, source, now_ms));
             answers[answer]++;
             break;
@@ -251,6 +254,32 @@ test_a_question_is_asked_once_a_minute(void **state)
     assert_int_equal(source_table_ask(table, 3, a, 60006), SOURCE_ASKED);
     source_table_destroy(table);
     source_table_destroy(NULL);
+}
+
+static void
+test_a_source_that_went_and_comes_back_is_asked_about_again(void **state)
+{
+    struct source_table *table = source_table_create(100, &hash_key);
+    struct inet_addr a = make_address(0), b = make_address(2);
+    struct mac mac = { { 2, 0, 0, 0, 0, 1 } }, found;
+
+    (void) state;
+    source_table_learn(table, 1, a, &mac, 1);
+    assert_int_equal(source_table_ask(table, 1, a, 5), SOURCE_ASKED);
+    assert_int_equal(source_table_ask(table, 1, b, 5), SOURCE_ASKED);
+    source_table_settle(table, 1, a, 6);
+    source_table_settle(table, 1, b, 6);
+    source_table_forget(table, 1, a);
+    source_table_forget(table, 3, a);
+    assert_int_equal(source_table_ask(table, 1, a, 7), SOURCE_ASKED);
+    assert_int_equal(source_table_ask(table, 1, b, 7), SOURCE_SETTLED);
+
+    /* Also while the answer is still awaited; its address stays known. */
+    source_table_forget(table, 1, a);
+    assert_int_equal(source_table_ask(table, 1, a, 8), SOURCE_ASKED);
+    assert_true(source_table_find(table, 1, a, &found));
+    assert_memory_equal(&found, &mac, sizeof mac);
+    source_table_destroy(table);
 }
 
 /* As many sources as were asked for find room, but for those whose bucket
@@ -468,6 +497,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_bucket_agrees_with_a_twin),
         cmocka_unit_test(test_a_question_is_asked_once_a_minute),
+        cmocka_unit_test(
+            test_a_source_that_went_and_comes_back_is_asked_about_again),
         cmocka_unit_test(test_a_half_full_table_has_nearly_all),
         cmocka_unit_test(test_no_thread_finds_a_wrong_mac),
         cmocka_unit_test(test_threads_share_the_questions),
