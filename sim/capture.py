@@ -14,8 +14,9 @@ MANGLED_ZERO = 'tcp.checksum == 0xffff && tcp.checksum_calculated == 0'
 BAD_CHECKSUM = ('ip.checksum.status == 0 || udp.checksum.status == 0'
                 ' || (tcp.checksum.status == 0 && !(%s))' % MANGLED_ZERO)
 
-FIELDS = ('frame.number', 'ip.src', 'ip.dst', 'eth.src', 'eth.dst',
-          'geneve.vni', 'vxlan.vni', 'geneve.option.class')
+FIELDS = ('frame.number', 'ip.src', 'ip.dst', 'ipv6.src', 'ipv6.dst',
+          'eth.src', 'eth.dst', 'geneve.vni', 'vxlan.vni',
+          'geneve.option.class')
 
 Frame = collections.namedtuple(
     'Frame', 'number, source, vtep, inner_source, inner_source_mac, '
@@ -40,20 +41,25 @@ def tshark(path, display_filter, fields):
             for line in done.stdout.splitlines()]
 
 
-def anycast_frames(path):
-    """The frames to the anycast address that 'path' shows encapsulated.
+def anycast_frames(path, address=ANYCAST):
+    """The frames to anycast address 'address' that 'path' shows encapsulated.
     Raises Failed if one has a wrong checksum, inside or outside."""
-    to_anycast = '(geneve || vxlan) && ip.dst == ' + ANYCAST
+    to_anycast = '(geneve || vxlan) && %s.dst == %s' % (
+        'ipv6' if ':' in address else 'ip', address)
     bad = tshark(path, '%s && (%s)' % (to_anycast, BAD_CHECKSUM),
                  ['frame.number'])
     if bad:
         raise Failed('%s: %d frames with a wrong checksum, the first of them '
                      'frame %s' % (path, len(bad), bad[0][0][0]))
     frames = []
-    for number, src, dst, source_mac, mac, geneve, vxlan, options in tshark(
-            path, to_anycast, FIELDS):
+    for (number, src, dst, src6, dst6, source_mac, mac, geneve, vxlan,
+         options) in tshark(path, to_anycast, FIELDS):
+        if ':' in address:
+            src, dst, src6, dst6 = src6, dst6, src, dst
+        # Those of the inner packet's IP version now come first.
         frames.append(Frame(
-            int(number[0]), src[0], dst[0], src[1], source_mac[1], mac[1],
+            int(number[0]), (src[:-1] or src6)[0], (dst[:-1] or dst6)[0],
+            src[-1], source_mac[1], mac[1],
             'geneve' if geneve else 'vxlan', int((geneve or vxlan)[0], 0),
             [int(option, 0) for option in options]))
     return frames

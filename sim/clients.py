@@ -15,6 +15,12 @@ from node import Failed, run
 from topology import ANYCAST, SIM
 
 PARALLEL = 16                   # Of new connections at a time.
+P_VALUE = 0.001                 # Of a spread that is still taken for chance.
+
+
+def url(address, port=80, path='/'):
+    host = '[%s]' % address if ':' in address else address
+    return 'http://%s:%d%s' % (host, port, path)
 
 
 def connect(vm, count, address=ANYCAST, port=80, source=None, max_time=15):
@@ -27,7 +33,8 @@ def connect(vm, count, address=ANYCAST, port=80, source=None, max_time=15):
                     '--max-time', max_time, '--header', 'Connection: close',
                     *(['--interface', source] if source else []),
                     '--write-out', '+%{num_connects}\\n',
-                    'http://%s:%d/?[1-%d]' % (address, port, count)],
+                    url(address, port).replace('[', '\\[')
+                    .replace(']', '\\]') + '?[1-%d]' % count],
                check=False)
     answers = collections.Counter()
     opened = 0
@@ -56,6 +63,21 @@ def chi_square(observed, expected):
     return x, p
 
 
+def by_weight(answers, weights):
+    """chi_square() of 'answers' by those who should have answered, {name:
+    weight}.  Raises Failed if others did, or if p is below P_VALUE."""
+    strange = set(answers) - set(weights)
+    if strange:
+        raise Failed('answers came from %s' % ', '.join(strange))
+    count, total = sum(answers.values()), sum(weights.values())
+    x, p = chi_square(answers, {name: count * weight / total
+                                for name, weight in weights.items()})
+    if p < P_VALUE:
+        raise Failed('%s by weights %s: chi-square %.2f, p = %.5f'
+                     % (dict(answers), weights, x, p))
+    return x, p
+
+
 class Holder:
     """holdclient.py in 'vm'."""
 
@@ -74,6 +96,24 @@ class Holder:
         out, err = self.process.communicate(timeout=30)
         if self.process.returncode:
             raise Failed('%s: holdclient: %s' % (self.vm, err))
+        return json.loads(out)
+
+
+class Opener:
+    """openclient.py in 'vm': new connections all the time, 'rate' a second."""
+
+    def __init__(self, vm, rate, address=ANYCAST, port=80):
+        self.vm = vm
+        self.process = vm.popen(
+            ['/usr/bin/python3', os.path.join(SIM, 'openclient.py'), address,
+             str(port), str(rate)], text=True, stdin=subprocess.PIPE)
+
+    def finish(self):
+        """Ends it and returns its connections: [when each began (by
+        time.monotonic()), who answered (or None), how long it took]."""
+        out, err = self.process.communicate(timeout=30)
+        if self.process.returncode:
+            raise Failed('%s: openclient: %s' % (self.vm, err))
         return json.loads(out)
 
 

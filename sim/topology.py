@@ -4,7 +4,8 @@
 
     web1      web2  web4     web3       client
   10.1.0.1  10.1.0.2  .4   10.1.0.3   10.1.0.50    anycast 10.1.0.100
-      |         |    |         |          |        (on lo of each webN)
+      |         |    |         |          |        (on lo of each webN),
+      |         |    |         |          |        2001:db8:1:: likewise
    +--+---+  +--+----+--+  +---+--+  +----+---+
    |br-red|  |  br-red  |  |br-red|  | br-red |<-- anycast-red
    |      |  |          |  |      |  |        |    Geneve to each other
@@ -38,17 +39,17 @@ import time
 
 from mininet.cli import CLI
 from mininet.net import Mininet
-from mininet.node import Host, Switch
 
+from machines import (ANYCAST, ANYCAST6, MAPD_ADDRESS, MAPD_REMOTE,
+                      UNDERLAY_MTU, Underlay, VirtHost, Vm, ipv6_exists)
 from node import Daemon, Failed, run, wait_until
-from openvswitch import BUILD, TOOL_DIRS, OpenVSwitch
+from openvswitch import BUILD, TOOL_DIRS
 from sandbox import RUN_DIR
 
-ANYCAST = '10.1.0.100'
-UNDERLAY_MTU = 1600             # Geneve with our option leaves 1538 of it.
-MAPD_ADDRESS = '192.0.2.100'
-MAPD_REMOTE = 'tcp:%s:6670' % MAPD_ADDRESS
+__all__ = ['ANYCAST', 'ANYCAST6', 'SIM', 'Topology']
+
 READY_SECONDS = 30
+WEB_PORTS = (80, 8080, 8081)
 
 SIM = os.path.dirname(os.path.abspath(__file__))
 
@@ -71,136 +72,9 @@ class CommandLine(CLI):
     identchars = CLI.identchars + '-'
 
 
-class Underlay(Switch):
-    """The network between the hosts, which knows nothing of tenants: a plain
-    Linux bridge.  (Mininet's own LinuxBridge needs bridge-utils.)"""
-
-    def start(self, _controllers):
-        run(self, ['ip', 'link', 'add', self.name, 'type', 'bridge'])
-        for intf in self.intfList():
-            run(self, ['ip', 'link', 'set', intf.name, 'mtu', UNDERLAY_MTU,
-                       'master', self.name, 'up'])
-        run(self, ['ip', 'link', 'set', self.name, 'up'])
-
-    def defaultIntf(self):
-        return None
-
-
-class Vm(Host):
-    """A VM: one interface, 'eth0'.  'offload' leaves TX checksum offload on:
-    what it sends has incomplete checksums then.  'serves': it has the
-    anycast address, and leaves ARP for it to the switch."""
-
-    def prepare(self, address, serves, offload):
-        commands = ['ip link set lo up',
-                    'ip addr add %s/24 dev eth0' % address,
-                    'ip link set eth0 up']
-        if not offload:
-            commands.append('ethtool -K eth0 tx off >/dev/null')
-        if serves:
-            commands += ['sysctl -qw net.ipv4.conf.all.arp_ignore=1',
-                         'sysctl -qw net.ipv4.conf.all.arp_announce=2',
-                         'ip addr add %s/32 dev lo' % ANYCAST]
-        run(self, ['bash', '-ec', '; '.join(commands)])
-
-    def tcp_counter(self, name):
-        """A counter of /proc/net/snmp, for example "OutRsts"."""
-        names, values = [line.split() for line in
-                         run(self, ['cat', '/proc/net/snmp'])
-                         .stdout.splitlines() if line.startswith('Tcp:')]
-        return int(values[names.index(name)])
-
-
-class VirtHost(Host):
-    """A virtualization host.  'number' is 1...254."""
-
-    def prepare(self, number):
-        self.number = number
-        self.vms = []
-        self.vtep = '192.0.2.%d' % number
-        self.ovs = OpenVSwitch(self, os.path.join(RUN_DIR, self.name))
-
-    def configure(self, tenants, peers):
-        """The host's database, from which its switch will configure itself:
-        the underlay bridge, and an integration bridge for each tenant."""
-        self.ovs.start_database()
-        self.ovs.vsctl(
-            '--no-wait', 'set', 'open_vswitch', '.',
-            'external_ids:system-id=' + self.name,
-            'external_ids:grapnel-host=' + self.name,
-            'external_ids:grapnel-vtep=' + self.vtep,
-            'other_config:n-handler-threads=1',
-            'other_config:n-revalidator-threads=1', '--',
-            'add-br', 'br-phy', '--',
-            'set', 'bridge', 'br-phy', 'datapath_type=netdev',
-            'other_config:hwaddr=02:00:c0:00:02:%02x' % self.number, '--',
-            'set', 'interface', 'br-phy',
-            'mtu_request=%d' % UNDERLAY_MTU, '--',
-            'add-port', 'br-phy', 'nic0', '--',
-            'add-port', 'br-phy', 'vtep0', '--',
-            'set', 'interface', 'vtep0', 'type=anycast_underlay')
-        for tenant, vni in tenants.items():
-            self.ovs.vsctl('--no-wait', *self._tenant_bridge(tenant, vni,
-                                                             peers))
-
-    def _tenant_bridge(self, tenant, vni, peers):
-        bridge = 'br-' + tenant
-        command = ['add-br', bridge, '--',
-                   'set', 'bridge', bridge, 'datapath_type=netdev', '--',
-                   'add-port', bridge, 'anycast-' + tenant, '--',
-                   'set', 'interface', 'anycast-' + tenant, 'type=anycast',
-                   'options:vni=%d' % vni]
-        for peer in peers:
-            if peer is not self:
-                command += ['--'] + self.tunnel(tenant, vni, peer, 'geneve')
-        for vm in self.vms:
-            if vm.bridge == bridge:
-                command += ['--'] + self.port(vm)
-        return command
-
-    def port(self, vm):
-        """What makes ovs-vsctl add 'vm' to its bridge."""
-        return ['add-port', vm.bridge, vm.name, '--',
-                'set', 'interface', vm.name,
-                'external_ids:iface-id=' + vm.name,
-                'external_ids:attached-mac=' + vm.mac]
-
-    def tunnel(self, tenant, vni, peer, kind):
-        """What makes ovs-vsctl add a tunnel to 'peer' for 'tenant'.
-
-        The tunnels are a full mesh, so what came by one must not leave by
-        another: protected ports do not forward to each other."""
-        port = '%s-%s-%s' % (tenant, kind[0], peer.name)
-        return ['add-port', 'br-' + tenant, port, '--',
-                'set', 'port', port, 'protected=true', '--',
-                'set', 'interface', port, 'type=' + kind,
-                'options:remote_ip=' + peer.vtep, 'options:key=%d' % vni]
-
-    def anycast_fact(self, name):
-        """What `anycast/show` says of 'name'."""
-        return json.loads(self.ovs.appctl('anycast/show', '--json'))[name]
-
-    def start_switch(self):
-        """Starts the switch, waits until it has configured itself, puts the
-        host's address on the underlay bridge, and names mapd."""
-        self.ovs.start_switch()
-        self.ovs.wait_for_switch()
-        run(self, ['ip', 'addr', 'add', self.vtep + '/24', 'dev', 'br-phy'])
-        run(self, ['ip', 'link', 'set', 'br-phy', 'up'])
-        self.ovs.vsctl('set', 'open_vswitch', '.',
-                       'external_ids:grapnel-mapd=' + MAPD_REMOTE)
-
-    def restart_switch(self):
-        """Stops and starts the switch.  Its internal ports are persistent, so
-        the host's address stays meanwhile."""
-        complaint = self.ovs.exit(self.ovs.switch)
-        if complaint:
-            raise Failed(complaint)
-        self.ovs.start_switch()
-        self.ovs.wait_for_switch()
-
-
 class Topology:
+    """See above."""
+
     TENANTS = {'red': 5001, 'blue': 5002}
     HOSTS = ('h1', 'h2', 'h3', 'h4')
     # Name -> (host, last octet of the address).
@@ -211,9 +85,12 @@ class Topology:
     # Of these, VMs with the TX checksum offload that virtual machines have.
     OFFLOAD = ('blue-client',)
 
-    def __init__(self, log_dir):
-        """'log_dir' gets the logs by collect_logs()."""
+    def __init__(self, log_dir, underlay6=False, mapd_options=()):
+        """'log_dir' gets the logs by collect_logs().  With 'underlay6' the
+        hosts' tunnels are over IPv6."""
         self.log_dir = log_dir
+        self.underlay6 = underlay6
+        self.mapd_options = list(mapd_options)
         self.net = Mininet(controller=None, build=False)
         self.underlay = None
         self.hosts = {}
@@ -279,7 +156,7 @@ class Topology:
 
     def _make_host(self, name, number):
         host = self.net.addHost(name, cls=VirtHost, ip=None)
-        host.prepare(number)
+        host.prepare(number, self.underlay6)
         self._quiet(host)
         self.net.addLink(host, self.underlay, intfName1='nic0',
                          intfName2=name)
@@ -294,27 +171,40 @@ class Topology:
         self.hosts[name] = host
 
     def add_vm(self, name, host, octet, bridge=None, tenant=None):
-        """Adds a VM to 'host', with address 10.1.0.'octet'.  'tenant' and
-        'bridge' follow from its name, TENANT-ROLE, unless they are given."""
+        """Adds a VM to 'host', with addresses 10.1.0.'octet' and
+        2001:db8:1::'octet'.  'tenant' and 'bridge' follow from its name,
+        TENANT-ROLE, unless they are given."""
         tenant = tenant or name.split('-')[0]
         host = self.hosts[host]
         vm = self.net.addHost(name, cls=Vm, ip=None)
         vm.host = host
         vm.vni = self.TENANTS[tenant]
-        vm.address = '10.1.0.%d' % octet
         vm.mac = '02:00:%02x:%02x:%02x:%02x' % (vm.vni >> 8, vm.vni & 0xff,
                                                host.number, octet)
         self._quiet(vm)
         self.net.addLink(vm, host, intfName1='eth0', intfName2=name,
                          addr1=vm.mac)
         run(host, ['ip', 'link', 'set', name, 'up'])
-        vm.prepare(vm.address, 'web' in name, name in self.OFFLOAD)
+        vm.prepare(octet, 'web' in name, name in self.OFFLOAD)
         vm.bridge = bridge or 'br-' + tenant
         self.vms[name] = vm
         host.vms.append(vm)
         if host.ovs.switch:
             host.ovs.vsctl(*host.port(vm))
         return vm
+
+    def move_vm(self, name, host):
+        """Moves VM 'name' to 'host', with its addresses and all that goes on
+        in it, and has the bridges learn where it is."""
+        vm, old, new = self.vms[name], self.vms[name].host, self.hosts[host]
+        old.ovs.vsctl('del-port', vm.bridge, name)
+        run(old, ['ip', 'link', 'set', name, 'netns', new.pid])
+        run(new, ['ip', 'link', 'set', name, 'up'])
+        old.vms.remove(vm)
+        new.vms.append(vm)
+        vm.host = new
+        new.ovs.vsctl(*new.port(vm))
+        vm.announce()
 
     @staticmethod
     def _export(node, variables):
@@ -325,8 +215,9 @@ class Topology:
 
     @staticmethod
     def _quiet(node):
-        """No IPv6 in the simulation, hence no neighbour discovery."""
-        if os.path.exists('/proc/sys/net/ipv6'):
+        """No IPv6, hence no neighbour discovery, but where it is asked
+        for."""
+        if ipv6_exists():
             run(node, ['sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1',
                        'net.ipv6.conf.default.disable_ipv6=1'])
 
@@ -341,7 +232,7 @@ class Topology:
              '--store=sqlite:' + os.path.join(directory, 'mapd.db'),
              '--listen=ptcp:6670:' + MAPD_ADDRESS,
              '--unixctl=' + os.path.join(directory, 'mapd.ctl'),
-             '-vconsole:off', '-vsyslog:off',
+             *self.mapd_options, '-vconsole:off', '-vsyslog:off',
              '--log-file=' + os.path.join(directory, 'grapnel-mapd.log')],
             directory, {'OVS_RUNDIR': directory})
 
@@ -378,21 +269,23 @@ class Topology:
         """Makes VM 'vm' an endpoint of 'group' ("web"), and waits until all
         hosts know."""
         tenant_vm = self.vms[vm]
-        self.ctl('endpoint', 'add',
-                 '%d/%s/%s' % (tenant_vm.vni, group, vm.split('-')[1]),
+        self.ctl('endpoint', 'add', self.endpoint_key(group, vm),
                  '--host', tenant_vm.host.name, '--mac', tenant_vm.mac, *args,
                  '--wait')
 
+    def endpoint_key(self, group, vm):
+        return '%d/%s/%s' % (self.vms[vm].vni, group, vm.split('-')[1])
+
     # What runs in VMs.
 
-    def start_web(self, name, port=80):
-        """A web server in VM 'name' whose page says 'name'."""
+    def start_web(self, name):
+        """A web server in VM 'name', on WEB_PORTS, whose page says 'name'."""
         self.web[name] = Daemon(
             self.vms[name], 'web-' + name,
             ['/usr/bin/python3', os.path.join(SIM, 'webserver.py'), name,
-             port], RUN_DIR)
-        wait_until('web server in ' + name, lambda: ':%d ' % port in run(
-            self.vms[name], ['ss', '-Hltn']).stdout)
+             *WEB_PORTS], RUN_DIR)
+        wait_until('web server in ' + name, lambda: ':%d ' % WEB_PORTS[-1]
+                   in run(self.vms[name], ['ss', '-Hltn']).stdout)
 
     def stop_web(self, name):
         self.web.pop(name).stop()

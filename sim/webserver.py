@@ -1,6 +1,6 @@
-"""The web server of an endpoint VM: webserver.py NAME PORT
+"""The web server of an endpoint VM: webserver.py NAME PORT...
 
-Listens on all of the VM's addresses.
+Listens on all of the VM's addresses, IPv6 included.
 
     /            the server's name, one line; a connection is kept for further
                  requests if the client wants that (HTTP/1.1)
@@ -10,7 +10,10 @@ Listens on all of the VM's addresses.
 Each answer has the header X-Endpoint: NAME."""
 
 import http.server
+import os
 import signal
+import socket
+import socketserver
 import sys
 import threading
 
@@ -76,6 +79,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 1024
     daemon_threads = True
+    if os.path.exists('/proc/sys/net/ipv6'):
+        address_family = socket.AF_INET6    # And IPv4.
+
+    def server_bind(self):
+        """Without asking for this machine's name, as http.server does."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = NAME, self.server_address[1]
+
+    def serve(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, request, client_address):
         """Clients may go when they like."""
@@ -85,4 +98,7 @@ if __name__ == '__main__':
     NAME = sys.argv[1]
     signal.signal(signal.SIGUSR1, lambda *_: hurry.set())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Server(('', int(sys.argv[2])), Handler).serve_forever()
+    for port in sys.argv[2:]:
+        Server(('', int(port)), Handler).serve()
+    while True:
+        signal.pause()

@@ -8,7 +8,6 @@ import sys
 sys.dont_write_bytecode = True
 
 import collections
-import contextlib
 import json
 import os
 import re
@@ -18,68 +17,14 @@ from harness import TOP, check
 
 from capture import anycast_frames
 from clients import Holder, connect
-from fakemapd import FakeMapd
 from node import run, wait_until
-from sandbox import RUN_DIR
+from tenant import (REGISTERED_ANEW, all_drops, captured, drops, group, h4,
+                    python, red, traced_endpoint, udp_servers)
 from topology import ANYCAST, Topology
 
 LOCAL = 'packets_to_local_endpoints'
 
-# mapd may hear of a host's new connection before the end of the old one: when
-# the host starts again, or what it subscribes to changes.
-REGISTERED_ANEW = r'host h\d: registered by .* closing its older connection'
-
 tests = harness.Tests()
-
-
-@contextlib.contextmanager
-def group(network, *vms, name='test', port=80, options=(), protocol='tcp'):
-    """A group of tenant red's with endpoints 'vms', for the time of a test.
-    Its key is the value."""
-    key = '5001/' + name
-    network.ctl('group', 'add', key, '--address', ANYCAST,
-                '--protocol', protocol, '--port', port, *options)
-    try:
-        for vm in vms:
-            network.add_endpoint(name, vm)
-        yield key
-    finally:
-        network.ctl('group', 'remove', key, '--cascade', '--wait')
-
-
-@contextlib.contextmanager
-def captured(network, *expression):
-    """A capture of what h4's underlay interface carries meanwhile.  Its path
-    is the value."""
-    path = os.path.join(RUN_DIR, 'test.pcap')
-    daemon = network.capture(network.underlay, 'h4', path, *expression)
-    try:
-        yield path
-    finally:
-        network.stop_capture(daemon)
-
-
-def red(network):
-    return network.vms['red-client']
-
-
-def h4(network):
-    return network.hosts['h4']
-
-
-def drops(network, reason):
-    """h4's counter of drops for 'reason'."""
-    return all_drops(network)[reason]
-
-
-def all_drops(network):
-    return json.loads(h4(network).ovs.appctl('anycast/drops', '--json'))
-
-
-def python(vm, program, *args, check=True):
-    """Runs a Python program in 'vm'; returns what it printed."""
-    return run(vm, ['/usr/bin/python3', '-c', program, *args],
-               check=check).stdout.strip()
 
 
 @tests.add
@@ -99,14 +44,6 @@ def source_affinity_keeps_a_client_on_one_endpoint(network):
         check(len(chosen) > 1, 'all 12 clients went to %s', chosen)
 
 
-UDP_SERVER = '''
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind((sys.argv[1], 5353))
-while True:
-    data, peer = s.recvfrom(2000)
-    s.sendto(sys.argv[2].encode(), peer)
-'''
 UDP_CLIENT = '''
 import socket, sys
 for client in range(30):
@@ -116,26 +53,9 @@ for client in range(30):
     answers = []
     for question in range(4):
         s.send(b'who?')
-        answers.append(s.recv(100).decode())
+        answers.append(s.recv(100).decode().split()[0])
     print(*answers)
 '''
-
-
-@contextlib.contextmanager
-def udp_servers(network, *names):
-    """UDP servers on port 5353 in VMs, each of which answers its VM's name."""
-    servers = []
-    try:
-        for name in names:
-            servers.append(network.vms[name].popen(
-                ['/usr/bin/python3', '-c', UDP_SERVER, ANYCAST, name]))
-            wait_until('UDP server', lambda name=name: ':5353' in run(
-                network.vms[name], ['ss', '-Hlun']).stdout)
-        yield
-    finally:
-        for server in servers:
-            server.kill()
-            server.wait()
 
 
 @tests.add
@@ -406,13 +326,11 @@ def malformed_frames_are_dropped_and_counted(network):
 
 
 @tests.add
-def what_came_out_of_a_tunnel_does_not_enter_another(network):
-    """Even if an operator's rule on the endpoint's host sends it back to the
-    anycast port."""
+def what_was_never_chosen_for_a_host_goes_no_further(network):
+    """A packet without our option, to the MAC of a VM that is no endpoint."""
     h1 = network.hosts['h1']
+    before = h1.drops('misdelivered')
     with group(network, 'red-web2'), captured(network) as pcap:
-        h1.ovs.ofctl('add-flow', 'br-red', 'cookie=0x77,priority=40000,'
-                     'in_port=red-g-h4,ip,actions=output:anycast-red')
         # Straight to h1's VM, but addressed to the anycast address.
         run(red(network), ['ip', 'neigh', 'replace', ANYCAST, 'lladdr',
                            network.vms['red-web1'].mac, 'dev', 'eth0'])
@@ -420,15 +338,12 @@ def what_came_out_of_a_tunnel_does_not_enter_another(network):
                               'priority=40000,in_port=red-client,ip,'
                               'actions=output:red-g-h1')
         # Cached flows follow a change of rules some time later.
-        for host in (h1, h4(network)):
-            host.ovs.appctl('revalidator/purge')
+        h4(network).ovs.appctl('revalidator/purge')
         run(red(network), ['curl', '-s', '-m', 1, 'http://' + ANYCAST],
             check=False)
-        looped = json.loads(h1.ovs.appctl('anycast/drops', '--json'))['looped']
-        for host in (h1, h4(network)):
-            host.ovs.ofctl('del-flows', 'br-red', 'cookie=0x77/-1')
+        h4(network).ovs.ofctl('del-flows', 'br-red', 'cookie=0x77/-1')
         run(red(network), ['ip', 'neigh', 'flush', 'dev', 'eth0'])
-    check(looped, 'looped was not counted')
+    check(h1.drops('misdelivered') > before, 'it was not counted')
     check({frame.vtep for frame in anycast_frames(pcap)} == {'192.0.2.1'},
           'the packet went on')
 
@@ -485,16 +400,15 @@ def every_drop_has_a_counter(network):
     client = red(network)
     send = '''
 import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_IP, 10, 0)
-s.sendto(bytes(int(sys.argv[3])), (sys.argv[1], int(sys.argv[2])))
+protocol = int(sys.argv[3])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if protocol == 17
+                  else socket.SOCK_RAW, protocol)
+s.sendto(bytes(20), (sys.argv[1], int(sys.argv[2])))
 '''
     with group(network, 'red-web1', port=80):
         for reason, act in (
-                ('no_group', lambda: python(client, send, ANYCAST, 9, 10)),
-                ('fragment', lambda: python(client, send, ANYCAST, 9, 3000)),
-                ('protocol', lambda: run(client, ['ping', '-c', 1, '-W', 1,
-                                                  ANYCAST], check=False))):
+                ('no_group', lambda: python(client, send, ANYCAST, 9, 17)),
+                ('protocol', lambda: python(client, send, ANYCAST, 0, 47))):
             before = drops(network, reason)
             act()
             wait_until('drop counted as ' + reason,
@@ -531,13 +445,6 @@ def a_trace_says_what_then_happens(network):
         check(len(endpoints) == 3, 'only %s were chosen', endpoints)
 
 
-def traced_endpoint(network, source_port):
-    trace = json.loads(h4(network).ovs.appctl(
-        'anycast/trace', '--json', '5001', 'tcp',
-        '%s:%d' % (red(network).address, source_port), ANYCAST + ':80'))
-    return trace['endpoint']
-
-
 @tests.add
 def flows_are_listed(network):
     with group(network, 'red-web1', 'red-web2'):
@@ -568,95 +475,6 @@ def connections_survive_losing_their_slots_but_not_their_endpoint(network):
           dict(answers))
     check(not report['broken'] and len(report['endpoints']) == 3, '%s',
           report)
-
-
-@tests.add
-def hosts_serve_while_mapd_is_dead(network):
-    with group(network, 'red-web1', 'red-web2') as key:
-        held = Holder(red(network), 20)
-        network.mapd.kill()
-        wait_until('h4 notices', lambda: h4(network).anycast_fact('mapd')
-                   == 'away')
-        connect(red(network), 100)
-        network.start_mapd()
-        network.wait_for_hosts()
-        network.ctl('endpoint', 'set', key + '/web2', '--state', 'draining',
-                    '--wait')
-        answers = connect(red(network), 50)
-        report = held.finish()
-    check(set(answers) == {'red-web1'}, 'after mapd returned: %s',
-          dict(answers))
-    check(not report['broken'], '%s', report['broken'])
-
-
-@tests.add
-def nonsense_from_mapd_changes_nothing_and_is_logged_once(network):
-    network.expect_log(r'(snapshot|update) refused, the table stays')
-    with group(network, 'red-web1', 'red-web2'):
-        for nonsense in ('snapshot', 'update'):
-            before = refusals(network)
-            with FakeMapd(network, nonsense) as fake:
-                wait_until('nonsense told to all hosts',
-                           lambda fake=fake: fake.hosts() == 4, 20)
-                wait_until('refused by all hosts', lambda before=before: all(
-                    count > before[name]
-                    for name, count in refusals(network).items()))
-                answers = connect(red(network), 50)
-            check(set(answers) == {'red-web1', 'red-web2'},
-                  'the table was not kept: %s', dict(answers))
-            after = refusals(network)
-            check(all(after[name] == before[name] + 1 for name in after),
-                  '%s: log lines: %s, then %s', nonsense, before, after)
-
-
-def refusals(network):
-    """Of each host, how often its log says that something was refused."""
-    return {name: len(re.findall('refused, the table stays', host.ovs.log()))
-            for name, host in network.hosts.items()}
-
-
-@tests.add
-def garbage_from_mapd_ends_the_connection_and_no_more(network):
-    network.expect_log(r'(jsonrpc|reconnect)\(agent\d+\)\|WARN')
-    with group(network, 'red-web1', 'red-web2'):
-        with FakeMapd(network, 'garbage') as fake:
-            wait_until('garbage told to all hosts',
-                       lambda: fake.hosts() == 4, 20)
-            answers = connect(red(network), 50)
-    check(set(answers) == {'red-web1', 'red-web2'},
-          'the table was not kept: %s', dict(answers))
-
-
-@tests.add
-def an_endpoint_on_a_host_that_is_not_there_harms_only_its_own_flows(network):
-    network.ctl('host', 'add', 'h9', '--vtep', '192.0.2.9')
-    with group(network, 'red-web1') as key:
-        before = drops(network, 'no_next_hop')
-        network.ctl('endpoint', 'add', key + '/lost', '--host', 'h9',
-                    '--mac', '02:00:00:00:00:09', '--wait')
-        answers = collections.defaultdict(set)
-        for port in range(21000, 21040):
-            foretold = traced_endpoint(network, port)
-            if foretold == 'lost' and answers['lost']:
-                continue        # One is enough, it takes seconds.
-            answers[foretold].add(run(
-                red(network), ['curl', '-s', '-m', 5, '--local-port', port,
-                               'http://' + ANYCAST],
-                check=False).stdout.strip())
-        check(answers == {'web1': {'red-web1'}, 'lost': {''}}, 'answers by '
-              'the endpoint that the trace foretold: %s', dict(answers))
-        check(drops(network, 'no_next_hop') > before,
-              'no_next_hop was not counted')
-    network.ctl('host', 'remove', 'h9')
-
-
-@tests.add
-def a_restarted_switch_serves_again(network):
-    network.expect_log(REGISTERED_ANEW)
-    with group(network, 'red-web1', 'red-web2'):
-        h4(network).restart_switch()
-        network.wait_for_hosts()
-        connect(red(network), 100)
 
 
 @tests.add

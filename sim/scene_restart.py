@@ -1,0 +1,54 @@
+"""The demo's scene in which a switch is restarted under its connections."""
+
+import re
+import time
+
+from clients import Holder
+from node import Failed
+
+HELD = {'web': 140, 'web6': 30, 'turns': 40}   # Connections, by group.
+
+
+def restarts_break_nothing(story, network, addresses):
+    """(g)  'addresses' are the (address, port) of the groups."""
+    client = network.vms['red-client']
+    host = client.host
+    network.ctl('endpoint', 'remove', '5001/web/web4', '--wait')
+    held = [Holder(client, count, *addresses[group])
+            for group, count in HELD.items()]
+    network.add_endpoint('web', 'red-web4', '--weight', 300)
+    share = next(item['status']['share'] for item in network.ctl_json(
+        'endpoint', 'list', '5001/web') if item['record']['name'] == 'web4')
+
+    took = []
+    for kill in (False, True):
+        start = time.monotonic()
+        host.restart_switch(kill)
+        network.wait_for_hosts()
+        took.append(time.monotonic() - start)
+        time.sleep(1)           # They go on.
+        again = host.anycast_fact('endpoints_selected')
+        if again:
+            raise Failed('after the restart %d flows were picked anew' % again)
+    reports = [holder.finish() for holder in held]
+
+    broken = [text for report in reports for text in report['broken']]
+    total = sum(HELD.values())
+    if broken:
+        raise Failed('%d of %d connections broke: %s' % (
+            len(broken), total, '; '.join(broken[:3])))
+    kept = re.findall(r'(\d+) flows go on where they were', host.ovs.log())
+    if len(kept) != 2 or min(map(int, kept)) < total:
+        raise Failed('flows that went on: %s' % kept)
+    story.holds('(g)', '''%d open connections (%d of them over IPv6, %d in a
+                group of algorithm round-robin) went on unbroken while %s's
+                switch was stopped and started (%.1f s until it was in step
+                again), and then killed with SIGKILL and started (%.1f s): %d
+                requests answered, the longest stall was %d ms.''' % (
+                    total, HELD['web6'], HELD['turns'], host, took[0],
+                    took[1], sum(report['requests'] for report in reports),
+                    max(report['max_stall_ms'] for report in reports)))
+    story.holds('   ', '''"%s flows go on where they were", says its log, then
+                %s; none was picked anew, though web4, added just before, had
+                taken over %d %% of the slots.'''
+                % (kept[0], kept[1], 100 * share))
