@@ -188,6 +188,12 @@ stays(const struct engine_inquiry *q, const struct flow_ref *ref, bool *lost)
     if (ref->state == FLOW_SOURCE && ref->idle >= group->affinity_timeout) {
         return false;
     }
+    /* A flow that cannot be reset is better picked anew. */
+    if (q->begins && group->flags & GROUP_RESET_LOST
+        && group->endpoints[ref->endpoint].state == ENDPOINT_LOST) {
+        *lost = true;
+        return false;
+    }
     if (q->opens) {
         const struct group_endpoint *e = &group->endpoints[ref->endpoint];
 

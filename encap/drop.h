@@ -35,7 +35,6 @@
          "does not fit the tunnel; ICMP fragmentation needed sent")         \
     DROP(TSO, tso,                                                          \
          "TCP segmentation offload: switch it off on the VM's interface")   \
-    DROP(LOOPED, looped, "came out of a tunnel, is not for another one")    \
     DROP(NO_VNI, no_vni, "no tenant: neither options:vni nor pkt_mark")     \
     DROP(NOT_ANYCAST, not_anycast,                                          \
          "no anycast address of this tenant (the bridge floods to us too)") \

@@ -40,6 +40,8 @@ unit/test-flow-interleave_OBJS := anycast/flow-hash.o
 unit/test-flow-threads_OBJS := $(flow_OBJS) anycast/flow-hash.o
 unit/test-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
+pure_TESTS += unit/test-engine-plain
+unit/test-engine-plain_OBJS := $(unit/test-engine_OBJS)
 unit/test-engine-frames_OBJS := $(unit/test-engine_OBJS)
 pure_TESTS += unit/test-engine-protocols unit/test-engine-refusals \
 	unit/test-engine-loads unit/test-engine-explain \

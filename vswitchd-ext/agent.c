@@ -32,6 +32,7 @@ enum {
     SWEEP_INTERVAL_MS = 1000,
     SWEEP_ROUND_S     = 600,
     FLOWS_RETRY_MS    = 10000,
+    FLOWS_LOCKED_MS   = 50,     /* While another process has the file. */
     MAX_TRACES        = 64,
     MAX_WANTS         = 64,     /* Questions of other hosts about flows, ... */
     WANTS_AT_ONCE     = 4,      /* ... each a walk through the flow table. */
@@ -395,6 +396,7 @@ configure_session(struct agent *agent, const struct agent_config *old)
 
     mapd_session_destroy(agent->session);
     agent->session = NULL;
+    agent->n_wants = 0;
     if (!c->mapd) {
         forget_mapping(agent);
     } else if (prepare_to_serve(agent)) {
@@ -482,12 +484,16 @@ prepare_flows(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
     if (datapath_flows()) {
         return true;
     }
-    if (time_msec() < agent->flows_at
-        || datapath_create_flows(&c, &replica.key)) {
-        agent->flows_at = MAX(agent->flows_at, time_msec() + FLOWS_RETRY_MS);
+    if (time_msec() < agent->flows_at) {
         return false;
     }
-    return true;
+
+    int error = datapath_create_flows(&c, &replica.key);
+    if (error) {
+        agent->flows_at = time_msec() + (error == EAGAIN ? FLOWS_LOCKED_MS
+                                         : FLOWS_RETRY_MS);
+    }
+    return !error;
 }
 
 static void
@@ -590,10 +596,10 @@ agent_main(void *agent_)
         if (agent->provoke_rounds) {
             poll_timer_wait_until(agent->provoke_at);
         }
-        if (agent->n_wants) {
-            poll_immediate_wake();
-        }
         if (agent->session) {
+            if (agent->n_wants) {
+                poll_immediate_wake();
+            }
             resolver_wait(agent->resolver);
             mapd_session_wait(agent->session);
         }

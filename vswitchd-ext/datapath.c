@@ -14,6 +14,7 @@
 #include "ovs-thread.h"
 #include "random.h"
 #include "seq.h"
+#include "timeval.h"
 #include "util.h"
 #include "vswitchd-ext/flow-file.h"
 #include "vswitchd-ext/virtual-port.h"
@@ -40,6 +41,7 @@ static ovsthread_key_t thread_key;
 enum {
     N_SOURCES     = 65536,      /* Clients of this host. */
     MAX_QUESTIONS = 64,         /* Ten a second are asked. */
+    LOCK_WAIT_MS  = 5000,       /* For another process's flow file. */
 };
 
 /* Ten a second are asked at most, so that a packet thread takes this mutex
@@ -102,6 +104,9 @@ datapath_init(void)
 
 /* Flows. */
 
+/* The agent thread's own: until then the flow file is waited for. */
+static long long int flows_wait_until;
+
 static int
 create_flows_in_file(const struct flow_table_size *size, const char *file,
                      const struct hash_key *key, struct flow_table **flows)
@@ -110,6 +115,10 @@ create_flows_in_file(const struct flow_table_size *size, const char *file,
     void *memory;
     int error = flow_file_map(file, flow_table_memory(size), &memory);
 
+    /* The process before may be on its way out. */
+    if (error == EAGAIN && time_msec() < flows_wait_until) {
+        return error;
+    }
     if (error) {
         VLOG_WARN("%s: %s; flows are kept in memory only, and forgotten when "
                   "the switch restarts (external_ids:grapnel-flows-file)",
@@ -144,14 +153,23 @@ datapath_create_flows(const struct datapath_flows_config *config,
     if (datapath_flows()) {
         return EALREADY;
     }
+    if (!flows_wait_until) {
+        flows_wait_until = time_msec() + LOCK_WAIT_MS;
+    }
     if (!flow_table_memory(&size)) {
         VLOG_ERR("a flow table of %"PRIuSIZE" and %"PRIuSIZE" flows is too "
                  "large: lower external_ids:grapnel-flows",
                  config->n_flows, config->n_flows6);
         return EINVAL;
     }
-    if (!config->file
-        || create_flows_in_file(&size, config->file, key, &flows)) {
+    if (config->file) {
+        int error = create_flows_in_file(&size, config->file, key, &flows);
+
+        if (error == EAGAIN && time_msec() < flows_wait_until) {
+            return error;
+        }
+    }
+    if (!flows) {
         flows = flow_table_create(&size);
     }
     sources = source_table_create(N_SOURCES, &sources_key);

@@ -32,8 +32,9 @@ struct datapath_flows_config {
 };
 
 /* Creates the flow table, with the flows that an earlier process left in the
- * file.  'key' is the deployment's.  Returns 0, EALREADY, or another positive
- * errno, after logging what to do about it.  Must precede the first
+ * file.  'key' is the deployment's.  Returns 0; EALREADY; EAGAIN, for the first
+ * seconds, while another process has the file: try again soon; or another
+ * positive errno, after logging what to do about it.  Must precede the first
  * datapath_publish(); the agent's thread does it, since touching all that
  * memory takes a while. */
 int datapath_create_flows(const struct datapath_flows_config *,

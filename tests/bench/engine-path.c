@@ -141,16 +141,17 @@ destroy(void *path_)
     free(path);
 }
 
+/* The first 'n' packets of the ring. */
 static void
-process(void *path_, struct traffic *traffic, uint64_t now_us)
+process_some(struct path *path, struct traffic *traffic, size_t n,
+             uint64_t now_us)
 {
-    struct path *path = path_;
     struct engine_packet packets[TRAFFIC_BATCH];
 
-    path->underlay_before = path->thread.count.underlay;
-    path->new_flows_before = path->thread.count.new_flows;
-    for (size_t i = 0; i < TRAFFIC_RING; i += TRAFFIC_BATCH) {
-        for (size_t j = 0; j < TRAFFIC_BATCH; j++) {
+    for (size_t i = 0; i < n; i += TRAFFIC_BATCH) {
+        size_t batch = n - i < TRAFFIC_BATCH ? n - i : TRAFFIC_BATCH;
+
+        for (size_t j = 0; j < batch; j++) {
             packets[j].data = traffic_frame(traffic, i + j);
             packets[j].size = traffic->size[i + j];
             packets[j].headroom = TRAFFIC_HEADROOM;
@@ -161,9 +162,18 @@ process(void *path_, struct traffic *traffic, uint64_t now_us)
             packets[j].partial_csum = false;
             packets[j].tso = false;
         }
-        engine_process(&path->world, &path->thread, now_us, packets,
-                       TRAFFIC_BATCH);
+        engine_process(&path->world, &path->thread, now_us, packets, batch);
     }
+}
+
+static void
+process(void *path_, struct traffic *traffic, uint64_t now_us)
+{
+    struct path *path = path_;
+
+    path->underlay_before = path->thread.count.underlay;
+    path->new_flows_before = path->thread.count.new_flows;
+    process_some(path, traffic, TRAFFIC_RING, now_us);
 }
 
 /* All were known, and are encapsulated. */
@@ -193,15 +203,17 @@ check(void *path_, struct traffic *traffic)
  * with 'tcp_flags'.  Returns nanoseconds. */
 static uint64_t
 send_each_once(struct path *path, struct traffic *traffic, uint32_t first,
-               uint32_t n_flows, uint8_t tcp_flags)
+               uint8_t tcp_flags)
 {
+    uint32_t left = path->n_flows - first;
+    uint32_t n = left < TRAFFIC_RING ? left : TRAFFIC_RING;
     uint64_t now_us = contender_now_us(), start;
 
-    for (size_t i = 0; i < TRAFFIC_RING; i++) {
-        traffic_write(traffic, i, (first + i) % n_flows, tcp_flags);
+    for (size_t i = 0; i < n; i++) {
+        traffic_write(traffic, i, first + i, tcp_flags);
     }
     start = contender_cpu_ns();
-    process(path, traffic, now_us);
+    process_some(path, traffic, n, now_us);
     return contender_cpu_ns() - start;
 }
 
@@ -211,8 +223,8 @@ create(struct traffic *traffic, uint32_t n_flows)
     struct path *path = make_path(traffic, n_flows, ALGORITHM_WEIGHTED);
 
     for (uint32_t first = 0; first < n_flows; first += TRAFFIC_RING) {
-        send_each_once(path, traffic, first, n_flows, TCP_SYN_FLAG);
-        send_each_once(path, traffic, first, n_flows, TCP_ACK_FLAG);
+        send_each_once(path, traffic, first, TCP_SYN_FLAG);
+        send_each_once(path, traffic, first, TCP_ACK_FLAG);
     }
 
     /* At the very end the table may have no room for a SYN, which is weak; it
@@ -242,9 +254,8 @@ new_flows_per_second(struct traffic *traffic, uint32_t n_flows)
     uint64_t ns = 0;
     double n;
 
-    for (uint32_t first = 0; first + TRAFFIC_RING <= n_flows;
-         first += TRAFFIC_RING) {
-        ns += send_each_once(path, traffic, first, n_flows, TCP_SYN_FLAG);
+    for (uint32_t first = 0; first < n_flows; first += TRAFFIC_RING) {
+        ns += send_each_once(path, traffic, first, TCP_SYN_FLAG);
     }
     n = path->thread.count.new_flows;
     destroy(path);
