@@ -46,7 +46,9 @@ class Connection:
                 await asyncio.sleep(PAUSE_SECONDS)
             self.writer.close()
         except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
-            self.broken = '%s: %s' % (self.endpoint, repr(error))
+            self.broken = '%s, from port %d: %r' % (
+                self.endpoint, self.writer.get_extra_info('sockname')[1],
+                error)
 
     async def exchange(self):
         start = time.monotonic()

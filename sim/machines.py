@@ -1,6 +1,7 @@
 """The machines of a site, as Mininet nodes: the underlay between the hosts,
 virtualization hosts, and VMs."""
 
+import contextlib
 import json
 import os
 
@@ -74,6 +75,23 @@ class Vm(Host):
     def announce(self):
         """Has bridges learn where it is, as when a VM has moved."""
         run(self, ['/usr/bin/python3', '-c', ANNOUNCE])
+
+    @contextlib.contextmanager
+    def neighbours_kept(self):
+        """Its interface may lose its carrier meanwhile, of which a VM that a
+        hypervisor moves sees nothing: its kernel forgets no neighbour."""
+        found = [entry for entry in json.loads(
+            run(self, ['ip', '-j', 'neigh', 'show', 'dev', 'eth0']).stdout)
+                 if 'lladdr' in entry]
+        self._set_neighbours(found, 'permanent')
+        yield
+        self._set_neighbours(found, 'reachable')
+
+    def _set_neighbours(self, entries, state):
+        run(self, ['bash', '-ec', ';'.join(
+            'ip neigh replace %s lladdr %s dev eth0 nud %s'
+            % (entry['dst'], entry['lladdr'], state)
+            for entry in entries) or 'true'])
 
     def tcp_counter(self, name):
         """A counter of /proc/net/snmp, for example "OutRsts"."""
@@ -161,6 +179,14 @@ class VirtHost(Host):
     def drops(self, reason):
         """The counter of drops for 'reason'."""
         return json.loads(self.ovs.appctl('anycast/drops', '--json'))[reason]
+
+    def write_state(self, path):
+        """All that `ovs-appctl anycast/...` tells, into file 'path'."""
+        with open(path, 'w') as file:
+            for command in (['show'], ['drops'], ['groups'],
+                            ['flows', 100000]):
+                file.write('anycast/%s\n' % command[0] + self.ovs.appctl(
+                    'anycast/' + command[0], *command[1:]) + '\n')
 
     def start_switch(self):
         """Starts the switch, waits until it has configured itself, puts the

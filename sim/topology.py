@@ -198,13 +198,14 @@ class Topology:
         in it, and has the bridges learn where it is."""
         vm, old, new = self.vms[name], self.vms[name].host, self.hosts[host]
         old.ovs.vsctl('del-port', vm.bridge, name)
-        run(old, ['ip', 'link', 'set', name, 'netns', new.pid])
-        run(new, ['ip', 'link', 'set', name, 'up'])
-        old.vms.remove(vm)
-        new.vms.append(vm)
-        vm.host = new
-        new.ovs.vsctl(*new.port(vm))
-        vm.announce()
+        with vm.neighbours_kept():
+            run(old, ['ip', 'link', 'set', name, 'netns', new.pid])
+            run(new, ['ip', 'link', 'set', name, 'up'])
+            old.vms.remove(vm)
+            new.vms.append(vm)
+            vm.host = new
+            new.ovs.vsctl(*new.port(vm))
+            vm.announce()
 
     @staticmethod
     def _export(node, variables):
@@ -344,7 +345,11 @@ class Topology:
         return complaints
 
     def collect_logs(self):
-        """Copies logs to 'log_dir'.  Returns it."""
+        """Copies logs to 'log_dir', and what the switches say of themselves.
+        Returns it."""
+        for host in self.hosts.values():
+            if host.ovs.switch and host.ovs.switch.alive():
+                host.write_state(host.ovs.path('anycast.log'))
         for name, path in self._logs():
             target = os.path.join(self.log_dir, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)

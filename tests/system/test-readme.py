@@ -1,0 +1,172 @@
+#!/usr/bin/python3
+"""The tour "On a real host" of README.md, command for command, on a machine of
+its own: that is, in the sandbox's namespaces."""
+
+import sys
+sys.dont_write_bytecode = True
+
+import os
+import re
+import signal
+import subprocess
+
+import harness
+from harness import TOP, check
+
+from node import Failed, run, wait_until
+from openvswitch import BUILD, SCHEMA, TOOL_DIRS
+from sandbox import RUN_DIR
+
+SECTION = 'On a real host'
+RUNDIR = '/run/openvswitch'     # As Debian's, which README.md counts on.
+FOREVER = ('grapnelctl watch',)  # Commands that end when they are told to.
+ENV = dict(os.environ, OVS_RUNDIR=RUNDIR, OVS_LOGDIR=RUNDIR, OVS_DBDIR=RUNDIR,
+           PATH=':'.join([RUN_DIR + '/bin', BUILD, *TOOL_DIRS,
+                          os.environ['PATH']]))
+
+
+def blocks():
+    """The code blocks of the section, each a list of commands."""
+    with open(os.path.join(TOP, 'README.md')) as readme:
+        section = readme.read().split('\n## %s\n' % SECTION)[1]
+    found = re.findall(r'^```\n(.*?)^```$', section.split('\n## ')[0],
+                       re.S | re.M)
+    return [block.replace('\\\n', ' ').strip().splitlines()
+            for block in found]
+
+
+class Machine:
+    """With Open vSwitch's database and its tools, and systemctl."""
+
+    def __init__(self):
+        self.outputs = {}       # Of each command.
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass                    # The sandbox's end ends everything.
+
+    def __str__(self):
+        return 'machine'
+
+    def popen(self, argv, **popen):
+        return subprocess.Popen(argv, cwd=RUN_DIR, env=ENV, **{
+            'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **popen})
+
+    def shell(self, command, seconds=30):
+        """Its standard output; raises Failed."""
+        if command.split('#')[0].strip() in FOREVER:
+            command = 'timeout 1 %s\n[ $? = 124 ]' % command
+            return run(self, ['bash', '-c', command]).stdout
+        # Daemons that detach keep no pipe open.
+        return run(self, ['bash', '-ec', command], timeout=seconds).stdout
+
+    def start(self):
+        os.makedirs(RUNDIR)
+        os.makedirs(RUN_DIR + '/bin')
+        systemctl = RUN_DIR + '/bin/systemctl'
+        with open(systemctl, 'w') as script:
+            script.write('#!/bin/sh\nexit 0\n')
+        os.chmod(systemctl, 0o755)
+        # mapd's records are kept in /var/lib/grapnel.
+        self.shell('''
+            mount -t tmpfs tmpfs /var/lib
+            ovsdb-tool create conf.db %s
+            ovsdb-server conf.db --remote=punix:%s/db.sock --pidfile --detach \
+                --log-file -vconsole:off -vsyslog:off
+            ovs-vsctl --no-wait init
+            ip link add nic0 type veth peer fabric
+            ip link set nic0 mtu 1600 up
+            ip link set fabric mtu 1600 up
+            ip addr add 192.0.2.100/32 dev lo''' % (SCHEMA, RUNDIR))
+
+    def prepare_bridges(self):
+        """What the reader has."""
+        self.shell('''
+            ovs-vsctl add-br br-phy -- set bridge br-phy datapath_type=netdev \
+                -- set interface br-phy mtu_request=1600 \
+                -- add-port br-phy nic0 \
+                -- add-br br-int -- set bridge br-int datapath_type=netdev
+            ip addr add 192.0.2.1/24 dev br-phy
+            ip link set br-phy up''')
+
+    def prepare_other_host(self):
+        """h2, which is elsewhere."""
+        self.shell('grapnelctl host add h2 --vtep 192.0.2.2')
+
+    def stop(self):
+        complaints = []
+        for name in ('ovs-vswitchd', 'grapnel-mapd', 'ovsdb-server'):
+            path = '%s/%s.pid' % (RUNDIR, name)
+            if not os.path.exists(path):
+                complaints.append(name + ' does not run')
+                continue
+            with open(path) as pidfile:
+                pid = int(pidfile.read())
+            os.kill(pid, signal.SIGTERM)
+            wait_until('the end of ' + name, lambda pid=pid: ended(pid))
+        return complaints
+
+    def dead(self):
+        return []
+
+    def log_complaints(self):
+        return []
+
+    def collect_logs(self):
+        target = os.path.join(TOP, 'build', 'test-logs', 'readme')
+        self.shell('mkdir -p %s; cp %s/*.log %s || true'
+                   % (target, RUNDIR, target))
+        return target
+
+
+def ended(pid):
+    """The sandbox's first process, which we are, buries it."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return not os.path.exists('/proc/%d' % pid)
+
+
+tests = harness.Tests()
+
+
+@tests.add
+def every_command_of_the_tour_works(machine):
+    commands = blocks()
+    check(sum(map(len, commands)) > 15, 'README.md has no tour: %s', commands)
+    for block in commands:
+        for command in block:
+            if command.startswith('ovs-vsctl set open . external_ids:'
+                                  'grapnel-host'):
+                machine.prepare_bridges()
+            elif command.startswith('grapnelctl host list'):
+                wait_until('h1 is registered', lambda: '"h1"' in machine.shell(
+                    'grapnelctl --json host list'))
+                machine.prepare_other_host()
+            try:
+                machine.outputs[command] = machine.shell(command)
+            except Failed as failure:
+                raise Failed('README.md: %s\n%s' % (command, failure))
+
+
+@tests.add
+def it_has_the_effect_that_it_tells_of(machine):
+    found = {command.split('  ')[0]: text
+             for command, text in machine.outputs.items()}
+    check('h1' in found['grapnelctl host list'], '%s', found)
+    shares = found['grapnelctl endpoint list 5001/web']
+    check('w1' in shares and 'w2' in shares, '%s', shares)
+    trace = machine.shell('ovs-appctl anycast/trace 5001 tcp '
+                          '10.1.0.5:40000 10.1.0.100:80')
+    # w1 drains.
+    check('w2 (up) on h2' in trace, '%s', trace)
+    check('eu' in machine.shell('grapnelctl --json host show h1'),
+          'h1 has no labels')
+    check(not machine.shell('ovs-vsctl --columns=error find interface '
+                            'error!=[]').strip(), 'an interface has an error')
+
+
+if __name__ == '__main__':
+    sys.exit(tests.main(Machine))
