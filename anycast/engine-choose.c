@@ -10,11 +10,8 @@ enum { SLOT_TRIES = 8 };
 /* Constant that turns a flow's hash into one for another slot. */
 #define RESLOT UINT64_C(0x9e3779b97f4a7c15)
 
-/* Whether a flow that is not known here may be on 'endpoint', which owned its
- * slot before.  What was on a dead host is over, if the group wants it so: the
- * slot's owner will reset it. */
-static bool
-may_have_flows(const struct group *group, uint16_t endpoint)
+bool
+engine_may_have_flows(const struct group *group, uint16_t endpoint)
 {
     return (group_keeps_flows(group, endpoint)
             && !(group->flags & GROUP_RESET_LOST
@@ -33,21 +30,11 @@ engine_previous(const struct group *group, uint64_t hash, uint16_t except,
     const uint16_t *p
         = &group->previous[group_slot(group, hash) * GROUP_MAX_PREVIOUS];
     for (int i = 0; i < GROUP_MAX_PREVIOUS; i++) {
-        if (p[i] != except && may_have_flows(group, p[i])) {
+        if (p[i] != except && engine_may_have_flows(group, p[i])) {
             previous[n++] = p[i];
         }
     }
     return n;
-}
-
-size_t
-engine_previous_elsewhere(const struct group *group, uint64_t hash,
-                          uint16_t except,
-                          uint16_t previous[GROUP_MAX_PREVIOUS])
-{
-    size_t n = engine_previous(group, hash, except, previous);
-
-    return engine_only_elsewhere(group, previous, n);
 }
 
 size_t
@@ -124,11 +111,16 @@ static void
 choose_slot(const struct engine_inquiry *q, struct engine_choice *choice)
 {
     const struct group *group = q->group;
-    uint16_t owner = choose_by_slot(group, q->hash, q->now_us);
+    uint16_t owner = group->slots[group_slot(group, q->hash)];
     uint16_t other;
 
     choice->endpoint = owner;
     choice->why = "the owner of its slot";
+    if (!q->begins && is_up(group, owner)) {
+        return;                 /* Who will ask others, if need be. */
+    }
+    owner = choose_by_slot(group, q->hash, q->now_us);
+    choice->endpoint = owner;
     if (owner != GROUP_NO_ENDPOINT
         && owner != group->slots[group_slot(group, q->hash)]) {
         choice->why = "the slot's owner before, while the new one starts";
@@ -208,6 +200,28 @@ stays(const struct engine_inquiry *q, const struct flow_ref *ref, bool *lost)
     return true;
 }
 
+/* Whether who goes by the flow's slot, and asks its previous owners, comes to
+ * 'endpoint', among others. */
+static bool
+is_near_slot(const struct engine_inquiry *q, uint16_t endpoint)
+{
+    const struct group *group = q->group;
+    uint16_t previous[GROUP_MAX_PREVIOUS];
+    size_t n;
+
+    if (!group_uses_slots(group)
+        || !is_up(group, group->slots[group_slot(group, q->hash)])) {
+        return false;
+    }
+    n = engine_previous(group, q->hash, GROUP_NO_ENDPOINT, previous);
+    for (size_t i = 0; i < n; i++) {
+        if (previous[i] == endpoint) {
+            return true;
+        }
+    }
+    return n && group->slots[group_slot(group, q->hash)] == endpoint;
+}
+
 void
 engine_choose(const struct flow_table *flows, const struct engine_inquiry *q,
               struct engine_choice *choice)
@@ -229,6 +243,11 @@ engine_choose(const struct flow_table *flows, const struct engine_inquiry *q,
             choice->why = "its QUIC connection id names the endpoint";
             return;
         }
+    }
+    if (choice->tracked && !q->begins && engine_is_doubtful(&choice->ref)
+        && is_near_slot(q, choice->ref.endpoint)) {
+        /* Who is asked by its slot finds it if it is still so. */
+        choice->tracked = false;
     }
     if (choice->tracked && stays(q, &choice->ref, &choice->lost)) {
         choice->kept = true;

@@ -131,7 +131,7 @@ engine_explain(const struct engine_world *world, uint64_t now_us,
         .now_us = now_us,
         .random = e->hash ^ now_us,
         .opens = opens,
-        .begins = engine_begins(e->group, flow->protocol, opens),
+        .begins = engine_begins(e->group, e->hash, flow->protocol, opens),
         .dry_run = true,
     };
     engine_choose(world->flows, &inquiry, &choice);
@@ -148,15 +148,19 @@ engine_explain(const struct engine_world *world, uint64_t now_us,
         e->why = "waits for its client's former host to tell of it";
         return;
     }
-    if (choice.endpoint != GROUP_NO_ENDPOINT
-        && !inquiry.begins
-        && engine_is_shown(e->group, e->hash, &choice)) {
-        uint16_t previous[GROUP_MAX_PREVIOUS];
+    if (choice.endpoint != GROUP_NO_ENDPOINT && !inquiry.begins) {
+        const struct engine_packet packet = {
+            .group = e->group,
+            .hash = e->hash,
+            .view = { .protocol = flow->protocol,
+                      .life = opens ? ENCAP_OPENS : 0 },
+        };
+        uint16_t shown = engine_first_shown(&packet, &choice);
 
-        engine_previous_elsewhere(e->group, e->hash, choice.endpoint,
-                                  previous);
-        choice.endpoint = previous[0];
-        choice.why = "its slot's owner before, which may know the flow";
+        if (shown != GROUP_NO_ENDPOINT) {
+            choice.endpoint = shown;
+            choice.why = "its slot's owner before, which may know the flow";
+        }
     }
     e->endpoint = choice.endpoint;
     e->why = choice.why;

@@ -88,15 +88,15 @@ engine_has_entries(const struct group *group)
 size_t engine_previous(const struct group *, uint64_t hash, uint16_t except,
                        uint16_t previous[GROUP_MAX_PREVIOUS]);
 
+/* Whether a flow that is not known here may be on 'endpoint', which owned its
+ * slot before.  What was on a dead host is over, if the group wants it so: the
+ * slot's owner will reset it. */
+bool engine_may_have_flows(const struct group *, uint16_t endpoint);
+
 /* Keeps, of the 'n' 'endpoints', those that are on other hosts, and returns
  * how many they are.  (Flows of endpoints that are here are known here.) */
 size_t engine_only_elsewhere(const struct group *, uint16_t *endpoints,
                              size_t n);
-
-/* engine_previous(), and of these only those on other hosts. */
-size_t engine_previous_elsewhere(const struct group *, uint64_t hash,
-                                 uint16_t except,
-                                 uint16_t previous[GROUP_MAX_PREVIOUS]);
 
 /* Flow entries, and what their comings and goings tell of the endpoints.
  * (engine-track.c) */
@@ -165,16 +165,17 @@ bool engine_take_token(uint64_t *refill_ms, uint64_t *spent, uint64_t burst,
 
 /* Packets that came out of a tunnel.  (engine-receive.c) */
 
-/* Whether a packet in mid-flow, from a VM of this host, is to be shown to
- * previous owners of its slot before the endpoint of 'choice', which is on
- * this host and has not seen the flow. */
-bool engine_is_shown(const struct group *, uint64_t hash,
-                     const struct engine_choice *choice);
+/* To whom a packet in mid-flow, from a VM of this host, is to be shown before
+ * the endpoint of 'choice', which is on this host and has not seen the flow:
+ * an endpoint, or GROUP_NO_ENDPOINT.  Of the packet, its 'group' and 'hash'
+ * count, and of its view 'protocol' and 'life'.  (engine-line.c) */
+uint16_t engine_first_shown(const struct engine_packet *,
+                            const struct engine_choice *choice);
 
 /* A packet of a flow, its 'group', 'key' and 'hash' known. */
 void engine_receive(const struct engine_run *, struct engine_packet *);
 
-/* The same for a packet of which engine_is_shown() is true. */
+/* The same for a packet for which engine_first_shown() names somebody. */
 void engine_receive_unknown(const struct engine_run *, struct engine_packet *,
                             uint16_t endpoint);
 
@@ -189,14 +190,52 @@ engine_is_datagram(const struct encap_view *view)
             || view->protocol == IPPROTO_NR_ICMP);
 }
 
-/* Whether a packet without an entry is its flow's first one, as far as can be
- * told where there are entries for flows that begin; 'opens' if it shows. */
+enum {
+    ENGINE_DOUBT_S = 2,         /* Idle for this long, weak entries of TCP and
+                                 * SCTP are doubted. */
+};
+
+/* Whether a packet in mid-flow may be of another connection than the one that
+ * 'ref' knows, which was closed, or has not come about, a while ago: of one
+ * that was opened by way of other hosts. */
 static inline bool
-engine_begins(const struct group *group, uint8_t protocol, bool opens)
+engine_is_doubtful(const struct flow_ref *ref)
 {
-    return opens || ((protocol == IPPROTO_NR_UDP
-                      || protocol == IPPROTO_NR_ICMP)
-                     && group->algorithm != ALGORITHM_HASH);
+    return ((ref->state == FLOW_CLOSING || ref->state == FLOW_NEW)
+            && ref->idle >= ENGINE_DOUBT_S);
+}
+
+/* Whether the slot of a flow says too little about where it is, because its
+ * previous owners may have it. */
+static inline bool
+engine_is_guess(const struct group *group, uint64_t hash)
+{
+    uint16_t previous[GROUP_MAX_PREVIOUS];
+
+    return (group_uses_slots(group) && group->previous
+            && engine_previous(group, hash, GROUP_NO_ENDPOINT, previous));
+}
+
+/* Whether packets of the kind that begin flows of 'group' may as well be in
+ * the middle of one: datagrams, and connections of a source that may have others.
+ * 'opens' if it shows that it opens a connection. */
+static inline bool
+engine_is_ambiguous(const struct group *group, uint8_t protocol, bool opens)
+{
+    return (protocol == IPPROTO_NR_UDP || protocol == IPPROTO_NR_ICMP
+            || (opens && group->affinity == AFFINITY_SOURCE));
+}
+
+/* Whether a packet begins a flow, as far as can be told. */
+static inline bool
+engine_begins(const struct group *group, uint64_t hash, uint8_t protocol,
+              bool opens)
+{
+    if (!engine_is_ambiguous(group, protocol, opens)) {
+        return opens;
+    }
+    return (opens || group->algorithm != ALGORITHM_HASH)
+           && !engine_is_guess(group, hash);
 }
 
 /* Whether a packet that is in mid-flow, and of a flow that is not known, may

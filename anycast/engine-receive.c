@@ -8,151 +8,66 @@
  *     flow known, endpoint elsewhere    forward, hint
  *     first packet                      deliver if the endpoint is right,
  *                                       else choose, forward, hint
- *     unknown, in mid-flow              forward to the previous owner, if any,
- *                                       else deliver and remember
+ *     unknown, in mid-flow              show it to the previous owners, if
+ *                                       any, and then deliver and remember
  *
- * A packet that has been forwarded carries the previous owners that are left,
- * and a hop count, so it cannot go round.  Whoever delivers a forwarded packet
- * of a flow that it knows sends its immediate sender a hint.  That one enters
- * the flow, so that it, too, answers the next packet with a hint: each switch
- * corrects the one before it. */
+ * A packet that has been forwarded carries those to whom it is yet to be shown
+ * (engine-line.c), and a hop count, so it cannot go round.  Whoever delivers a
+ * forwarded packet of a flow that it knows sends its immediate sender a hint.
+ * That one enters the flow, so that it, too, answers the next packet with a
+ * hint: each switch corrects the one before it.
+ *
+ * A switch that is not on a flow's way does not see its end; what it knows may
+ * be of an earlier connection with the same ports.  So entries that are weak
+ * and old, and entries about other hosts, only say whom to ask first. */
 
-#include "anycast/engine-private.h"
+#include "anycast/engine-receive.h"
 
-#include <errno.h>
 #include <string.h>
-
-#include "encap/tunnel.h"
-
-enum {
-    HINT_BURST       = 1000,    /* Hints at once, ... */
-    HINT_INTERVAL_MS = 1,       /* ... and then one in this time. */
-};
-
-/* A packet that came out of a tunnel, and what is known about it. */
-struct receipt {
-    struct context context;
-    bool has_context;
-    uint16_t addressed;         /* The endpoint here whose MAC it bears, or
-                                 * GROUP_NO_ENDPOINT. */
-    uint16_t moved;             /* The endpoint elsewhere whose MAC it bears,
-                                 * which keeps its flows, or
-                                 * GROUP_NO_ENDPOINT. */
-};
-
-/* Hints. */
-
-/* Tells who sent 'packet' that its flow is on 'endpoint'. */
-static void
-send_hint(const struct engine_run *run, const struct engine_packet *packet,
-          uint16_t endpoint)
-{
-    struct engine_thread *thread = run->thread;
-    struct mac router = engine_router_mac(packet->vni);
-    struct context context = engine_context(packet->group, false);
-    struct hint hint = {
-        .group = packet->group->id,
-        .epoch = packet->group->epoch,
-        .vni = packet->vni,
-        .src = packet->key.src,
-        .src_port = packet->key.src_port,
-        .dst_port = packet->key.dst_port,
-        .endpoint = endpoint,
-    };
-    uint32_t host;
-
-    if (!packet->arrival
-        || !anycast_table_find_host(run->table, packet->arrival->peer, &host)
-        || run->table->tunnels[host].type == TUNNEL_NONE) {
-        return;
-    }
-    if (thread->n_extras >= ENGINE_OUTBOX
-        || !engine_take_token(&thread->hint_refill_ms, &thread->hint_spent,
-                              HINT_BURST, HINT_INTERVAL_MS, run->now_ms)) {
-        engine_count(&thread->count.hints_limited, 1);
-        return;
-    }
-
-    struct engine_extra *extra = &thread->extras[thread->n_extras++];
-    uint8_t *frame = extra->frame + TUNNEL_MAX_OVERHEAD;
-    hint_write(frame, &hint, &router, &router, run->table->key.word);
-    uint8_t *outer = tunnel_push(&run->table->tunnels[host], frame,
-                                 HINT_FRAME_LEN, packet->vni,
-                                 packet->hash >> 32, 0, &context);
-    extra->ofs = outer - extra->frame;
-    extra->size = frame + HINT_FRAME_LEN - outer;
-    engine_count(&thread->count.hints_sent, 1);
-}
-
-/* Whether what 'hint' says can be true, as far as is known here. */
-static bool
-hint_is_credible(const struct hint *hint, const struct group *group,
-                 uint32_t vni)
-{
-    return (group && group->key.vni == vni && hint->vni == vni
-            && (int32_t) (hint->epoch - group->epoch) >= 0
-            && group_keeps_flows(group, hint->endpoint));
-}
-
-void
-engine_receive_hint(const struct engine_run *run, struct engine_packet *packet)
-{
-    const struct encap_view *view = &packet->view;
-    const struct group *group;
-    struct flow_key key;
-    struct flow_ref ref;
-    struct hint hint;
-    uint64_t hash;
-
-    if (!packet->arrival
-        || hint_read(packet->data + view->l3_ofs,
-                     packet->size - view->l3_ofs, run->table->key.word,
-                     &hint)) {
-        engine_drop(run->thread, packet, DROP_HINT_FORGED);
-        return;
-    }
-    group = anycast_table_lookup_id(run->table, hint.group);
-    if (!hint_is_credible(&hint, group, packet->vni)) {
-        engine_drop(run->thread, packet, DROP_HINT_STALE);
-        return;
-    }
-
-    hash = engine_make_key(run->table, group, hint.src, hint.src_port,
-                           hint.dst_port, &key);
-    bool known = flow_table_lookup(run->flows, hash, &key, run->now_s, &ref);
-    if (!known || ref.endpoint != hint.endpoint) {
-        engine_track_put(run, group, &key, hash, hint.endpoint,
-                         known ? ref.state : FLOW_UNPROVEN);
-    }
-    engine_count(&run->thread->count.hints_accepted, 1);
-    engine_drop(run->thread, packet, DROP_HINT);
-}
 
 /* Delivery and forwarding. */
 
-/* Sends the packet on to 'endpoint', which is here or on another host. */
+/* Whether the packet may go to 'endpoint', as far as that is elsewhere. */
+static bool
+may_pass_on(const struct engine_packet *packet,
+            const struct engine_receipt *receipt, uint16_t endpoint)
+{
+    return (packet->group->endpoints[endpoint].local || !packet->arrival
+            || (receipt->has_context
+                && receipt->context.hops < CONTEXT_MAX_HOPS));
+}
+
+/* Sends the packet on to 'endpoint', which is here or on another host, and is
+ * the first of 'line', of 'n' endpoints; or, with 'n' 0, takes it whether or
+ * not the flow is known there. */
 static void
 pass_on(const struct engine_run *run, struct engine_packet *packet,
-        const struct receipt *receipt, uint16_t endpoint,
-        const uint16_t *previous, size_t n_previous)
+        const struct engine_receipt *receipt, uint16_t endpoint,
+        const uint16_t *line, size_t n, bool is_claimed)
 {
     const struct group *group = packet->group;
     const struct group_endpoint *e = &group->endpoints[endpoint];
     struct context context = engine_context(group, false);
 
+    if (engine_sender_is_ahead(group, receipt)) {
+        context.epoch = receipt->context.epoch;
+    }
+    if (is_claimed) {
+        context.flags |= CONTEXT_CLAIMED;
+    }
     context.hops = receipt->context.hops + 1;
-    context.n_previous = n_previous;
-    for (size_t i = 0; i < n_previous; i++) {
-        context.previous[i] = previous[i];
-    }
-    if (!e->local) {
-        if (packet->arrival && (!receipt->has_context
-                                || context.hops > CONTEXT_MAX_HOPS)) {
-            engine_drop(run->thread, packet, DROP_MISDELIVERED);
-            return;
+    if (group_uses_slots(group)) {
+        context.n_previous = n ? n : 1;
+        context.previous[0] = endpoint;
+        for (size_t i = 1; i < n; i++) {
+            context.previous[i] = line[i];
         }
-        engine_count(&run->thread->count.forwarded, 1);
     }
+    if (!may_pass_on(packet, receipt, endpoint)) {
+        engine_drop(run->thread, packet, DROP_MISDELIVERED);
+        return;
+    }
+    engine_count(&run->thread->count.forwarded, !e->local);
     engine_send(run, packet, e, &context);
 }
 
@@ -195,7 +110,7 @@ enter(const struct engine_run *run, const struct engine_packet *packet,
  * sender. */
 static void
 redirect(const struct engine_run *run, struct engine_packet *packet,
-         const struct receipt *receipt)
+         const struct engine_receipt *receipt)
 {
     const struct engine_inquiry inquiry = {
         .group = packet->group,
@@ -204,7 +119,7 @@ redirect(const struct engine_run *run, struct engine_packet *packet,
         .now_us = run->now_us,
         .random = engine_random(run->thread),
         .begins = (packet->view.life & ENCAP_OPENS
-                   || engine_is_datagram(&packet->view)),
+                   || engine_packet_is_ambiguous(packet)),
     };
     struct engine_choice choice;
 
@@ -213,28 +128,11 @@ redirect(const struct engine_run *run, struct engine_packet *packet,
         engine_drop(run->thread, packet, DROP_NO_ENDPOINT);
         return;
     }
-    enter(run, packet, choice.endpoint);
-    send_hint(run, packet, choice.endpoint);
-    pass_on(run, packet, receipt, choice.endpoint, NULL, 0);
-}
-
-/* A flow whose entry names an endpoint that keeps it. */
-static void
-receive_known(const struct engine_run *run, struct engine_packet *packet,
-              const struct receipt *receipt, const struct flow_ref *ref)
-{
-    if (packet->view.kind == ENCAP_FLOW) {
-        engine_track_kept(run, packet, ref);
+    if (may_pass_on(packet, receipt, choice.endpoint)) {
+        enter(run, packet, choice.endpoint);
+        engine_send_hint(run, packet, choice.endpoint);
     }
-    if (packet->group->endpoints[ref->endpoint].local) {
-        if (receipt->context.hops || receipt->addressed != ref->endpoint) {
-            send_hint(run, packet, ref->endpoint);
-        }
-        deliver(run, packet, ref->endpoint);
-    } else {
-        send_hint(run, packet, ref->endpoint);
-        pass_on(run, packet, receipt, ref->endpoint, NULL, 0);
-    }
+    pass_on(run, packet, receipt, choice.endpoint, NULL, 0, false);
 }
 
 /* Whether the sender of a flow's first packet chose as we would, as far as we
@@ -242,7 +140,7 @@ receive_known(const struct engine_run *run, struct engine_packet *packet,
  * owner. */
 static bool
 choice_stands(const struct engine_packet *packet,
-              const struct receipt *receipt)
+              const struct engine_receipt *receipt)
 {
     const struct group *group = packet->group;
     uint16_t addressed = receipt->addressed;
@@ -257,84 +155,174 @@ choice_stands(const struct engine_packet *packet,
             || group->algorithm != ALGORITHM_HASH);
 }
 
-/* The previous owners to show a packet to: those that the sender named or,
- * before it was ever forwarded, those that we know. */
-static size_t
-get_previous(const struct engine_packet *packet, const struct receipt *receipt,
-             uint16_t previous[CONTEXT_MAX_PREVIOUS])
-{
-    const struct context *context = &receipt->context;
-    const struct group *group = packet->group;
-    size_t n = 0;
-
-    if (context->n_previous) {
-        for (int i = 0; i < context->n_previous; i++) {
-            uint16_t p = context->previous[i];
-
-            if (p != receipt->addressed && group_keeps_flows(group, p)) {
-                previous[n++] = p;
-            }
-        }
-    } else if (!context->hops) {
-        n = engine_previous(group, packet->hash, receipt->addressed, previous);
-    }
-    return engine_only_elsewhere(group, previous, n);
-}
-
-/* Whether a datagram that none of the slot's previous owners knows must be a
- * flow's first one, on its way to an endpoint that is not for new flows. */
-static bool
-begins_elsewhere(const struct engine_packet *packet,
-                 const struct receipt *receipt)
-{
-    const struct group *group = packet->group;
-    uint16_t addressed = receipt->addressed;
-
-    return (engine_is_datagram(&packet->view)
-            && (group->endpoints[addressed].state != ENDPOINT_UP
-                || (receipt->context.hops
-                    && group->slots[group_slot(group, packet->hash)]
-                       != addressed)));
-}
-
+/* A flow that 'ref' knows to be on an endpoint elsewhere.  Since its end
+ * may have passed us by, others are asked, too, if it is not known there. */
 static void
-receive_unknown(const struct engine_run *run, struct engine_packet *packet,
-                const struct receipt *receipt)
+forward_known(const struct engine_run *run, struct engine_packet *packet,
+              const struct engine_receipt *receipt, const struct flow_ref *ref)
 {
-    const struct group *group = packet->group;
-    uint16_t previous[CONTEXT_MAX_PREVIOUS];
-    size_t n = get_previous(packet, receipt, previous);
-    uint16_t addressed = receipt->addressed;
+    uint16_t endpoint = ref->endpoint;
+    struct engine_line rest, line = { .endpoint = { endpoint }, .n = 1 };
+    size_t n_hops = CONTEXT_MAX_HOPS - receipt->context.hops;
 
-    if (receipt->moved != GROUP_NO_ENDPOINT) {
-        pass_on(run, packet, receipt, receipt->moved, previous, n);
-        return;
-    }
-    if (n && (receipt->has_context || !packet->arrival)
-        && receipt->context.hops < CONTEXT_MAX_HOPS) {
-        pass_on(run, packet, receipt, previous[0], previous + 1, n - 1);
-        return;
-    }
+    /* Whoever sent it is right, but for the host. */
+    bool is_claimed = ((engine_is_claimed(receipt) || !receipt->context.hops)
+                       && endpoint == (receipt->addressed != GROUP_NO_ENDPOINT
+                                       ? receipt->addressed
+                                       : receipt->moved));
 
-    if (addressed == GROUP_NO_ENDPOINT || !group_keeps_flows(group, addressed)
-        || begins_elsewhere(packet, receipt)) {
+    engine_line_find(&rest, packet, receipt);
+    if (is_claimed) {
+        rest.n = 0;
+    }
+    for (size_t i = 0; i + 1 < rest.n && line.n + 1 < n_hops; i++) {
+        engine_line_add(&line, packet, GROUP_NO_ENDPOINT, rest.endpoint[i]);
+    }
+    if (rest.n) {
+        engine_line_add(&line, packet, GROUP_NO_ENDPOINT,
+                 rest.endpoint[rest.n - 1]);
+    }
+    if (ref->idle < ENGINE_HINT_FRESH_S) {
+        engine_send_hint(run, packet, endpoint);
+    }
+    pass_on(run, packet, receipt, endpoint, line.endpoint, line.n,
+            is_claimed);
+}
+
+/* Takes a packet that nobody knows for 'endpoint', which is here. */
+static void
+take(const struct engine_run *run, struct engine_packet *packet,
+     const struct engine_receipt *receipt, uint16_t endpoint)
+{
+    struct flow_ref ref;
+
+    /* A datagram may be a flow's first one, for which the sender chose an
+     * endpoint that takes no new flows any more. */
+    if (!group_keeps_flows(packet->group, endpoint)
+        || (engine_packet_is_ambiguous(packet)
+            && packet->group->endpoints[endpoint].state != ENDPOINT_UP)) {
         redirect(run, packet, receipt);
         return;
     }
-    enter(run, packet, addressed);
-    deliver(run, packet, addressed);
+    if (flow_table_lookup(run->flows, packet->hash, &packet->key, run->now_s,
+                          &ref) && ref.endpoint == endpoint) {
+        if (packet->view.kind == ENCAP_FLOW) {
+            engine_track_kept(run, packet, &ref);
+        }
+    } else {
+        enter(run, packet, endpoint);
+    }
+    deliver(run, packet, endpoint);
+}
+
+/* What is not known here, or not for sure: then 'claimed' is the endpoint
+ * here that may have it, else GROUP_NO_ENDPOINT. */
+static void
+receive_unknown(const struct engine_run *run, struct engine_packet *packet,
+                const struct engine_receipt *receipt, uint16_t claimed)
+{
+    const struct group *group = packet->group;
+    bool is_claimed = receipt->context.flags & CONTEXT_CLAIMED;
+    struct engine_line line;
+
+    engine_line_find(&line, packet, receipt);
+    uint16_t newcomer = engine_line_find_newcomer(packet, receipt);
+    if (newcomer != GROUP_NO_ENDPOINT) {
+        claimed = newcomer;
+    }
+    if (engine_is_claimed(receipt)) {
+        /* Somebody knows, and we have nothing to set against it. */
+        claimed = receipt->addressed;
+        line.n = 0;
+        if (claimed == GROUP_NO_ENDPOINT
+            && receipt->moved != GROUP_NO_ENDPOINT) {
+            line.endpoint[line.n++] = receipt->moved;
+        }
+    } else if (claimed != GROUP_NO_ENDPOINT && !is_claimed && line.n) {
+        /* If nobody else has it, it comes back. */
+        line.n -= line.ends;
+        line.endpoint[line.n++] = claimed;
+        is_claimed = true;
+    }
+    if (line.n) {
+        uint16_t next = line.endpoint[0];
+
+        if (group->endpoints[next].local) {
+            take(run, packet, receipt, next);
+        } else {
+            pass_on(run, packet, receipt, next, line.endpoint, line.n,
+                    is_claimed);
+        }
+    } else if (claimed != GROUP_NO_ENDPOINT) {
+        take(run, packet, receipt, claimed);
+    } else if (engine_sender_is_ahead(group, receipt)
+               && (receipt->addressed == GROUP_NO_ENDPOINT
+                   || engine_line_is_cut(receipt))) {
+        /* We shall know better soon, and the packet comes again. */
+        engine_drop(run->thread, packet, DROP_MISDELIVERED);
+    } else if (receipt->addressed != GROUP_NO_ENDPOINT) {
+        take(run, packet, receipt, receipt->addressed);
+    } else if (receipt->context.hops) {
+        engine_drop(run->thread, packet, DROP_MISDELIVERED);
+    } else {
+        redirect(run, packet, receipt);
+    }
+}
+
+/* A flow whose entry names an endpoint that keeps it. */
+static void
+receive_known(const struct engine_run *run, struct engine_packet *packet,
+              const struct engine_receipt *receipt, const struct flow_ref *ref)
+{
+    bool local = packet->group->endpoints[ref->endpoint].local;
+    bool is_last = (receipt->context.hops && receipt->context.n_previous == 1
+                    && receipt->context.previous[0] == receipt->addressed);
+
+    if (!local && is_last && receipt->addressed != GROUP_NO_ENDPOINT
+        && !(packet->view.life & ENCAP_OPENS)) {
+        /* It has been there, or we would not be asked last. */
+        take(run, packet, receipt, receipt->addressed);
+        return;
+    }
+    if (packet->view.kind == ENCAP_FLOW) {
+        engine_track_kept(run, packet, ref);
+    }
+    if (!local) {
+        forward_known(run, packet, receipt, ref);
+        return;
+    }
+    if (receipt->context.hops || receipt->addressed != ref->endpoint) {
+        engine_send_hint(run, packet, ref->endpoint);
+    }
+    deliver(run, packet, ref->endpoint);
+}
+
+/* Whether 'packet' has come from the host of 'endpoint', which then does not
+ * know its flow. */
+static bool
+is_refused(const struct engine_run *run, const struct engine_packet *packet,
+           uint16_t endpoint)
+{
+    const struct group_endpoint *e = &packet->group->endpoints[endpoint];
+    uint32_t host;
+
+    return (!e->local && packet->arrival
+            && anycast_table_find_host(run->table, packet->arrival->peer,
+                                       &host)
+            && host == e->host);
 }
 
 /* Whether the packet's flow is known, by the entry '*ref', and stays. */
 static bool
 find_known(const struct engine_run *run, const struct engine_packet *packet,
-           const struct receipt *receipt, struct flow_ref *ref)
+           const struct engine_receipt *receipt, struct flow_ref *ref)
 {
     const struct group *group = packet->group;
 
     if (!flow_table_lookup(run->flows, packet->hash, &packet->key, run->now_s,
                            ref)
         || !group_keeps_flows(group, ref->endpoint)
+        || is_refused(run, packet, ref->endpoint)
         || (ref->state == FLOW_SOURCE
             && ref->idle >= group->affinity_timeout)) {
         return false;
@@ -343,9 +331,12 @@ find_known(const struct engine_run *run, const struct engine_packet *packet,
         return true;
     }
 
-    /* A closed connection's ports may be used again, and one that never came
-     * about may have been sent elsewhere by who chose. */
+    /* A closed connection's ports may be used again (and it may have closed
+     * behind our back), and one that never came about may have been sent
+     * elsewhere by who chose. */
     return (ref->state != FLOW_CLOSING
+            && !(ref->state == FLOW_ESTABLISHED
+                 && !group->endpoints[ref->endpoint].local)
             && !(ref->state == FLOW_NEW
                  && group->endpoints[ref->endpoint].local
                  && receipt->addressed != GROUP_NO_ENDPOINT
@@ -355,17 +346,23 @@ find_known(const struct engine_run *run, const struct engine_packet *packet,
 /* In groups that go by slots. */
 static void
 receive_by_slots(const struct engine_run *run, struct engine_packet *packet,
-                 const struct receipt *receipt)
+                 const struct engine_receipt *receipt)
 {
-    bool opens = packet->view.life & ENCAP_OPENS;
+    bool begins = ((packet->view.life & ENCAP_OPENS
+                    && packet->group->affinity != AFFINITY_SOURCE)
+                   || receipt->context.flags & CONTEXT_NEW_FLOW);
     struct flow_ref ref;
 
     if (find_known(run, packet, receipt, &ref)) {
-        receive_known(run, packet, receipt, &ref);
-        return;
-    }
-    if (!opens && !(receipt->context.flags & CONTEXT_NEW_FLOW)) {
-        receive_unknown(run, packet, receipt);
+        if (begins || !engine_is_doubtful(&ref)) {
+            receive_known(run, packet, receipt, &ref);
+        } else {
+            receive_unknown(run, packet, receipt,
+                            packet->group->endpoints[ref.endpoint].local
+                            ? ref.endpoint : GROUP_NO_ENDPOINT);
+        }
+    } else if (!begins) {
+        receive_unknown(run, packet, receipt, GROUP_NO_ENDPOINT);
     } else if (choice_stands(packet, receipt)) {
         enter(run, packet, receipt->addressed);
         deliver(run, packet, receipt->addressed);
@@ -378,7 +375,7 @@ receive_by_slots(const struct engine_run *run, struct engine_packet *packet,
  * endpoint is here. */
 static void
 receive_by_address(const struct engine_run *run, struct engine_packet *packet,
-                   const struct receipt *receipt)
+                   const struct engine_receipt *receipt)
 {
     struct flow_ref ref;
 
@@ -386,7 +383,10 @@ receive_by_address(const struct engine_run *run, struct engine_packet *packet,
         && group_keeps_flows(packet->group, receipt->addressed)) {
         deliver(run, packet, receipt->addressed);
     } else if (receipt->moved != GROUP_NO_ENDPOINT) {
-        pass_on(run, packet, receipt, receipt->moved, NULL, 0);
+        pass_on(run, packet, receipt, receipt->moved, NULL, 0, false);
+    } else if (engine_sender_is_ahead(packet->group, receipt)) {
+        /* We shall know the endpoint soon. */
+        engine_drop(run->thread, packet, DROP_MISDELIVERED);
     } else if (find_known(run, packet, receipt, &ref)) {
         /* Redirected before; the hint is still on its way. */
         receive_known(run, packet, receipt, &ref);
@@ -398,7 +398,7 @@ receive_by_address(const struct engine_run *run, struct engine_packet *packet,
 /* A packet whose QUIC connection id says that it is for 'endpoint'. */
 static void
 receive_named(const struct engine_run *run, struct engine_packet *packet,
-              const struct receipt *receipt, uint16_t endpoint)
+              const struct engine_receipt *receipt, uint16_t endpoint)
 {
     const struct group *group = packet->group;
     struct flow_ref ref;
@@ -413,9 +413,9 @@ receive_named(const struct engine_run *run, struct engine_packet *packet,
         }
     }
     if (receipt->addressed != endpoint) {
-        send_hint(run, packet, endpoint);
+        engine_send_hint(run, packet, endpoint);
     }
-    pass_on(run, packet, receipt, endpoint, NULL, 0);
+    pass_on(run, packet, receipt, endpoint, NULL, 0, false);
 }
 
 /* The endpoint that the packet's QUIC connection id names, if that keeps its
@@ -455,7 +455,7 @@ engine_receive(const struct engine_run *run, struct engine_packet *packet)
 {
     const struct engine_arrival *arrival = packet->arrival;
     const struct eth_hdr *eth = (const struct eth_hdr *) packet->data;
-    struct receipt receipt = {
+    struct engine_receipt receipt = {
         .addressed = group_find_local(packet->group, &eth->dst),
         .moved = GROUP_NO_ENDPOINT,
     };
@@ -486,26 +486,14 @@ engine_receive(const struct engine_run *run, struct engine_packet *packet)
     }
 }
 
-bool
-engine_is_shown(const struct group *group, uint64_t hash,
-                const struct engine_choice *choice)
-{
-    uint16_t previous[GROUP_MAX_PREVIOUS];
-
-    return (group_uses_slots(group) && !choice->tracked && !choice->named
-            && group->endpoints[choice->endpoint].local
-            && engine_previous_elsewhere(group, hash, choice->endpoint,
-                                         previous));
-}
-
 void
 engine_receive_unknown(const struct engine_run *run,
                        struct engine_packet *packet, uint16_t endpoint)
 {
-    const struct receipt receipt = {
+    const struct engine_receipt receipt = {
         .addressed = endpoint,
         .moved = GROUP_NO_ENDPOINT,
     };
 
-    receive_unknown(run, packet, &receipt);
+    receive_unknown(run, packet, &receipt, GROUP_NO_ENDPOINT);
 }

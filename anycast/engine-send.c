@@ -190,6 +190,9 @@ send_remote(const struct engine_run *run, struct engine_packet *packet,
         if (packet->size + TUNNEL_PREVIOUS_LEN
             > tunnel->inner_mtu + sizeof(struct eth_hdr)) {
             shorter = *context;
+            if (shorter.n_previous > 1) {
+                shorter.flags &= ~CONTEXT_CLAIMED;
+            }
             shorter.n_previous = 0;
             context = &shorter;
         } else if (tunnel->type == TUNNEL_GENEVE) {

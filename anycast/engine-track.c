@@ -278,6 +278,13 @@ engine_import(const struct engine_world *world, uint64_t now_us,
     }
     uint64_t hash = engine_make_key(world->table, group, from->src,
                                     from->src_port, from->dst_port, &key);
+    struct flow_ref ref;
+    if (flow_state_is_weak(state)
+        && flow_table_lookup(world->flows, hash, &key, run.now_s, &ref)
+        && !flow_state_is_weak(ref.state)
+        && group_keeps_flows(group, ref.endpoint)) {
+        return false;
+    }
     return engine_track_put(&run, group, &key, hash, endpoint, state);
 }
 

@@ -298,14 +298,15 @@ find_plain_group(struct engine_run *run, uint32_t vni,
 }
 
 /* Sends a packet of a group that goes by the hash alone, and has no entries
- * here, to the owner of its slot.  False, with nothing done, if there is more
+ * here, to the owner of its slot.  (No previous owner: none that it could be
+ * starting slowly in favour of.)  False, with nothing done, if there is more
  * to it. */
 static bool
 forward_by_hash(struct engine_run *run, struct engine_packet *packet,
                 const struct group *group, uint64_t word)
 {
     if (group->algorithm != ALGORITHM_HASH || engine_has_entries(group)
-        || group->quic_length || group->ramp || group->previous
+        || group->quic_length || group->previous
         || !inet_is_unicast4(word >> 32)) {
         return false;
     }
@@ -433,7 +434,8 @@ inquire(const struct engine_run *run, const struct engine_packet *packet,
         .dry_run = packet->view.kind != ENCAP_FLOW,
     };
     inquiry->begins = (packet->view.kind == ENCAP_FLOW
-                       && engine_begins(group, packet->view.protocol,
+                       && engine_begins(group, packet->hash,
+                                        packet->view.protocol,
                                         inquiry->opens));
     inquiry->has_quic_id
         = (group->quic_length && packet->view.kind == ENCAP_FLOW
@@ -441,18 +443,29 @@ inquire(const struct engine_run *run, const struct engine_packet *packet,
                             group->quic_length, &inquiry->quic_id));
 }
 
-/* Sends a packet of a flow that its choice puts on an endpoint, and tells that
- * one's switch what it may have to know. */
+/* What is known of a flow that is sent to an endpoint. */
+enum knowledge {
+    FLOW_BEGINS,                /* It is made so. */
+    FLOW_KNOWN,                 /* It has an entry. */
+    FLOW_GUESSED,               /* It goes by its slot, or the like. */
+};
+
+/* Sends a packet of a flow to an endpoint, and tells that one's switch what it
+ * may have to know. */
 static void
 send_chosen(const struct engine_run *run, struct engine_packet *packet,
-            uint16_t endpoint, bool is_new)
+            uint16_t endpoint, enum knowledge knowledge)
 {
     const struct group *group = packet->group;
-    struct context context = engine_context(group, is_new);
+    struct context context = engine_context(group, knowledge == FLOW_BEGINS);
 
-    if (group->previous && !is_new && group_uses_slots(group)) {
-        context.n_previous = engine_previous(group, packet->hash, endpoint,
-                                             context.previous);
+    if (group->previous && group_uses_slots(group)) {
+        if (knowledge == FLOW_KNOWN) {
+            context.flags |= CONTEXT_CLAIMED;
+        } else if (knowledge == FLOW_GUESSED) {
+            context.n_previous = engine_previous(group, packet->hash, endpoint,
+                                                 context.previous);
+        }
     }
     engine_send(run, packet, &group->endpoints[endpoint], &context);
 }
@@ -476,13 +489,15 @@ follow_choice(const struct engine_run *run, struct engine_packet *packet,
         = &group->endpoints[choice->endpoint];
     bool opens = packet->view.life & ENCAP_OPENS;
 
-    if (!begins && engine_is_shown(group, packet->hash, choice)) {
+    if (!begins
+        && engine_first_shown(packet, choice) != GROUP_NO_ENDPOINT) {
         engine_receive_unknown(run, packet, choice->endpoint);
         return;
     }
     if (packet->view.kind != ENCAP_FLOW) {
         /* It says nothing of the flow's life. */
-        send_chosen(run, packet, choice->endpoint, false);
+        send_chosen(run, packet, choice->endpoint,
+                    choice->kept ? FLOW_KNOWN : FLOW_GUESSED);
         return;
     }
     if (choice->kept) {
@@ -492,12 +507,15 @@ follow_choice(const struct engine_run *run, struct engine_packet *packet,
             return;
         }
         engine_track_kept(run, packet, &choice->ref);
-        send_chosen(run, packet, choice->endpoint, opens);
+        send_chosen(run, packet, choice->endpoint,
+                    opens ? FLOW_BEGINS : FLOW_KNOWN);
         return;
     }
 
-    if ((group->algorithm != ALGORITHM_HASH || endpoint->local
-         || choice->tracked)
+    if ((begins || choice->tracked || endpoint->local
+         || !engine_is_guess(group, packet->hash))
+        && (group->algorithm != ALGORITHM_HASH || endpoint->local
+            || choice->tracked)
         && !(packet->view.life & ENCAP_ABORTS)) {
         engine_track_chosen(run, packet, choice);
         if (opens) {
@@ -507,7 +525,8 @@ follow_choice(const struct engine_run *run, struct engine_packet *packet,
                                packet->view.src, &eth->src, run->now_ms);
         }
     }
-    send_chosen(run, packet, choice->endpoint, begins || choice->lost);
+    send_chosen(run, packet, choice->endpoint,
+                begins || choice->lost ? FLOW_BEGINS : FLOW_GUESSED);
 }
 
 static void
@@ -583,7 +602,7 @@ forward_plain(struct engine_run *run, struct engine_packet **packets, size_t n)
             continue;
         }
         endpoint = settled_endpoint(run, group, &ref);
-        if (LIKELY(endpoint != NULL) && LIKELY(!group->previous)
+        if (LIKELY(endpoint != NULL)
             && LIKELY(engine_send_plain(run, packet, endpoint))) {
             packet->stage = ENGINE_DONE;
             run->n_sent++;
@@ -641,7 +660,7 @@ forward_settled(struct engine_run *run, struct engine_packet *packet)
         || !settled_endpoint(run, group, &ref)) {
         return false;
     }
-    send_chosen(run, packet, ref.endpoint, false);
+    send_chosen(run, packet, ref.endpoint, FLOW_KNOWN);
     return true;
 }
 

@@ -193,9 +193,10 @@ void engine_tick(const struct engine_world *world,
                  struct engine_thread *thread, uint64_t now_us);
 
 /* Enters a flow that another host knew: 'key' is on 'endpoint', in 'state'.
- * An entry that is there gives way.  False if the group is not known, its
- * endpoint does not keep flows, the state is none of a flow's, or there is no
- * room. */
+ * An entry that is there gives way, but one that is settled not to one that
+ * is not: several hosts may have known the flow, each in its time.  False if
+ * so; and if the group is not known, its endpoint does not keep flows, the
+ * state is none of a flow's, or there is no room. */
 bool engine_import(const struct engine_world *world, uint64_t now_us,
                    const struct flow_key *key, uint16_t endpoint,
                    enum flow_state state);

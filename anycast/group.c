@@ -184,11 +184,17 @@ group_count_local(const struct group_spec *spec)
     return n;
 }
 
-/* What the switches of endpoints are told about a packet in mid-flow. */
+/* What the switches of endpoints are told about a packet of a flow that is
+ * known: where others may be asked for it, that it need not be. */
 static struct tunnel_geneve
 group_make_geneve(const struct group_spec *spec)
 {
-    const struct context context = { .group = spec->id, .epoch = spec->epoch };
+    const struct context context = {
+        .group = spec->id,
+        .epoch = spec->epoch,
+        .flags = (spec->algorithm <= ALGORITHM_HASH && group_has_previous(spec)
+                  ? CONTEXT_CLAIMED : 0),
+    };
     struct tunnel_geneve geneve;
 
     tunnel_write_geneve(&geneve, spec->key.vni, sizeof geneve.opt, &context);

@@ -82,6 +82,9 @@ struct group_endpoint {
                                  * algorithm wants it; lower is preferred. */
     uint32_t up_at_s;           /* When it came up, on the packet path's clock;
                                  * for slow start. */
+    bool is_newcomer;           /* Local, and may have flows that are not known
+                                 * here: it has moved here, or this host has
+                                 * lost its flow table. */
     uint64_t quic_id;           /* In QUIC connection ids, if the group has
                                  * any; 0: this endpoint has none. */
     struct endpoint_load *load; /* What has been seen of it; NULL: nothing is

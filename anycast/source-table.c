@@ -365,9 +365,10 @@ source_table_would_ask(const struct source_table *table, uint32_t vni,
     return SOURCE_SETTLED;
 }
 
-void
-source_table_settle(struct source_table *table, uint32_t vni,
-                    struct inet_addr address, uint64_t now_ms)
+/* Clears 'flags' of the source, if it is there.  Off the packet path. */
+static void
+clear_flags(struct source_table *table, uint32_t vni,
+            struct inet_addr address, uint64_t now_ms, uint32_t flags)
 {
     struct source_bucket *bucket = bucket_of(table, vni, address);
     struct source source;
@@ -380,11 +381,18 @@ source_table_settle(struct source_table *table, uint32_t vni,
     }
     way = find(bucket, vni, address, &source);
     if (way >= 0) {
-        source.flags &= ~IS_OPEN;
+        source.flags &= ~flags;
         source.seen_ms = now_ms;
         store(bucket, way, &source);
     }
     release(bucket);
+}
+
+void
+source_table_settle(struct source_table *table, uint32_t vni,
+                    struct inet_addr address, uint64_t now_ms)
+{
+    clear_flags(table, vni, address, now_ms, IS_OPEN);
 }
 
 void

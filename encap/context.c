@@ -33,7 +33,7 @@ read_option(const uint8_t *option, size_t length, struct context *context)
     memcpy(&opt, option, sizeof opt);
     word = be32_to_host(opt.ver_flags_group);
     context->group = word & CONTEXT_GROUP_MAX;
-    context->flags = word >> 24 & CONTEXT_NEW_FLOW;
+    context->flags = word >> 24 & CONTEXT_FLAGS;
     context->hops = word >> 25 & CONTEXT_MAX_HOPS;
     context->epoch = be32_to_host(opt.epoch);
     return 0;

@@ -15,11 +15,15 @@
  * clear: a receiver that does not know the option delivers the packet.
  * Version is 1.  Of the flags, from the lowest bit up, CONTEXT_NEW_FLOW marks
  * the packet with which the sender made its choice; two bits count how often
- * it was forwarded; one is reserved, sent as 0 and ignored.  The epoch is the
+ * it was forwarded; CONTEXT_CLAIMED says that the flow is, as far as somebody
+ * knows, on the endpoint addressed or, of a packet that was forwarded, on the
+ * last one named below.  The epoch is the
  * group's slot epoch at the sender, modulo 2**32.
  *
- * While the slot of a flow has previous owners, a second option names them,
- * the latest first, by endpoint index; 0xffff is none:
+ * While the slot of a flow has previous owners, and the sender does not know
+ * where the flow is, a second option names them, the latest first, by endpoint
+ * index; 0xffff is none.  In a packet that was forwarded it names those to
+ * whom it is yet to be shown, from its receiver on; the last one takes it:
  *
  * +-------------------------------+---------------+-----+---------+
  * |     option class 0xff67       |   type 0x02   |0 0 0|length 2 |
@@ -42,7 +46,9 @@ enum {
     CONTEXT_OPT_TYPE  = 0x01,
     CONTEXT_PREVIOUS_TYPE = 0x02,
     CONTEXT_VERSION   = 1,
-    CONTEXT_NEW_FLOW  = 0x1,    /* Flag. */
+    CONTEXT_NEW_FLOW  = 0x1,    /* Flags. */
+    CONTEXT_CLAIMED   = 0x8,
+    CONTEXT_FLAGS     = CONTEXT_NEW_FLOW | CONTEXT_CLAIMED,
     CONTEXT_MAX_HOPS  = 3,
     CONTEXT_MAX_PREVIOUS = 4,
     CONTEXT_NO_ENDPOINT = 0xffff,
@@ -71,7 +77,7 @@ static_assert(sizeof(struct previous_opt) == 12, "wire format");
 struct context {
     uint32_t group;             /* 0...CONTEXT_GROUP_MAX. */
     uint32_t epoch;
-    uint8_t flags;              /* CONTEXT_NEW_FLOW. */
+    uint8_t flags;              /* CONTEXT_NEW_FLOW... */
     uint8_t hops;               /* 0...CONTEXT_MAX_HOPS. */
     uint8_t n_previous;         /* 0: no second option. */
     uint16_t previous[CONTEXT_MAX_PREVIOUS];
@@ -81,7 +87,7 @@ struct context {
 static inline be64
 context_data(const struct context *context)
 {
-    uint32_t flags = (context->flags & CONTEXT_NEW_FLOW)
+    uint32_t flags = (context->flags & CONTEXT_FLAGS)
                      | (uint32_t) (context->hops & CONTEXT_MAX_HOPS) << 1;
     uint32_t word = (uint32_t) CONTEXT_VERSION << 28 | flags << 24
                     | (context->group & CONTEXT_GROUP_MAX);

@@ -207,8 +207,9 @@ class VirtHost(Host):
                        'external_ids:grapnel-mapd=' + MAPD_REMOTE)
 
     def restart_switch(self, kill=False):
-        """Stops the switch, or kills it (SIGKILL), and starts it.  Its internal
-        ports are persistent, so the host's address stays meanwhile."""
+        """Stops the switch, or kills it (SIGKILL), and starts it.  Its
+        internal ports are persistent, so the host's address stays
+        meanwhile."""
         if kill:
             self.ovs.switch.kill()
         else:

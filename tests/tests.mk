@@ -40,8 +40,6 @@ unit/test-flow-interleave_OBJS := anycast/flow-hash.o
 unit/test-flow-threads_OBJS := $(flow_OBJS) anycast/flow-hash.o
 unit/test-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
-pure_TESTS += unit/test-engine-plain
-unit/test-engine-plain_OBJS := $(unit/test-engine_OBJS)
 unit/test-engine-frames_OBJS := $(unit/test-engine_OBJS)
 pure_TESTS += unit/test-engine-protocols unit/test-engine-refusals \
 	unit/test-engine-loads unit/test-engine-explain \
@@ -58,6 +56,8 @@ unit/test-engine-receive_OBJS := $(unit/test-engine_OBJS) \
 	tests/unit/cluster.o
 unit/test-engine-forward_OBJS := $(unit/test-engine-receive_OBJS)
 unit/test-engine-hints_OBJS := $(unit/test-engine-receive_OBJS)
+pure_TESTS += unit/test-engine-plain
+unit/test-engine-plain_OBJS := $(unit/test-engine_OBJS)
 pure_TESTS += unit/test-engine-threads
 unit/test-engine-threads_OBJS := $(unit/test-engine_OBJS) tests/unit/crew.o
 

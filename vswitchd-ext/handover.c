@@ -20,6 +20,16 @@ find_group(const struct engine_world *world, uint32_t id, uint32_t vni)
     return group && group->key.vni == vni ? group : NULL;
 }
 
+/* Whether 'group' has the flow on 'endpoint' in its table because it ends
+ * there, not because it began on this host: what is known of it may be long
+ * past, and who looks for it finds it by its slot. */
+static bool
+ends_here(const struct group *group, uint16_t endpoint)
+{
+    return (group_uses_slots(group) && endpoint < group->n_endpoints
+            && group->endpoints[endpoint].local);
+}
+
 size_t
 handover_collect(const struct engine_world *world, uint32_t vni,
                  struct inet_addr source, uint64_t now_us, uint64_t *cursor,
@@ -32,8 +42,12 @@ handover_collect(const struct engine_world *world, uint32_t vni,
     while (n < max && world->flows
            && flow_table_next(world->flows, cursor, now_us / 1000000, &key,
                               &ref)) {
-        if (!inet_addr_equal(key.src, source)
-            || !find_group(world, key.group, vni)) {
+        if (!inet_addr_equal(key.src, source)) {
+            continue;
+        }
+
+        const struct group *group = find_group(world, key.group, vni);
+        if (!group || ends_here(group, ref.endpoint)) {
             continue;
         }
 
@@ -74,8 +88,8 @@ handover_enter(const struct engine_world *world,
               && flow_state_from_name(flow->state, &state)
               && engine_import(world, now_us, &key, flow->endpoint, state));
     }
-    source_table_settle(world->sources, flows->vni, flows->source,
-                        now_us / 1000);
+
+    /* Others may answer, too, so flows that are still unknown wait on. */
     return n;
 }
 

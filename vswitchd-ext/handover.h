@@ -14,9 +14,9 @@ struct engine_world;
 struct relay_flow;
 struct relay_flows;
 
-/* The flows of 'source' in tenant 'vni' from '*cursor' (0 to begin with) on,
- * up to 'max', into 'flows'.  Returns how many there were: fewer than 'max' at
- * the end. */
+/* The flows that 'source' in tenant 'vni' has begun here, from '*cursor' (0 to
+ * begin with) on, up to 'max', into 'flows'.  Returns how many there were:
+ * fewer than 'max' at the end. */
 size_t handover_collect(const struct engine_world *, uint32_t vni,
                         struct inet_addr source, uint64_t now_us,
                         uint64_t *cursor, struct relay_flow *flows,

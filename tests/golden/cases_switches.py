@@ -41,9 +41,11 @@ class _:
         # Host 0 sent them for endpoint 0, which is here.  Whom it names counts
         # for more than what is known here.
         outer = run.endpoint(1, 1, mac(2), hops=1)
-        equal((outer.context["new"], outer.previous), (False, [2]), "context")
+        # The last in the line is endpoint 0 again.
+        equal((outer.context["new"], outer.previous), (False, [1, 2, 0]),
+              "context")
         outer = run.endpoint(2, 2, mac(3), hops=1)
-        equal(outer.previous, [], "previous owners")
+        equal(outer.previous, [2, 0], "those it is shown to")
         # It was forwarded twice, and then too often; there is no context.
         run.endpoint(3, 1, mac(2), hops=3)
         for p in (4, 5):

@@ -69,7 +69,8 @@ tests = harness.Tests()
 
 
 def expect_death(network, name):
-    for pattern in (REGISTERED_ANEW, r'host %s.* (dead|no sign of life)' % name,
+    for pattern in (REGISTERED_ANEW,
+                    r'host %s.* (dead|no sign of life)' % name,
                     r'receive error: Connection reset by peer',
                     r'server_liveness\|WARN\|Dropped \d+ log messages'):
         network.expect_log(pattern)
@@ -146,7 +147,8 @@ def without_being_asked_nobody_is_reset(network):
 @tests.add
 def a_host_that_vanishes_without_a_word_is_noticed(network):
     expect_death(network, 'h3')
-    network.expect_log(r'reconnect\S*\|(WARN|ERR)\|.*(no response|timed out|dropped)')
+    network.expect_log(r'reconnect\S*\|(WARN|ERR)\|'
+                       r'.*(no response|timed out|dropped)')
     with group(network, *SERVERS):
         held = Holder(red(network), 30)
         run(network.underlay, ['ip', 'link', 'set', 'h3', 'down'])

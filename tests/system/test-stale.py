@@ -43,7 +43,8 @@ def cut_off(network):
         yield
     finally:
         run(network.mapd_node, ['ip', 'route', 'del', *route])
-        # mapd may take h4 for dead even now, and then wait for the others only.
+        # mapd may take h4 for dead even now, and then waits for the others
+        # only.
         h4(network).wait_in_step(network.ctl_json('status')['mapd'][
             'revision'], 15)
         network.wait_for_hosts()

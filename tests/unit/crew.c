@@ -92,9 +92,10 @@ crew_arrival(const struct group *group, bool is_new, uint8_t options[12],
 
     memcpy(options, head, sizeof head);
     frame_put32(options + 8, group->epoch);
+    /* From a host without endpoints: such has no flows of its own. */
     *arrival = (struct engine_arrival) {
         .options = options, .options_len = 12,
-        .peer = inet_addr_from4(0xc0000202),
+        .peer = inet_addr_from4(0xc0000204),
     };
     return arrival;
 }
@@ -169,8 +170,15 @@ check_flow(struct crew_worker *w, const struct anycast_table *table,
         CREW_CHECK(w, endpoint == CREW_HERE);
         return;
     }
+    bool is_known = flow_table_lookup(w->crew->world->flows, packet->hash,
+                                      &packet->key, now_s, &ref);
+    /* What is half open or closed is soon no more than a guess. */
+    bool is_sure = (!is_known || (ref.state != FLOW_CLOSING
+                                  && ref.state != FLOW_NEW));
+
     if (flow->endpoint >= 0 && now_s - flow->seen_s < CREW_FRESH_S
-        && !item->opens && group_keeps_flows(group, flow->endpoint)) {
+        && !item->opens && is_sure
+        && group_keeps_flows(group, flow->endpoint)) {
         bool is_reset = packet->reason == DROP_HOST_DEAD;
 
         CREW_CHECK(w, endpoint == flow->endpoint
@@ -180,9 +188,8 @@ check_flow(struct crew_worker *w, const struct anycast_table *table,
     }
     flow->endpoint = -1;
     flow->seen_s = now_s;
-    if (flow_table_lookup(w->crew->world->flows, packet->hash, &packet->key,
-                          now_s, &ref)) {
-        CREW_CHECK(w, endpoint < 0 || endpoint == ref.endpoint
+    if (is_known) {
+        CREW_CHECK(w, endpoint < 0 || endpoint == ref.endpoint || !is_sure
               || packet->view.life & ENCAP_ABORTS);
         flow->endpoint = ref.endpoint;
     }

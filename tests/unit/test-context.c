@@ -146,7 +146,7 @@ a_broken_option_for_previous_owners_is_malformed(void **state)
 }
 
 static void
-the_reserved_flag_is_ignored(void **state)
+a_claim_is_read(void **state)
 {
     (void) state;
     struct context context;
@@ -155,6 +155,8 @@ the_reserved_flag_is_ignored(void **state)
     memcpy(option, ours, 12);
     option[4] |= 8;
     assert_int_equal(parse(option, 12, &context), 0);
+    assert_int_equal(context.flags, CONTEXT_NEW_FLOW | CONTEXT_CLAIMED);
+    context.flags = CONTEXT_NEW_FLOW;
     check_ours(&context);
 }
 
@@ -170,7 +172,8 @@ what_is_written_is_read_again(void **state)
         memset(&context, 0, sizeof context);
         context.group = frame_random() % (CONTEXT_GROUP_MAX + 1);
         context.epoch = frame_random();
-        context.flags = frame_random() % 2;
+        context.flags = (frame_random() % 2 ? CONTEXT_NEW_FLOW : 0)
+                        | (frame_random() % 2 ? CONTEXT_CLAIMED : 0);
         context.hops = frame_random() % 4;
         be64 data = context_data(&context);
         memcpy(option, ours, 4);
@@ -278,7 +281,7 @@ main(void)
         cmocka_unit_test(the_first_option_of_each_type_counts),
         cmocka_unit_test(there_may_be_four_previous_owners_or_none),
         cmocka_unit_test(a_broken_option_for_previous_owners_is_malformed),
-        cmocka_unit_test(the_reserved_flag_is_ignored),
+        cmocka_unit_test(a_claim_is_read),
         cmocka_unit_test(what_is_written_is_read_again),
         cmocka_unit_test(no_option_is_not_an_error_of_form),
         cmocka_unit_test(our_option_is_found_behind_others),

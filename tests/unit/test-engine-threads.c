@@ -154,12 +154,15 @@ send_hint(struct crew_worker *w, const struct engine_world *world,
     crew_load_item(item, frame, sizeof frame);
     item->packet.arrival = crew_arrival(group, false, options, &arrival);
     engine_process(world, &w->thread, now_us, &item->packet, 1);
-    CREW_CHECK(w, item->packet.reason == DROP_HINT);
-    if (!flow->arrives || group_uses_slots(group)) {
+    bool taken = item->packet.reason == DROP_HINT;
+    /* Who has the flow on an endpoint of its own is not to be told. */
+    CREW_CHECK(w, taken || (item->packet.reason == DROP_HINT_STALE
+                            && group->n_local));
+    if (taken && (!flow->arrives || group_uses_slots(group))) {
         flow->endpoint = hint.endpoint;
         flow->seen_s = now_us / 1000000;
     }
-    w->n_hinted++;
+    w->n_hinted += taken;
     crew_settle(w, item);
 }
 
@@ -203,8 +206,10 @@ import_and_settle(struct crew *crew, uint64_t *seed)
         };
         uint16_t endpoint = crew_draw(seed, UNSTEADY);
 
+        enum flow_state flow_state = states[crew_draw(seed, 4)];
         assert_true(engine_import(&crew->world->engine, crew->now_us, &key,
-                                  endpoint, states[crew_draw(seed, 4)]));
+                                  endpoint, flow_state)
+                    || flow_state_is_weak(flow_state));
         source_table_settle(crew->world->sources, CREW_VNI, key.src,
                             crew->now_us / 1000);
     }

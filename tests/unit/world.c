@@ -304,8 +304,8 @@ world_read_context(const struct world_outer *outer, struct world_context *c)
     }
     assert(outer->options_len == 12 || outer->options_len == 24);
     assert(frame_get32(o) == 0xff670102 && o[4] >> 4 == 1);
-    assert(!(o[4] & 8));
     c->is_new = o[4] & 1;
+    c->is_claimed = o[4] & 8;
     c->hops = o[4] >> 1 & 3;
     c->group = frame_get32(o + 4) & 0xffffff;
     c->epoch = frame_get32(o + 8);

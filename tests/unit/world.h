@@ -80,7 +80,7 @@ struct world_outer {
 /* What Geneve's options say, read byte by byte. */
 struct world_context {
     uint32_t group, epoch;
-    bool is_new;
+    bool is_new, is_claimed;
     int hops;
     int n_previous;
     uint16_t previous[4];
