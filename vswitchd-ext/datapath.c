@@ -135,6 +135,9 @@ create_flows_in_file(const struct flow_table_size *size, const char *file,
     if (adopted) {
         VLOG_INFO("%s: %"PRIuSIZE" flows go on where they were", file,
                   adopted);
+    } else {
+        VLOG_INFO("%s: no flows to go on with (a new file, or one of another "
+                  "size, boot or mapping)", file);
     }
     return 0;
 }
