@@ -172,7 +172,7 @@ check: deps
 	@tests/run
 
 check-unit: $(UNIT_TESTS)
-	@for t in $(UNIT_TESTS); do echo "== $$t"; $$t || exit 1; done
+	@rc=0; for t in $(UNIT_TESTS); do echo "== $$t"; $$t || rc=1; done; exit $$rc
 
 check-golden: $(B)/tests/golden/golden
 	@tests/golden/run $<
@@ -194,8 +194,9 @@ TSAN := $(B)/tsan
 check-tsan:
 	@$(MAKE) --no-print-directory B=$(TSAN) CFLAGS='$(CFLAGS) -fsanitize=thread' \
 		$(tsan_TESTS:%=$(TSAN)/tests/%)
-	@for t in $(tsan_TESTS:%=$(TSAN)/tests/%); do echo "== $$t"; \
-		TSAN_OPTIONS=halt_on_error=1 timeout 120 setarch -R $$t || exit 1; done
+	@rc=0; for t in $(tsan_TESTS:%=$(TSAN)/tests/%); do echo "== $$t"; \
+		TSAN_OPTIONS=halt_on_error=1 timeout 120 setarch -R $$t || rc=1; \
+		done; exit $$rc
 
 # FUZZ_SECONDS for each target.  What it learns is kept in build/fuzz/corpus.
 FUZZ_CFLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined \

@@ -221,7 +221,7 @@ values_out_of_range_do_not_spill_over(void **state)
     uint8_t buffer[128] = { 0 }, header[TUNNEL_MAX_OVERHEAD];
 
     random_push(&p, TUNNEL_GENEVE, false);
-    p.context.flags = 0xfe;
+    p.context.flags = 0xff & ~CONTEXT_FLAGS;
     p.context.hops = 0xfd;
     p.context.group = 0xff000001;
     p.context.n_previous = 0;
