@@ -17,7 +17,7 @@ check_context(const struct context *context)
 {
     CHECK(context->group <= CONTEXT_GROUP_MAX);
     CHECK(context->hops <= CONTEXT_MAX_HOPS);
-    CHECK(!(context->flags & ~CONTEXT_NEW_FLOW));
+    CHECK(!(context->flags & ~CONTEXT_FLAGS));
     CHECK(context->n_previous <= CONTEXT_MAX_PREVIOUS);
     for (int i = 0; i < context->n_previous; i++) {
         CHECK(context->previous[i] != CONTEXT_NO_ENDPOINT);
