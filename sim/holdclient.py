@@ -22,7 +22,7 @@ import sys
 import time
 
 PAUSE_SECONDS = 0.05
-STALL_SECONDS = 10
+STALL_SECONDS = 25          # Longer than TCP's first six repetitions.
 
 
 class Connection:
