@@ -6,12 +6,11 @@ import hashlib
 import json
 import math
 import os
-import subprocess
 import threading
 import time
 
 import webserver
-from node import Failed, run
+from node import Failed, Helper, run
 from topology import ANYCAST, SIM
 
 PARALLEL = 16                   # Of new connections at a time.
@@ -83,20 +82,12 @@ class Holder:
 
     def __init__(self, vm, count, address=ANYCAST, port=80):
         self.vm = vm
-        self.process = vm.popen(
-            ['/usr/bin/python3', os.path.join(SIM, 'holdclient.py'),
-             address, str(port), str(count)],
-            text=True, stdin=subprocess.PIPE)
-        if self.process.stdout.readline() != 'ready\n':
-            raise Failed('%s: cannot open %d connections: %s'
-                         % (vm, count, self.process.communicate()[1]))
+        self.helper = Helper(vm, os.path.join(SIM, 'holdclient.py'), address,
+                             port, count)
 
     def finish(self):
         """Ends it and returns its report, a dict."""
-        out, err = self.process.communicate(timeout=30)
-        if self.process.returncode:
-            raise Failed('%s: holdclient: %s' % (self.vm, err))
-        return json.loads(out)
+        return json.loads(self.helper.finish())
 
 
 class Opener:
@@ -104,17 +95,13 @@ class Opener:
 
     def __init__(self, vm, rate, address=ANYCAST, port=80):
         self.vm = vm
-        self.process = vm.popen(
-            ['/usr/bin/python3', os.path.join(SIM, 'openclient.py'), address,
-             str(port), str(rate)], text=True, stdin=subprocess.PIPE)
+        self.helper = Helper(vm, os.path.join(SIM, 'openclient.py'), address,
+                             port, rate)
 
     def finish(self):
         """Ends it and returns its connections: [when each began (by
         time.monotonic()), who answered (or None), how long it took]."""
-        out, err = self.process.communicate(timeout=30)
-        if self.process.returncode:
-            raise Failed('%s: openclient: %s' % (self.vm, err))
-        return json.loads(out)
+        return json.loads(self.helper.finish())
 
 
 class Download:

@@ -1,11 +1,14 @@
 """Commands and daemons in a Mininet node, and waiting for things."""
 
 import os
+import select
 import subprocess
 import sys
+import tempfile
 import time
 
 COMMAND_SECONDS = 60            # No command may take longer.
+READY_SECONDS = 30              # Nor a helper, to begin or to end.
 
 trace = False                   # Print each command as it runs?
 
@@ -49,6 +52,56 @@ def wait_until(what, predicate, seconds=10, every=0.05):
         if time.monotonic() > deadline:
             raise Failed('%s: not within %s s' % (what, seconds))
         time.sleep(every)
+
+
+class Helper:
+    """A Python program in a node, which says "ready", works until its standard
+    input ends, and then may print a result.  Nobody reads its standard error
+    while it works, so that is a file: a pipe that fills would stop it.
+
+    Raises Failed, with what it said, if it does not begin within 'seconds'
+    seconds."""
+
+    def __init__(self, node, *argv, seconds=READY_SECONDS):
+        self.name = '%s: %s' % (node, os.path.basename(argv[0]))
+        self.err = tempfile.TemporaryFile('w+', errors='replace')
+        self.process = node.popen(
+            ['/usr/bin/python3', *map(str, argv)], text=True,
+            stdin=subprocess.PIPE, stderr=self.err)
+        if not (self._readable(seconds)
+                and self.process.stdout.readline() == 'ready\n'):
+            self.kill()
+            raise Failed('%s: not ready: %s' % (self.name, self.errors()))
+
+    def _readable(self, seconds):
+        return select.select([self.process.stdout], [], [], seconds)[0]
+
+    def errors(self):
+        """The end of what it has written to its standard error."""
+        self.err.seek(0)
+        return self.err.read().strip()[-2000:]
+
+    def tell(self, line):
+        self.process.stdin.write(line + '\n')
+        self.process.stdin.flush()
+
+    def finish(self, seconds=READY_SECONDS):
+        """Ends it and returns what it printed.  Raises Failed if it fails, or
+        does not end within 'seconds' seconds."""
+        try:
+            out = self.process.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Failed('%s: does not end: %s' % (self.name, self.errors()))
+        if self.process.returncode:
+            raise Failed('%s: exit status %d: %s' % (
+                self.name, self.process.returncode, self.errors()))
+        return out
+
+    def kill(self):
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
 
 
 class Daemon:

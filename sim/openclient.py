@@ -2,10 +2,10 @@
 
     openclient.py ADDRESS PORT RATE
 
-Opens RATE connections a second until standard input ends.  Then prints one
-line of JSON: for each connection, in the order in which they began, [when it
-began (monotonic clock, seconds), who answered (null: nobody), seconds until
-the answer]."""
+Prints "ready", and opens RATE connections a second until standard input ends.
+Then prints one line of JSON: for each connection, in the order in which they
+began, [when it began (monotonic clock, seconds), who answered (null: nobody),
+seconds until the answer]."""
 
 import asyncio
 import json
@@ -42,6 +42,7 @@ async def main(address, port, rate):
     stop = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
     connections, tasks = [], set()
+    print('ready', flush=True)
     begin = time.monotonic()
     while not stop.is_set():
         # What was missed while others had the CPU is not made up for.

@@ -12,7 +12,6 @@ import collections
 import os
 import select
 import socket
-import subprocess
 import sys
 import time
 
@@ -23,7 +22,7 @@ _ETH_P_ALL = 3
 
 class SlowLink:
     def __init__(self, vm):
-        from node import Failed, run
+        from node import Helper, run
 
         host, name = vm.host, vm.name
         self.vm_side, self.switch_side = name + '-r', name + '-q'
@@ -37,16 +36,12 @@ class SlowLink:
             ip link set {2} up'''.format(name, self.vm_side,
                                          self.switch_side)])
         host.ovs.vsctl(*host.port(vm))
-        self.process = host.popen(
-            ['/usr/bin/python3', os.path.abspath(__file__), self.vm_side,
-             self.switch_side], text=True, stdin=subprocess.PIPE)
-        if self.process.stdout.readline() != 'ready\n':
-            raise Failed('%s: %s' % (name, self.process.communicate()[1]))
+        self.forwarder = Helper(host, os.path.abspath(__file__), self.vm_side,
+                                self.switch_side)
         vm.announce()
 
     def delay(self, milliseconds):
-        self.process.stdin.write('%d\n' % milliseconds)
-        self.process.stdin.flush()
+        self.forwarder.tell('%d' % milliseconds)
 
 
 def open_interface(name):

@@ -17,7 +17,6 @@ import json
 import os
 import socket
 import socketserver
-import subprocess
 import sys
 import threading
 
@@ -32,21 +31,18 @@ class FakeMapd:
         self.lines = []
 
     def __enter__(self):
-        self.process = self.network.mapd_node.popen(
-            ['/usr/bin/python3', os.path.abspath(__file__), self.kind],
-            text=True, stdin=subprocess.PIPE)
-        if self.process.stdout.readline() != 'ready\n':
-            raise RuntimeError(self.process.stderr.read())
+        from node import Helper
+
+        self.helper = Helper(self.network.mapd_node, os.path.abspath(__file__),
+                             self.kind)
         self.network.mapd.stop()
-        self.process.stdin.write('go\n')
-        self.process.stdin.flush()
+        self.helper.tell('go')
         threading.Thread(target=lambda: self.lines.extend(
-            self.process.stdout), daemon=True).start()
+            self.helper.process.stdout), daemon=True).start()
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
+        self.helper.kill()
         self.network.start_mapd()
         self.network.wait_for_hosts()
 

@@ -4,11 +4,10 @@ a test, servers, captures, and frames made by hand."""
 import contextlib
 import json
 import os
-import subprocess
 
 from harness import check
 
-from node import run, wait_until
+from node import Helper, run
 from sandbox import RUN_DIR
 from topology import ANYCAST
 
@@ -84,6 +83,7 @@ address, port, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET,
                   socket.SOCK_DGRAM)
 s.bind((address, port))
+print('ready', flush=True)
 while True:
     data, peer = s.recvfrom(65536)
     s.sendto(b'%s %d' % (name.encode(), len(data)), peer)
@@ -97,16 +97,12 @@ def udp_servers(network, *names, address=ANYCAST, port=5353):
     servers = []
     try:
         for name in names:
-            servers.append(network.vms[name].popen(
-                ['/usr/bin/python3', '-c', UDP_SERVER, address, str(port),
-                 name]))
-            wait_until('UDP server', lambda name=name: ':%d ' % port in run(
-                network.vms[name], ['ss', '-Hlun']).stdout)
+            servers.append(Helper(network.vms[name], '-c', UDP_SERVER,
+                                  address, port, name))
         yield
     finally:
         for server in servers:
             server.kill()
-            server.wait()
 
 
 SEND = '''
@@ -126,13 +122,15 @@ def send_frames(node, frames, interface='eth0'):
 
 
 SNIFF = '''
-import socket, sys
+import select, socket, sys
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 s.bind(('eth0', 0))
 s.setsockopt(263, 23, 1)                # PACKET_IGNORE_OUTGOING
 print('ready', flush=True)
-while True:
-    print(s.recv(65536).hex(), flush=True)
+frames = []
+while s in select.select([s, sys.stdin], [], [])[0]:
+    frames.append(s.recv(65536).hex())
+print(*frames, sep='\\n')
 '''
 
 
@@ -140,18 +138,13 @@ class Sniffer:
     """What VMs receive meanwhile."""
 
     def __init__(self, *vms):
-        self.processes = {vm.name: vm.popen(
-            ['/usr/bin/python3', '-c', SNIFF], text=True) for vm in vms}
-        for process in self.processes.values():
-            check(process.stdout.readline() == 'ready\n', 'no sniffer')
+        self.helpers = {vm.name: Helper(vm, '-c', SNIFF) for vm in vms}
 
     def frames(self):
         """Ends it; {VM name: [bytes]}."""
-        for process in self.processes.values():
-            process.terminate()
         return {name: [bytes.fromhex(line) for line in
-                       process.communicate()[0].splitlines()]
-                for name, process in self.processes.items()}
+                       helper.finish().splitlines()]
+                for name, helper in self.helpers.items()}
 
 
 class Script:
@@ -159,14 +152,7 @@ class Script:
     ends, and then prints a line of JSON."""
 
     def __init__(self, vm, program, *args):
-        self.process = vm.popen(
-            ['/usr/bin/python3', '-c', program, *map(str, args)], text=True,
-            stdin=subprocess.PIPE)
-        line = self.process.stdout.readline()
-        if line != 'ready\n':
-            check(False, '%s: %s', vm, self.process.communicate()[1])
+        self.helper = Helper(vm, '-c', program, *args)
 
     def finish(self):
-        out, err = self.process.communicate(timeout=60)
-        check(self.process.returncode == 0, '%s', err)
-        return json.loads(out)
+        return json.loads(self.helper.finish(60))

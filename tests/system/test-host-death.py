@@ -195,8 +195,7 @@ def a_group_that_runs_empty_rejects_and_goes_on_when_it_fills(network):
                                 '--state', state, '--wait')
                 result, seconds = python(red(network), TRY, address).split()
                 if state == 'down':
-                    held.process.kill() # Its connections are over.
-                    held.process.communicate()
+                    held.helper.kill()  # Its connections are over.
                     check(result in ('EHOSTUNREACH', 'ECONNREFUSED'),
                           '%s: %s', address, result)
                     check(float(seconds) < 2.5, 'after %s s', seconds)
