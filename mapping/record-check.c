@@ -81,6 +81,31 @@ check_quic_id(const struct record_endpoint *e, struct diagnosis *diag)
     return 0;
 }
 
+/* IPv4: 169.254/16 (RFC 3927); IPv6: fe80::/10 (RFC 4291 section 2.5.6). */
+static bool
+is_link_local(struct inet_addr a)
+{
+    return (inet_addr_is4(a) ? inet_addr_to4(a) >> 16 == 0xa9fe
+            : a.hi >> 54 == 0xfe80 >> 6);
+}
+
+static int
+check_vtep(const struct record_host *h, struct diagnosis *diag)
+{
+    char text[RECORD_ADDRESS_SIZE];
+    int error;
+
+    if (!is_link_local(h->vtep)) {
+        return 0;
+    }
+    record_format_address(h->vtep, text);
+    error = diagnosis_set(diag, DIAG_INVALID, "vtep", text,
+                          "vtep: %s is a link-local address, which hosts on "
+                          "other links cannot reach", text);
+    diagnosis_set_hint(diag, "give the host's address on the underlay");
+    return error;
+}
+
 void
 record_normalize(struct record *record)
 {
@@ -96,7 +121,9 @@ record_check(const struct record *record, struct diagnosis *diag)
 {
     int error = 0;
 
-    if (record->kind == RECORD_GROUP) {
+    if (record->kind == RECORD_HOST) {
+        error = check_vtep(&record->host, diag);
+    } else if (record->kind == RECORD_GROUP) {
         error = check_ports(&record->group, diag);
         if (!error) {
             error = check_quic(&record->group, diag);

@@ -217,6 +217,21 @@ static const struct refusal refusals[] = {
     { "{'kind':'host','name':'h','vtep':'ff02::1'}", "vtep", "ff02::1",
       "vtep: \"ff02::1\" is not a unicast address "
       "(::, ::1 and ff00::/8 are not)", NULL },
+    { "{'kind':'host','name':'h','vtep':'127.0.0.1'}", "vtep", "127.0.0.1",
+      "vtep: \"127.0.0.1\" is not a unicast address "
+      "(0/8, 127/8 and 224/3 are not)", NULL },
+    { "{'kind':'host','name':'h','vtep':'::1'}", "vtep", "::1",
+      "vtep: \"::1\" is not a unicast address (::, ::1 and ff00::/8 are not)",
+      NULL },
+    { "{'kind':'host','name':'h','vtep':'169.254.0.1'}", "vtep",
+      "169.254.0.1", "vtep: 169.254.0.1 is a link-local address, which hosts "
+      "on other links cannot reach", "underlay" },
+    { "{'kind':'host','name':'h','vtep':'fe80::1'}", "vtep", "fe80::1",
+      "vtep: fe80::1 is a link-local address, which hosts on other links "
+      "cannot reach", "underlay" },
+    { "{'kind':'host','name':'h','vtep':'febf:ffff::1'}", "vtep",
+      "febf:ffff::1", "vtep: febf:ffff::1 is a link-local address, which "
+      "hosts on other links cannot reach", "underlay" },
     { "{'kind':'host','name':'h','vtep':'fe80::1%lo'}", "vtep", "fe80::1%lo",
       "vtep: \"fe80::1%lo\" is not an IPv4 or IPv6 address", NULL },
     { "{'kind':'host','name':'h','vtep':'::ffff:192.0.2.1'}", "vtep",
