@@ -1,5 +1,6 @@
 /* What the parts of the server share: server.c (connections),
- * server-listen.c, server-change.c and server-query.c (methods),
+ * server-listen.c, server-change.c, server-load.c, server-register.c and
+ * server-query.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
  * server-relay.c, server-trace.c, barrier.c. */
 
@@ -149,7 +150,9 @@ struct json *server_disconnected_hosts(const struct server *);
 typedef struct json *server_method(struct connection *,
                                    const struct json *params,
                                    struct diagnosis *diag);
-server_method server_register, server_transact, server_load; /* -change.c */
+server_method server_transact; /* -change.c */
+server_method server_load; /* -load.c */
+server_method server_register; /* -register.c */
 server_method server_list, server_dump, server_status; /* -query.c */
 server_method server_watch; /* -notify.c */
 

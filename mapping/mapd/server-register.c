@@ -1,0 +1,148 @@
+/* Method `register`: a host's connection, and its record. */
+
+#include <config.h>
+
+#include "mapping/mapd/server-private.h"
+
+#include <string.h>
+
+#include "jsonrpc.h"
+#include "mapping/mapd/params.h"
+#include "mapping/mapd/server-change.h"
+#include "openvswitch/json.h"
+#include "openvswitch/vlog.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(server_register);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
+
+/* The second parameter, {"version":TEXT}, is optional. */
+static int
+parse_register(const struct json *params, struct record *record,
+               char version[PRESENCE_VERSION_MAX + 1], struct diagnosis *diag)
+{
+    struct json *rest;
+    struct params p;
+    size_t n;
+    int error;
+
+    n = params && params->type == JSON_ARRAY ? json_array(params)->n : 0;
+    if (n < 1 || n > 2) {
+        return diagnosis_set(diag, DIAG_INVALID, "params", NULL,
+                             "params must be a host record, and optionally "
+                             "an object");
+    }
+    error = record_from_json(json_array(params)->elems[0], record, diag);
+    if (!error && record->kind != RECORD_HOST) {
+        error = diagnosis_set(diag, DIAG_INVALID, "kind",
+                              record_kind_name(record->kind),
+                              "kind must be host, not %s",
+                              record_kind_name(record->kind));
+    }
+    if (error) {
+        return error;
+    }
+
+    rest = (n == 2
+            ? json_array_create_1(json_clone(json_array(params)->elems[1]))
+            : json_array_create_empty());
+    params_open(&p, rest, diag);
+    ovs_strlcpy(version, params_string(&p, "version", ""),
+                PRESENCE_VERSION_MAX + 1);
+    error = params_close(&p);
+    json_destroy(rest);
+    return error;
+}
+
+/* Connections are named tcp:IP:PORT, or otherwise if they are local. */
+static bool
+is_same_machine(const struct connection *a, const struct connection *b)
+{
+    const char *x = jsonrpc_get_name(a->rpc), *y = jsonrpc_get_name(b->rpc);
+    const char *x_port = strrchr(x, ':'), *y_port = strrchr(y, ':');
+
+    return (!x_port && !y_port)
+           || (x_port && y_port && x_port - x == y_port - y
+               && !memcmp(x, y, x_port - x));
+}
+
+/* Makes 'conn' the connection of host 'name'; the newest one wins. */
+static void
+take_host(struct connection *conn, const char *name, const char *version)
+{
+    struct presence_host *host;
+    struct connection *old;
+    void *owner;
+
+    server_set_host(conn, NULL);
+    host = presence_register(&conn->server->presence, name, version, conn,
+                             conn->server->tick, &owner);
+    old = owner;
+    if (old) {
+        /* A switch that restarts comes from where it was.  Two machines that
+         * claim one name are for an operator to sort out. */
+        VLOG_RL(&rl, is_same_machine(conn, old) ? VLL_INFO : VLL_WARN,
+                "host %s: registered by %s, closing its older connection %s",
+                name, jsonrpc_get_name(conn->rpc), jsonrpc_get_name(old->rpc));
+        old->host = NULL;
+        server_doom(old);
+    }
+    server_set_host(conn, host);
+}
+
+static void
+keep_label(record_label label, const record_label old)
+{
+    if (!label[0]) {
+        ovs_strlcpy(label, old, sizeof(record_label));
+    }
+}
+
+/* A switch need not know where it stands: labels that it leaves empty stay as
+ * operators set them. */
+static void
+keep_labels(const struct catalog *catalog, struct record_host *record)
+{
+    const struct record_host *old = catalog_find_host(catalog, record->name);
+
+    if (old) {
+        keep_label(record->region, old->region);
+        keep_label(record->zone, old->zone);
+        keep_label(record->rack, old->rack);
+    }
+}
+
+struct json *
+server_register(struct connection *conn, const struct json *params,
+                struct diagnosis *diag)
+{
+    struct server *server = conn->server;
+    char version[PRESENCE_VERSION_MAX + 1];
+    struct catalog_txn *txn;
+    struct record record;
+    struct json *result;
+
+    if (parse_register(params, &record, version, diag)) {
+        return NULL;
+    }
+    keep_labels(server->catalog, &record.host);
+    txn = server_begin(server);
+    if (server_change_merge(server, txn, &record, diag)) {
+        catalog_abort(txn);
+        return NULL;
+    }
+    catalog_set_alive(txn, record.host.name, true);
+    result = server_finish(server, txn, false, diag);
+    if (!result) {
+        return NULL;
+    }
+    json_destroy(shash_find_and_delete(json_object(result), "changes"));
+
+    if (!conn->host || strcmp(conn->host->name, record.host.name)) {
+        take_host(conn, record.host.name, version);
+    } else {
+        presence_set_version(conn->host, version);
+    }
+    return result;
+}
