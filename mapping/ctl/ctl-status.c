@@ -109,25 +109,46 @@ word_length(const char *s)
     return strcspn(s, " ,;:()");
 }
 
-/* "endpoint 5/web/w1", if 'text' speaks of a record; the caller owns it.  NULL
- * if it does not.  '*kind' is the length of its first word. */
+/* "endpoint 5/web/w1", if 'text' is about a record, with which it then begins;
+ * the caller owns it.  NULL if it is not.  '*kind' is the length of its first
+ * word. */
 static char *
 find_subject(const char *text, size_t *kind)
 {
     static const char *const kinds[] = {"endpoint ", "group ", "host "};
 
-    for (const char *p = text; *p; p++) {
-        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-            size_t length = strlen(kinds[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        size_t length = strlen(kinds[i]);
 
-            if ((p == text || p[-1] == ' ') && !strncmp(p, kinds[i], length)
-                && word_length(p + length)) {
-                *kind = length - 1;
-                return xmemdup0(p, length + word_length(p + length));
-            }
+        if (!strncmp(text, kinds[i], length) && word_length(text + length)) {
+            *kind = length - 1;
+            return xmemdup0(text, length + word_length(text + length));
         }
     }
     return NULL;
+}
+
+/* What to do about a problem that is not one record's. */
+static const char *
+find_advice(const char *text)
+{
+    static const struct {
+        const char *start, *next;
+    } advice[] = {
+        {"and ", "grapnelctl status, with those solved"},
+        {"registration ", "on that host: ovs-vsctl get Open_vSwitch . "
+         "external_ids"},
+        {"name ", "give each an external_ids:grapnel-host of its own"},
+        {"VTEPs ", "on each host: ovs-vsctl set Open_vSwitch . "
+         "external_ids:grapnel-vtep=ADDRESS, all IPv4 or all IPv6"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(advice); i++) {
+        if (!strncmp(text, advice[i].start, strlen(advice[i].start))) {
+            return advice[i].next;
+        }
+    }
+    return "see grapnel-mapd's log";
 }
 
 static bool
@@ -165,12 +186,8 @@ add_from_mapd(struct json *problems, const struct json *mapd)
         ctl_record_put_value(&text, texts[i]);
         subject = find_subject(ds_cstr(&text), &kind);
         if (!subject) {
-            bool more = !strncmp(ds_cstr(&text), "and ", 4);
-
-            add_problem(problems,
-                        xstrdup(more ? "grapnelctl status, with those solved"
-                                : "see grapnel-mapd's log"),
-                        "%s", ds_cstr(&text));
+            add_problem(problems, xstrdup(find_advice(ds_cstr(&text))), "%s",
+                        ds_cstr(&text));
         } else if (!is_told(problems, subject)) {
             add_problem(problems, xasprintf("grapnelctl %.*s show %s",
                                             (int) kind, subject,

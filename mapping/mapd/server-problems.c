@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "mapping/mapd/store.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "openvswitch/shash.h"
 #include "timeval.h"
@@ -17,6 +18,7 @@
 enum {
     PROBLEMS_MAX = 100,         /* Told in full. */
     LAG_MS       = 1000,        /* After a change: no problem yet. */
+    NAMES_MAX    = 4,           /* Of hosts, in one line. */
 };
 
 struct problems {
@@ -112,6 +114,63 @@ count_endpoints(const struct catalog_group *group, struct shash *counts)
     }
 }
 
+static void
+add_incidents(struct problems *problems, const struct server *server)
+{
+    for (size_t i = 0; i < SERVER_INCIDENTS; i++) {
+        char *text = server_incident_describe(&server->incidents, i);
+
+        if (text) {
+            add(problems, "%s", text);
+            free(text);
+        }
+    }
+}
+
+/* Of each IP version, how many hosts have such a VTEP, and a few names. */
+struct family {
+    size_t n;
+    struct ds names;
+};
+
+static void
+add_family_host(struct family *family, const char *name)
+{
+    if (family->n < NAMES_MAX) {
+        ds_put_format(&family->names, "%s%s", family->n ? ", " : "", name);
+    } else if (family->n == NAMES_MAX) {
+        ds_put_cstr(&family->names, ", ...");
+    }
+    family->n++;
+}
+
+/* A host can reach those only whose VTEPs are of the version of its own. */
+static void
+add_families(struct problems *problems, const struct catalog *catalog)
+{
+    struct family families[] = {
+        { .names = DS_EMPTY_INITIALIZER }, { .names = DS_EMPTY_INITIALIZER }
+    };
+    struct family *four = &families[0], *six = &families[1];
+    const struct record_host **hosts;
+    size_t n;
+
+    hosts = catalog_hosts(catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        add_family_host(inet_addr_is4(hosts[i]->vtep) ? four : six,
+                        hosts[i]->name);
+    }
+    free(hosts);
+    if (four->n && six->n) {
+        add(problems, "VTEPs are of both IP versions, and packets from one to "
+            "the other are lost: IPv4 on %"PRIuSIZE" (%s), IPv6 on %"PRIuSIZE
+            " (%s)", four->n, ds_cstr(&four->names), six->n,
+            ds_cstr(&six->names));
+    }
+    ds_destroy(&four->names);
+    ds_destroy(&six->names);
+}
+
 struct json *
 server_problems(const struct server *server)
 {
@@ -129,6 +188,8 @@ server_problems(const struct server *server)
         add(&problems, "more than half of the hosts with endpoints seem to be "
             "gone: is it this machine's network? No more are marked as dead");
     }
+    add_incidents(&problems, server);
+    add_families(&problems, server->catalog);
     groups = catalog_groups(server->catalog, &n);
     for (size_t i = 0; i < n; i++) {
         add_group(&problems, server->catalog, groups[i]);

@@ -55,18 +55,6 @@ parse_register(const struct json *params, struct record *record,
     return error;
 }
 
-/* Connections are named tcp:IP:PORT, or otherwise if they are local. */
-static bool
-is_same_machine(const struct connection *a, const struct connection *b)
-{
-    const char *x = jsonrpc_get_name(a->rpc), *y = jsonrpc_get_name(b->rpc);
-    const char *x_port = strrchr(x, ':'), *y_port = strrchr(y, ':');
-
-    return (!x_port && !y_port)
-           || (x_port && y_port && x_port - x == y_port - y
-               && !memcmp(x, y, x_port - x));
-}
-
 /* Makes 'conn' the connection of host 'name'; the newest one wins. */
 static void
 take_host(struct connection *conn, const char *name, const char *version)
@@ -82,9 +70,14 @@ take_host(struct connection *conn, const char *name, const char *version)
     if (old) {
         /* A switch that restarts comes from where it was.  Two machines that
          * claim one name are for an operator to sort out. */
-        VLOG_RL(&rl, is_same_machine(conn, old) ? VLL_INFO : VLL_WARN,
+        bool same = server_incident_same_machine(conn, old);
+
+        VLOG_RL(&rl, same ? VLL_INFO : VLL_WARN,
                 "host %s: registered by %s, closing its older connection %s",
                 name, jsonrpc_get_name(conn->rpc), jsonrpc_get_name(old->rpc));
+        if (!same) {
+            server_incident_claimed(conn, old, name);
+        }
         old->host = NULL;
         server_doom(old);
     }
@@ -113,9 +106,9 @@ keep_labels(const struct catalog *catalog, struct record_host *record)
     }
 }
 
-struct json *
-server_register(struct connection *conn, const struct json *params,
-                struct diagnosis *diag)
+static struct json *
+register_host(struct connection *conn, const struct json *params,
+              struct diagnosis *diag)
 {
     struct server *server = conn->server;
     char version[PRESENCE_VERSION_MAX + 1];
@@ -143,6 +136,34 @@ server_register(struct connection *conn, const struct json *params,
         take_host(conn, record.host.name, version);
     } else {
         presence_set_version(conn->host, version);
+    }
+    return result;
+}
+
+/* What the host calls itself, for who reads why it was refused. */
+static const char *
+claimed_name(const struct json *params)
+{
+    const struct json *record
+        = (params && params->type == JSON_ARRAY && json_array(params)->n
+           ? json_array(params)->elems[0] : NULL);
+    const struct json *name
+        = (record && record->type == JSON_OBJECT
+           ? shash_find_data(json_object(record), "name") : NULL);
+
+    return name && name->type == JSON_STRING ? json_string(name) : "";
+}
+
+struct json *
+server_register(struct connection *conn, const struct json *params,
+                struct diagnosis *diag)
+{
+    struct json *result = register_host(conn, params, diag);
+
+    if (result) {
+        server_incident_registered(conn, conn->host->name);
+    } else {
+        server_incident_refused(conn, claimed_name(params), diag);
     }
     return result;
 }

@@ -12,7 +12,7 @@ import time
 
 from ctlworld import (
     ENDPOINTS, ENDPOINT_DEFAULTS, GROUPS, GROUP_DEFAULTS, HOSTS,
-    HOST_DEFAULTS, Host, World, answer_with, check, equal, id_of, main,
+    HOST_DEFAULTS, Failed, Host, World, answer_with, check, equal, id_of, main,
     refused, test)
 
 
@@ -177,6 +177,26 @@ def status_names_the_trouble_and_the_next_command(w):
     finally:
         h1.close()
         h2.close()
+
+
+@test
+def status_shows_refused_registrations_and_mixed_vteps(w):
+    problem = 'registration of h9 from a local socket was refused, '
+    try:
+        Host(w, {**HOSTS[0], 'name': 'h9'}).close()
+    except Failed:
+        pass
+    w.run('host', 'add', 'h8', '--vtep', '2001:db8::8')
+    got = {p['problem']: p['next'] for p in w.json('status')['problems']}
+    refusal = [p for p in got if p.startswith(problem)]
+    check(len(refusal) == 1 and '192.0.2.1' in refusal[0]
+          and 'external_ids' in got[refusal[0]], 'problems are %r', got)
+    mixed = [p for p in got if p.startswith('VTEPs are of both IP versions')]
+    check(len(mixed) == 1 and 'grapnel-vtep' in got[mixed[0]],
+          'problems are %r', got)
+    text = w.run('status').out
+    check('! ' + problem in text and '! ' + mixed[0] in text,
+          'status says %s', text)
 
 
 # mapd and the terminal.

@@ -4,11 +4,12 @@
     tests/system/test-mapd-methods.py [TEST...]"""
 
 import os
+import re
 import time
 
 from mapdworld import (
-    Closed, Mapd, RpcError, add, check, check_equal, endpoint, group, host,
-    main, op)
+    Client, Closed, Mapd, RpcError, add, check, check_equal, endpoint, group,
+    host, main, op)
 
 def test_methods():
     print("methods and their errors", flush=True)
@@ -311,5 +312,90 @@ def test_problems():
     m.remove()
 
 
+def problems(client, start):
+    return [p for p in client.call("status")["problems"]
+            if p.startswith(start)]
+
+
+def tcp_port(m):
+    """Where it listens, besides its Unix socket."""
+    for _ in range(400):
+        with open(m.log) as f:
+            port = re.search(r"ptcp:(\d+):127.0.0.1: listening", f.read())
+        if port:
+            return int(port.group(1))
+        time.sleep(0.005)
+    raise SystemExit("grapnel-mapd does not listen: see " + m.log)
+
+
+def test_registrations():
+    print("registrations that are refused, names claimed twice", flush=True)
+    m = Mapd(listen=["ptcp:0"], allow=["host h1: registered by"])
+    c, local = m.client(), m.client()
+    remote = Client(("127.0.0.1", tcp_port(m)))
+    c.ops(add(host(1)))
+    for vtep in ("0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255",
+                 "169.254.7.7", "::", "::1", "ff02::1", "fe80::1"):
+        remote.refused("vtep " + vtep, "invalid", "vtep", "register",
+                       dict(host(2), vtep=vtep))
+    for i in range(3):
+        local.refused("h1's vtep", "exists", "vtep", "register",
+                      dict(host(3), vtep="192.0.2.1"))
+    got = problems(c, "registration ")
+    check(len(got) == 2
+          and got[0].startswith("registration of h2 from tcp:127.0.0.1 was "
+                                "refused, 9 times, the last ")
+          and "fe80::1 is a link-local address" in got[0]
+          and "h3 from a local socket was refused, 3 times" in got[1],
+          "refusals are counted by host", got)
+
+    remote.call("register", host(2))
+    got = problems(c, "registration ")
+    check(len(got) == 1 and "h3" in got[0], "one that was mended is no more",
+          got)
+    for i in range(30):
+        remote.refused("nonsense", "invalid", "vtep", "register",
+                       dict(host(100 + i), vtep="::"))
+    got = problems(c, "registration ")
+    check(len(got) == 16 and any("h129 " in p for p in got)
+          and not any("h3 " in p for p in got), "they are bounded", got)
+    remote.refused("no record", "invalid", "params", "register", {}, {}, {})
+    local.refused("a hostile name", "invalid", "name", "register",
+                  dict(host(1), name="a\x1b[2J"))
+    got = problems(c, "registration ")
+    check(sum(p.startswith("registration from ") for p in got) == 2
+          and not any("\x1b" in p for p in got), "a name that is none", got)
+
+    local.call("register", host(1))
+    check_equal(problems(c, "name "), [], "one machine may come again")
+    for i in range(2):
+        remote.call("register", host(1))
+        local = m.client()
+        local.call("register", host(1))
+        remote = Client(("127.0.0.1", tcp_port(m)))
+    got = problems(c, "name ")
+    check(len(got) == 1 and got[0].startswith(
+        "name h1 is claimed by two switches, at a local socket and at "
+        "tcp:127.0.0.1; 4 times, the last "), "two machines, one name", got)
+    m.stop()
+    m.remove()
+
+
+def test_families():
+    print("VTEPs of both IP versions", flush=True)
+    m = Mapd()
+    c = m.client()
+    c.ops(*[add(host(i)) for i in range(1, 7)])
+    check_equal(problems(c, "VTEPs"), [], "all are IPv4")
+    c.ops(add(dict(host(7), vtep="2001:db8::7")))
+    got = problems(c, "VTEPs")
+    check(len(got) == 1 and "IPv4 on 6 (h1, h2, h3, h4, ...), IPv6 on 1 (h7)"
+          in got[0], "one is IPv6", got)
+    c.ops(*[op("remove", host(i)) for i in range(1, 7)])
+    check_equal(problems(c, "VTEPs"), [], "all are IPv6")
+    m.stop()
+    m.remove()
+
+
 if __name__ == '__main__':
-    main(test_methods, test_problems)
+    main(test_methods, test_problems, test_registrations, test_families)
