@@ -12,7 +12,13 @@
 #include "mapping/replica/replica-group.h"
 #include "mapping/replica/replica-index.h"
 #include "mapping/replica/replica-txn.h"
+#include "openvswitch/vlog.h"
 #include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(replica);
+
+/* Both would come again and again only from mapds that take turns. */
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 
 enum {
     HEX_WORD = 16,              /* Hex digits of a word of the hash key. */
@@ -449,6 +455,26 @@ inherit_changed(struct replica *fresh, const struct replica *old)
     }
 }
 
+/* Ids, slots and the hash key last as long as mapd's store does.  Flows that
+ * were placed by others may be placed anew. */
+static void
+warn_of_another_store(const struct replica *fresh, const struct replica *old)
+{
+    if (!old->generation) {
+        return;
+    }
+    if (memcmp(&fresh->key, &old->key, sizeof fresh->key)) {
+        VLOG_WARN_RL(&rl, "the hash key has changed (and the revision, from "
+                     "%"PRIu64" to %"PRIu64"): connections may break; was "
+                     "mapd's store made anew, or is this another mapd?",
+                     old->revision, fresh->revision);
+    } else if (fresh->revision < old->revision) {
+        VLOG_WARN_RL(&rl, "the revision went back from %"PRIu64" to %"PRIu64
+                     ": connections may break; was mapd's store restored "
+                     "from a backup?", old->revision, fresh->revision);
+    }
+}
+
 int
 replica_load_snapshot(struct replica *replica, const struct json *json,
                       int64_t now_ms, struct diagnosis *diag)
@@ -460,6 +486,7 @@ replica_load_snapshot(struct replica *replica, const struct json *json,
     fresh.generation = replica->generation + 1;
     error = decode_snapshot(&fresh, json, now_ms, diag);
     if (!error) {
+        warn_of_another_store(&fresh, replica);
         inherit_changed(&fresh, replica);
         hmap_swap(&replica->groups, &fresh.groups);
         hmap_swap(&replica->hosts, &fresh.hosts);

@@ -1,6 +1,6 @@
 /* A host's copy of what mapd sent it: decodes and validates snapshots and
- * updates, all or nothing.  No I/O: the agent feeds it messages and builds
- * packet-path tables from it.  Not thread-safe.
+ * updates, all or nothing.  No I/O but a line of log: the agent feeds it
+ * messages and builds packet-path tables from it.  Not thread-safe.
  *
  *     struct replica replica;
  *     replica_init(&replica);
@@ -89,7 +89,10 @@ void replica_destroy(struct replica *);
  *
  * Groups that are the same before and after keep their 'changed', unless the
  * hash key is another, or a host of theirs died or came to life.  Pointers to
- * hosts and groups that changed become invalid; a snapshot invalidates all. */
+ * hosts and groups that changed become invalid; a snapshot invalidates all.
+ *
+ * A snapshot with another hash key, or an older revision, than what is here
+ * is taken, with a warning in the log. */
 int replica_load_snapshot(struct replica *, const struct json *json,
                           int64_t now_ms, struct diagnosis *diag);
 int replica_apply_update(struct replica *, const struct json *json,

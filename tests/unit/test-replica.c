@@ -6,10 +6,13 @@
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
+#include "openvswitch/vlog.h"
 #include "tests/unit/replica-model.h"
 #include "util.h"
 
@@ -249,6 +252,61 @@ test_what_stays_the_same_is_not_marked_as_changed(void **state)
                      r.generation);
     free(text);
     replica_destroy(&r);
+}
+
+/* How often 'text' stands in the file at 'path'. */
+static int
+count_in_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "r");
+    char line[1024];
+    int n = 0;
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        n += strstr(line, text) != NULL;
+    }
+    fclose(file);
+    return n;
+}
+
+static void
+load(struct replica *r, const char *from, const char *to)
+{
+    char *text = edit(SNAPSHOT, from, to);
+
+    assert_int_equal(feed(r, text, replica_load_snapshot, NULL), 0);
+    free(text);
+}
+
+static void
+test_another_store_is_warned_of_once(void **state)
+{
+    char path[] = "/tmp/test-replica.XXXXXX";
+    struct replica r;
+
+    (void) state;
+    assert_true(mkstemp(path) >= 0);
+    assert_int_equal(vlog_set_log_file(path), 0);
+    start(&r);
+    load(&r, "'revision':7", "'revision':7");
+    load(&r, "'revision':7", "'revision':900");
+    assert_int_equal(count_in_file(path, "|WARN|"), 0);
+
+    load(&r, "'revision':7", "'revision':899");
+    assert_int_equal(count_in_file(path, "the revision went back from 900 to "
+                                   "899: "), 1);
+    load(&r, "'revision':7", "'revision':899");
+    assert_int_equal(count_in_file(path, "|WARN|"), 1);
+
+    load(&r, "'0011", "'0012");
+    assert_int_equal(count_in_file(path, "the hash key has changed (and the "
+                                   "revision, from 899 to 7): "), 1);
+    load(&r, "'0011", "'0012");
+    assert_int_equal(count_in_file(path, "|WARN|"), 2);
+    replica_destroy(&r);
+    vlog_set_log_file("/dev/null");
+    unlink(path);
 }
 
 static void
@@ -583,6 +641,7 @@ main(void)
         cmocka_unit_test(test_updates_take_effect),
         cmocka_unit_test(test_unique_values_change_hands),
         cmocka_unit_test(test_what_stays_the_same_is_not_marked_as_changed),
+        cmocka_unit_test(test_another_store_is_warned_of_once),
         cmocka_unit_test(test_a_host_that_dies_changes_its_groups),
         cmocka_unit_test(test_port_ranges_do_not_overlap),
         cmocka_unit_test(test_snapshots_of_nonsense_are_refused),
