@@ -75,6 +75,23 @@ unixctl_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
     ds_destroy(&ds);
 }
 
+/* "mapd/backup FILE" */
+static void
+unixctl_backup(struct unixctl_conn *conn, int argc OVS_UNUSED,
+               const char *argv[], void *store)
+{
+    struct diagnosis diag;
+
+    if (store_backup(store, argv[1], &diag)) {
+        char *text = xasprintf("%s; %s", diag.message, diag.hint);
+
+        unixctl_command_reply_error(conn, text);
+        free(text);
+    } else {
+        unixctl_command_reply(conn, NULL);
+    }
+}
+
 OVS_NO_RETURN static void
 usage(void)
 {
@@ -343,6 +360,8 @@ main(int argc, char *argv[])
     }
     listen_all(server, &options.listen);
     unixctl_command_register("exit", "", 0, 0, unixctl_exit, NULL);
+    unixctl_command_register("mapd/backup", "FILE", 1, 1, unixctl_backup,
+                             store);
     unixctl_command_register("mapd/show", "", 0, 0, unixctl_show, server);
     daemonize_complete();
     vlog_enable_async();

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mapping/mapd/store-backup.h"
 #include "mapping/mapd/store-create.h"
 #include "mapping/mapd/store-load.h"
 #include "mapping/mapd/store-refuse.h"
@@ -464,6 +465,12 @@ store_commit(struct store *store, const struct catalog_txn *txn,
     }
     purge_log(store);
     return error;
+}
+
+int
+store_backup(struct store *store, const char *path, struct diagnosis *diag)
+{
+    return store_backup_write(store->db, path, diag);
 }
 
 const char *

@@ -32,6 +32,13 @@ int store_commit(struct store *, const struct catalog_txn *txn,
  * store_commit() checks it, too. */
 int store_check(const struct store *, struct diagnosis *diag);
 
+/* Writes a copy of all that is committed to the new file 'path', an absolute
+ * path, with which a later mapd can go on: ids, slots and the hash key are the
+ * same.  It is readable to the owner only, and durable.  Takes as long as
+ * writing that much.  Returns 0; or a positive errno with '*diag' filled in
+ * and no file left. */
+int store_backup(struct store *, const char *path, struct diagnosis *diag);
+
 /* The target, with an absolute path, for people. */
 const char *store_name(const struct store *);
 

@@ -428,6 +428,41 @@ directories_on_the_way_are_made(void **state OVS_UNUSED)
     assert_non_null(strstr(diag.message, deep));
 }
 
+static void
+backup_is_a_store_as_it_was(void **state OVS_UNUSED)
+{
+    char copy[96], *before, *after;
+    struct opened o, restored;
+    struct diagnosis diag;
+    struct stat s;
+
+    snprintf(copy, sizeof copy, "%s/copy.db", opened_dir);
+    opened_open(&o);
+    assert_int_not_equal(0, store_backup(o.store, "copy.db", &diag));
+    assert_non_null(strstr(diag.message, "absolute"));
+    assert_int_not_equal(0, store_backup(o.store, "/nowhere/copy.db", &diag));
+    assert_non_null(strstr(diag.message, "/nowhere/copy.db"));
+
+    before = opened_describe(&o);
+    assert_int_equal(0, store_backup(o.store, copy, &diag));
+    assert_int_equal(0, stat(copy, &s));
+    assert_int_equal(0600, s.st_mode & 0777);
+    assert_int_not_equal(0, store_backup(o.store, copy, &diag));
+    assert_non_null(strstr(diag.message, "there is such a file"));
+
+    /* The store goes on. */
+    assert_int_equal(0, opened_changef(
+                         &o, "add", "{'kind':'host','name':'later',"
+                         "'vtep':'198.51.100.200'}"));
+    assert_int_equal(0, opened_try(copy, &restored, &diag));
+    after = opened_describe(&restored);
+    assert_string_equal(before, after);
+    opened_close(&restored);
+    opened_close(&o);
+    free(before);
+    free(after);
+}
+
 int
 main(void)
 {
@@ -455,6 +490,7 @@ main(void)
         FILLED(raw_bytes_of_a_damaged_store_are_not_shown),
         FILLED(store_that_is_gone_refuses_changes),
         cmocka_unit_test_setup(directories_on_the_way_are_made, opened_setup),
+        FILLED(backup_is_a_store_as_it_was),
     };
     int failed;
 
