@@ -468,6 +468,38 @@ catalog_check_put(const struct catalog *catalog, const struct record *record,
     OVS_NOT_REACHED();
 }
 
+/* What breaks connections. */
+
+/* Affinity says what a flow is, and so what it is known by, here and on hosts:
+ * with another one none is found again. */
+int
+catalog_check_sticky(const struct catalog *catalog,
+                     const struct record_group *old,
+                     const struct record_group *new, struct diagnosis *diag)
+{
+    const struct catalog_group_node *node
+        = catalog_index_group(catalog, new->vni, new->name);
+    bool to_source = new->affinity == AFFINITY_SOURCE;
+    size_t n = 0;
+    int error;
+
+    for (size_t i = 0; i < node->group.n_endpoints; i++) {
+        n += node->group.endpoints[i]->record.state != ENDPOINT_DOWN;
+    }
+    if (old->affinity == new->affinity || !n) {
+        return 0;
+    }
+    error = diagnosis_set(diag, DIAG_IN_USE, "affinity",
+                          to_source ? "source" : "flow",
+                          "group %"PRIu32"/%s: affinity %s would break the "
+                          "connections of its %"PRIuSIZE" endpoint%s",
+                          new->vni, new->name, to_source ? "source" : "flow",
+                          n, n == 1 ? "" : "s");
+    diagnosis_set_hint(diag, "--force does it all the same; or add another "
+                       "group, with another address or port");
+    return error;
+}
+
 /* What is still needed. */
 
 static void

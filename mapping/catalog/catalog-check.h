@@ -12,6 +12,13 @@
 int catalog_check_put(const struct catalog *, const struct record *record,
                       struct diagnosis *diag);
 
+/* Whether the group 'new' can take the place of 'old', which is there, without
+ * breaking connections. */
+int catalog_check_sticky(const struct catalog *,
+                         const struct record_group *old,
+                         const struct record_group *new,
+                         struct diagnosis *diag);
+
 /* Whether none but 'record', which may be in 'catalog', has what must be
  * unique; and whether an endpoint fits its group, which must be there. */
 int catalog_check_unique(const struct catalog *, const struct record *record,

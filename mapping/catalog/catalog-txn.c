@@ -30,6 +30,12 @@ catalog_set_op(struct catalog_txn *txn, int op)
     txn->op = op;
 }
 
+void
+catalog_set_force(struct catalog_txn *txn, bool force)
+{
+    txn->force = force;
+}
+
 /* What was before. */
 
 struct catalog_txn_host *
@@ -262,6 +268,13 @@ catalog_set(struct catalog_txn *txn, const struct json *json,
     error = record_update_from_json(json, &new, diag);
     if (error || record_equal(&old, &new)) {
         return error;
+    }
+    if (key.kind == RECORD_GROUP && !txn->force) {
+        error = catalog_check_sticky(txn->catalog, &old.group, &new.group,
+                                     diag);
+        if (error) {
+            return error;
+        }
     }
     return put(txn, &new, diag);
 }

@@ -34,6 +34,7 @@ struct catalog_txn {
     struct hmap groups;         /* struct catalog_txn_group. */
     uint32_t last_group_id;     /* The catalog's, before. */
     int op;                     /* Of catalog_set_op(). */
+    bool force;                 /* Of catalog_set_force(). */
     long long int now;          /* Of catalog_set_time(); 0: unknown. */
 
     /* Set by catalog_prepare(). */

@@ -102,6 +102,9 @@ struct catalog_txn *catalog_begin(struct catalog *);
 /* 'op' is what catalog_prepare() is to call the operations from here on; -1,
  * as at the beginning: nothing. */
 void catalog_set_op(struct catalog_txn *, int op);
+/* Whether operations from here on may break connections; false, as at the
+ * beginning: those that would are refused. */
+void catalog_set_force(struct catalog_txn *, bool force);
 int catalog_add(struct catalog_txn *, const struct record *, bool may_exist,
                 struct diagnosis *diag);
 /* 'json' as for record_update_from_json(). */

@@ -139,6 +139,7 @@ transact(struct ctl *ctl, const char *op, struct json *record)
     put_flag(ctl, operation, "may_exist", CTL_MAY_EXIST);
     put_flag(ctl, operation, "if_exists", CTL_IF_EXISTS);
     put_flag(ctl, operation, "cascade", CTL_CASCADE);
+    put_flag(ctl, operation, "force", CTL_FORCE);
     json_object_put(request, "ops", json_array_create_1(operation));
     ctl_change_put_condition(ctl, request);
 

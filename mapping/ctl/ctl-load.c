@@ -101,6 +101,8 @@ send_load(struct ctl *ctl, struct ctl_dump_file *dump)
     dump->records = NULL;
     json_object_put(request, "prune", json_boolean_create(
                         ctl->args.values[CTL_PRUNE] != NULL));
+    json_object_put(request, "force", json_boolean_create(
+                        ctl->args.values[CTL_FORCE] != NULL));
     json_object_put(request, "dry_run", json_boolean_create(dry_run));
     ctl_change_put_condition(ctl, request);
 

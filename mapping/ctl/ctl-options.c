@@ -108,6 +108,8 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
                      "show what would change, and change nothing"},
     [CTL_PRUNE] = {"prune", CTL_FLAG, NULL, NULL,
                    "remove what is not in the file"},
+    [CTL_FORCE] = {"force", CTL_FLAG, NULL, NULL,
+                   "even if it breaks connections (another affinity)"},
 };
 
 /* As of docs/protocol.md. */

@@ -56,7 +56,7 @@ enum ctl_option_id {
 
     /* How a verb works. */
     CTL_VNI, CTL_MAY_EXIST, CTL_IF_EXISTS, CTL_CASCADE, CTL_IF_REVISION,
-    CTL_WAIT, CTL_DRY_RUN, CTL_PRUNE,
+    CTL_WAIT, CTL_DRY_RUN, CTL_PRUNE, CTL_FORCE,
     N_CTL_OPTIONS
 };
 

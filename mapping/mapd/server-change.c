@@ -197,6 +197,7 @@ apply_op(struct catalog_txn *txn, const struct json *json,
 {
     struct json *array = json_array_create_1(json_clone(json));
     bool may_exist = false, if_exists = false, cascade = false;
+    bool force = false;
     const struct json *contents;
     struct record record;
     struct params p;
@@ -213,7 +214,9 @@ apply_op(struct catalog_txn *txn, const struct json *json,
     } else if (!strcmp(op, "remove")) {
         if_exists = params_bool(&p, "if_exists", false);
         cascade = params_bool(&p, "cascade", false);
-    } else if (strcmp(op, "set") && !p.error) {
+    } else if (!strcmp(op, "set")) {
+        force = params_bool(&p, "force", false);
+    } else if (!p.error) {
         p.error = diagnosis_set(diag, DIAG_INVALID, "op", op,
                                 "op must be add, set or remove, not "
                                 "\"%.64s\"", op);
@@ -229,6 +232,7 @@ apply_op(struct catalog_txn *txn, const struct json *json,
             error = catalog_add(txn, &record, may_exist, diag);
         }
     } else if (!strcmp(op, "set")) {
+        catalog_set_force(txn, force);
         error = catalog_set(txn, contents, diag);
     } else {
         error = record_key_from_json(contents, &record, diag);

@@ -214,13 +214,14 @@ server_load(struct connection *conn, const struct json *params,
     const struct json *array;
     struct catalog_txn *txn;
     struct params p;
-    bool prune;
+    bool prune, force;
     int error;
 
     params_open(&p, params, diag);
     array = params_array(&p, "records");
     params_require(&p, "records");
     prune = params_bool(&p, "prune", false);
+    force = params_bool(&p, "force", false);
     server_change_options(&p, &options);
     if (params_close(&p) || server_change_check(server, &options, diag)
         || parse_records(json_array(array), &records, diag)) {
@@ -228,6 +229,7 @@ server_load(struct connection *conn, const struct json *params,
     }
 
     txn = server_begin(server);
+    catalog_set_force(txn, force);
     error = merge_all(server, txn, prune, records, json_array(array)->n,
                       diag);
     free(records);

@@ -172,7 +172,7 @@ class World:
         return self.run('--json', *argv, **options).json()
 
     def reset(self):
-        self.run('load', '-', '--prune', stdin=dump_text(RECORDS))
+        self.run('load', '-', '--prune', '--force', stdin=dump_text(RECORDS))
 
     def dump(self):
         return self.run('dump').out

@@ -9,7 +9,7 @@ import sys
 
 from ctlworld import (
     ENDPOINTS, ENDPOINT_DEFAULTS, GROUPS, GROUP_DEFAULTS, HOSTS,
-    HOST_DEFAULTS, RECORDS, check, dump_text, equal, main, records_of,
+    HOST_DEFAULTS, RECORDS, check, dump_text, equal, id_of, main, records_of,
     refused, test)
 
 
@@ -29,7 +29,7 @@ def adding_setting_removing_each_kind(w):
                 'draining').out
     check(out.startswith('~ endpoint 7/db/d1: weight 100 -> 7, '
                          'state up -> draining\n'), 'set says %r', out)
-    w.run('group', 'set', '7/db', '--affinity', 'flow')
+    w.run('group', 'set', '7/db', '--affinity', 'flow', '--force')
     w.run('host', 'set', 'h3', '--vtep', '192.0.2.33', '--encap', 'vxlan')
 
     equal(w.json('host', 'show', 'h3')['record'],
@@ -112,6 +112,33 @@ def dump_and_load_are_the_identity(w):
     w.run('load', '-', '--prune', stdin=dump_text([]))
     w.run('load', '-', stdin=dump_text(RECORDS[::-1]))
     equal(records_of(w.dump()), RECORDS)
+
+
+@test
+def another_affinity_breaks_connections_only_by_force(w):
+    """A group that may have connections: what is refused changes nothing."""
+    to_source = ['group', 'set', '5001/web', '--affinity', 'source']
+    dump = dump_text([{**r, 'affinity': 'source'} if r == GROUPS[0] else r
+                      for r in RECORDS])
+    for argv, stdin in ((to_source, None), (['load', '-'], dump),
+                        (['load', '-', '--dry-run'], dump)):
+        error = refused(w, *argv, stdin=stdin,
+                        names=['5001/web', 'affinity source', '--force'])
+        equal((error['error'], error['field'], error['value']),
+              ('in-use', 'affinity', 'source'))
+    equal(records_of(w.dump()), RECORDS, 'the dump')
+    for more in ['--ramp', '5'], []:
+        w.run('group', 'set', '5001/web', '--affinity', 'flow', *more)
+    equal(w.json('load', '-', '--force', '--dry-run', stdin=dump)
+          ['changes'][0]['record']['affinity'], 'source')
+    w.run(*to_source, '--force')
+    out = w.run('load', '-', '--force', stdin=dump_text(RECORDS)).out
+    check('affinity source -> flow' in out, 'load says %r', out)
+
+    for endpoint in ENDPOINTS:
+        w.run('endpoint', 'set', id_of(endpoint), '--state', 'down')
+    w.run(*to_source)
+    w.run('group', 'set', '5002/web', '--affinity', 'flow')
 
 
 @test

@@ -65,7 +65,8 @@ def every_member_can_be_changed_alone(w):
                                ('endpoint', '9/q/e', ENDPOINT_CHANGES)):
         for name, value in changes.items():
             before = record(w, kind, id_)
-            w.run(kind, 'set', id_, *options({name: value}))
+            w.run(kind, 'set', id_, *options({name: value}),
+                  *(['--force'] if name == 'affinity' else []))
             equal(record(w, kind, id_), {**before, name: value})
 
 

@@ -145,6 +145,22 @@ set_endpoint(struct catalog_txn *txn, struct catalog_twin *twin,
     return at < 0 ? DIAG_NOT_FOUND : catalog_twin_put(twin, &new);
 }
 
+/* Whether 'twin' has an endpoint of 'group' that may have flows. */
+static bool
+has_flows(const struct catalog_twin *twin, const struct record_group *group)
+{
+    for (size_t i = 0; i < twin->n; i++) {
+        const struct record *r = &twin->records[i];
+
+        if (r->kind == RECORD_ENDPOINT && r->endpoint.vni == group->vni
+            && !strcmp(r->endpoint.group, group->name)
+            && r->endpoint.state != ENDPOINT_DOWN) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Sets a whole record. */
 static enum diagnosis_code
 set_all(struct catalog_txn *txn, struct catalog_twin *twin,
@@ -152,7 +168,9 @@ set_all(struct catalog_txn *txn, struct catalog_twin *twin,
 {
     struct json *json = record_to_json(to);
     int at = catalog_twin_find(twin, to);
+    bool force = random_range(2);
 
+    catalog_set_force(txn, force);
     catalog_set(txn, json, diag);
     json_destroy(json);
     if (at < 0) {
@@ -166,6 +184,10 @@ set_all(struct catalog_txn *txn, struct catalog_twin *twin,
             || old->port_last != to->group.port_last
             || old->n_slots != to->group.n_slots) {
             return DIAG_INVALID;
+        }
+        if (!force && old->affinity != to->group.affinity
+            && has_flows(twin, old)) {
+            return DIAG_IN_USE;
         }
     }
     return catalog_twin_put(twin, to);
