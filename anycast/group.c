@@ -13,7 +13,7 @@ static_assert(offsetof(struct group, epoch) <= GROUP_ALIGNMENT,
 
 /* Where the parts of a group's one allocation begin. */
 struct group_layout {
-    size_t slots, previous, endpoints, candidates, quic, local;
+    size_t slots, previous, endpoints, candidates, quic, local, macs;
     size_t size;
 };
 
@@ -184,6 +184,17 @@ group_count_local(const struct group_spec *spec)
     return n;
 }
 
+static size_t
+group_count_present(const struct group_spec *spec)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < spec->n_endpoints; i++) {
+        n += group_has_endpoint(spec, i);
+    }
+    return n;
+}
+
 /* What the switches of endpoints are told about a packet of a flow that is
  * known: where others may be asked for it, that it need not be. */
 static struct tunnel_geneve
@@ -229,6 +240,8 @@ group_layout_for(const struct group_spec *spec, size_t n_candidates,
                      sizeof(struct group_candidate));
     group_layout_add(&l, &l.quic, n_quic, sizeof(uint16_t));
     group_layout_add(&l, &l.local, group_count_local(spec), sizeof(uint16_t));
+    group_layout_add(&l, &l.macs, group_count_present(spec),
+                     sizeof(uint16_t));
     return l;
 }
 
@@ -352,14 +365,32 @@ group_fill_quic(struct group *group, const struct group_spec *spec)
     return true;
 }
 
+static int
+compare_macs(const void *a_, const void *b_, void *endpoints_)
+{
+    const struct group_endpoint *endpoints = endpoints_;
+    const uint16_t *a = a_, *b = b_;
+    int order = memcmp(&endpoints[*a].mac, &endpoints[*b].mac,
+                       sizeof(struct mac));
+
+    return order ? order : (*a > *b) - (*a < *b);
+}
+
 static void
-group_fill_local(struct group *group)
+group_fill_macs(struct group *group)
 {
     for (uint16_t i = 0; i < group->n_endpoints; i++) {
         if (group_is_local(&group->endpoints[i])) {
             group->local[group->n_local++] = i;
         }
+        if (group->endpoints[i].state != ENDPOINT_ABSENT) {
+            group->macs[group->n_macs++] = i;
+        }
     }
+    qsort_r(group->local, group->n_local, sizeof *group->local, compare_macs,
+            group->endpoints);
+    qsort_r(group->macs, group->n_macs, sizeof *group->macs, compare_macs,
+            group->endpoints);
 }
 
 /* All of '*group' but what its pointers point to. */
@@ -393,6 +424,7 @@ group_head(const struct group_spec *spec, const struct hash_key *key,
         .candidates = (void *) (base + layout->candidates),
         .quic = (void *) (base + layout->quic),
         .local = (void *) (base + layout->local),
+        .macs = (void *) (base + layout->macs),
     };
 }
 
@@ -428,7 +460,7 @@ group_create(const struct group_spec *spec, const struct hash_key *key)
         group_copy_previous(group, spec);
     }
     group_fill_candidates(group);
-    group_fill_local(group);
+    group_fill_macs(group);
     if (!group_fill_quic(group, spec)) {
         group_destroy(group);
         return NULL;
@@ -462,29 +494,37 @@ group_find_quic(const struct group *group, uint64_t id)
     return GROUP_NO_ENDPOINT;
 }
 
+/* The first of the 'n' 'endpoints', which are sorted by MAC, with 'mac'; or
+ * GROUP_NO_ENDPOINT. */
+static uint16_t
+find_by_mac(const struct group *group, const uint16_t *endpoints, size_t n,
+            const struct mac *mac)
+{
+    size_t low = 0, high = n;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (memcmp(&group->endpoints[endpoints[middle]].mac, mac,
+                   sizeof *mac) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return (low < n && !memcmp(&group->endpoints[endpoints[low]].mac, mac,
+                               sizeof *mac)
+            ? endpoints[low] : GROUP_NO_ENDPOINT);
+}
+
 uint16_t
 group_find_local(const struct group *group, const struct mac *mac)
 {
-    for (size_t i = 0; i < group->n_local; i++) {
-        uint16_t endpoint = group->local[i];
-
-        if (!memcmp(&group->endpoints[endpoint].mac, mac, sizeof *mac)) {
-            return endpoint;
-        }
-    }
-    return GROUP_NO_ENDPOINT;
+    return find_by_mac(group, group->local, group->n_local, mac);
 }
 
 uint16_t
 group_find_mac(const struct group *group, const struct mac *mac)
 {
-    for (uint16_t i = 0; i < group->n_endpoints; i++) {
-        const struct group_endpoint *e = &group->endpoints[i];
-
-        if (e->state != ENDPOINT_ABSENT
-            && !memcmp(&e->mac, mac, sizeof *mac)) {
-            return i;
-        }
-    }
-    return GROUP_NO_ENDPOINT;
+    return find_by_mac(group, group->macs, group->n_macs, mac);
 }

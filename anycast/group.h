@@ -135,8 +135,10 @@ struct group {
                                  * NULL.  Not owned. */
     uint16_t n_candidates;
     struct group_candidate *candidates;
-    uint16_t n_local;           /* Endpoints on this host. */
+    uint16_t n_local;           /* Endpoints on this host, by MAC. */
     uint16_t *local;
+    uint16_t n_macs;            /* All that there are, by MAC. */
+    uint16_t *macs;
     uint16_t n_quic;            /* Endpoints with a QUIC id, by id. */
     uint16_t *quic;
 };
@@ -203,11 +205,10 @@ group_keeps_flows(const struct group *group, uint16_t endpoint)
  * GROUP_NO_ENDPOINT. */
 uint16_t group_find_quic(const struct group *group, uint64_t id);
 
-/* The endpoint on this host with this MAC, or GROUP_NO_ENDPOINT.  Looks at all
- * of these. */
+/* The endpoint on this host with this MAC, or GROUP_NO_ENDPOINT. */
 uint16_t group_find_local(const struct group *group, const struct mac *mac);
 
-/* The endpoint with this MAC, or GROUP_NO_ENDPOINT.  Looks at all. */
+/* The same of all hosts' endpoints. */
 uint16_t group_find_mac(const struct group *group, const struct mac *mac);
 
 #endif /* anycast/group.h */

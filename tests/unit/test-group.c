@@ -417,23 +417,59 @@ test_quic_ids_are_found(void **state)
     group_destroy(group);
 }
 
+/* The simple twin: looks at one after the other. */
+static uint16_t
+find_mac_simply(const struct group_spec *spec, const struct mac *mac,
+                bool only_local)
+{
+    for (size_t e = 0; e < spec->n_endpoints; e++) {
+        if (spec->endpoints[e].state != ENDPOINT_ABSENT
+            && (spec->endpoints[e].local || !only_local)
+            && !memcmp(&spec->endpoints[e].mac, mac, sizeof *mac)) {
+            return e;
+        }
+    }
+    return GROUP_NO_ENDPOINT;
+}
+
+/* All octets count, also those beyond 0x7f.  Some MACs there are twice, and
+ * the endpoint with the lower index counts. */
 static void
 test_macs_are_found(void **state)
 {
     struct fixture *f = *state;
-    const struct mac nobody = { { 0 } }, three = { { 2, 0, 0, 0, 0, 3 } };
-    struct group *group;
+    static const size_t sizes[] = { 0, 1, 2, 3, 100, GROUP_MAX_ENDPOINTS };
+    size_t n_found = 0, n_local = 0;
 
     memset(f->slots, 0xff, sizeof f->slots);
-    for (int e = 1; e < N_ENDPOINTS; e++) {
-        f->endpoints[e].mac = (struct mac) { { 2, 0, 0, 0, 0, e } };
+    srandom(1);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        f->spec.n_endpoints = sizes[i];
+        for (size_t e = 0; e < sizes[i]; e++) {
+            struct mac *mac = &f->endpoints[e].mac;
+
+            *mac = (struct mac) { { 2, 0, 0, 0, 0, 0 } };
+            mac->octet[random() % 6] ^= random();
+            mac->octet[random() % 6] ^= random();
+            f->endpoints[e].state = random() % (ENDPOINT_LOST + 1);
+            f->endpoints[e].local = random() % 4 == 0;
+        }
+
+        struct group *group = group_create(&f->spec, &hash_key);
+        for (size_t e = 0; e < sizes[i] + 1000; e++) {
+            struct mac mac = f->endpoints[e % (sizes[i] + 1)].mac;
+
+            mac.octet[random() % 6] ^= e < sizes[i] ? 0 : random();
+            uint16_t any = find_mac_simply(&f->spec, &mac, false);
+            uint16_t local = find_mac_simply(&f->spec, &mac, true);
+            assert_int_equal(group_find_mac(group, &mac), any);
+            assert_int_equal(group_find_local(group, &mac), local);
+            n_found += any != GROUP_NO_ENDPOINT;
+            n_local += local != GROUP_NO_ENDPOINT;
+        }
+        group_destroy(group);
     }
-    f->endpoints[0].state = ENDPOINT_ABSENT;
-    f->endpoints[3].state = ENDPOINT_LOST;
-    group = group_create(&f->spec, &hash_key);
-    assert_int_equal(group_find_mac(group, &three), 3);
-    assert_int_equal(group_find_mac(group, &nobody), GROUP_NO_ENDPOINT);
-    group_destroy(group);
+    assert_true(n_found > 3000 && n_local > 500 && n_local < n_found);
 }
 
 static void
