@@ -16,13 +16,12 @@ enum {
     N_WAYS = 4,
     QUESTION_PERIOD_MS = 1000,  /* Of SOURCE_MAX_QUESTIONS. */
     REFRESH_MS = 1000,          /* How often it is noted when it was seen. */
-    SETTLE_TRIES = 1000,        /* To get the bucket. */
+    FORGET_TRIES = 1000,        /* To get the bucket. */
 };
 
 enum source_flags {
     HAS_MAC     = 0x01,
     HAS_ASKED   = 0x02,         /* 'asked_ms' counts. */
-    IS_OPEN     = 0x04,         /* The question has no answer yet. */
 };
 
 struct source {
@@ -273,8 +272,7 @@ may_ask(const struct source *source, uint64_t now_ms,
     if (!(source->flags & HAS_ASKED) || ms >= SOURCE_QUIET_MS) {
         return true;
     }
-    *answer = (source->flags & IS_OPEN && ms < SOURCE_WAIT_MS
-               ? SOURCE_WAITING : SOURCE_SETTLED);
+    *answer = ms < SOURCE_WAIT_MS ? SOURCE_WAITING : SOURCE_SETTLED;
     return false;
 }
 
@@ -313,7 +311,7 @@ ask_claimed(struct source_table *table, struct source_bucket *bucket,
     int way = find_or_replace(bucket, vni, address, &source);
 
     if (may_ask(&source, now_ms, &answer) && take_question(table, now_ms)) {
-        source.flags |= HAS_ASKED | IS_OPEN;
+        source.flags |= HAS_ASKED;
         source.asked_ms = source.seen_ms = now_ms;
         store(bucket, way, &source);
         answer = SOURCE_ASKED;
@@ -365,36 +363,6 @@ source_table_would_ask(const struct source_table *table, uint32_t vni,
     return SOURCE_SETTLED;
 }
 
-/* Clears 'flags' of the source, if it is there.  Off the packet path. */
-static void
-clear_flags(struct source_table *table, uint32_t vni,
-            struct inet_addr address, uint64_t now_ms, uint32_t flags)
-{
-    struct source_bucket *bucket = bucket_of(table, vni, address);
-    struct source source;
-    int way;
-
-    for (int i = 0; !claim(bucket); i++) {
-        if (i >= SETTLE_TRIES) {
-            return;
-        }
-    }
-    way = find(bucket, vni, address, &source);
-    if (way >= 0) {
-        source.flags &= ~flags;
-        source.seen_ms = now_ms;
-        store(bucket, way, &source);
-    }
-    release(bucket);
-}
-
-void
-source_table_settle(struct source_table *table, uint32_t vni,
-                    struct inet_addr address, uint64_t now_ms)
-{
-    clear_flags(table, vni, address, now_ms, IS_OPEN);
-}
-
 void
 source_table_forget(struct source_table *table, uint32_t vni,
                     struct inet_addr address)
@@ -404,13 +372,13 @@ source_table_forget(struct source_table *table, uint32_t vni,
     int way;
 
     for (int i = 0; !claim(bucket); i++) {
-        if (i >= SETTLE_TRIES) {
+        if (i >= FORGET_TRIES) {
             return;
         }
     }
     way = find(bucket, vni, address, &source);
     if (way >= 0) {
-        source.flags &= ~(IS_OPEN | HAS_ASKED);
+        source.flags &= ~HAS_ASKED;
         store(bucket, way, &source);
     }
     release(bucket);

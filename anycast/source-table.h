@@ -25,7 +25,9 @@
 struct source_table;
 
 enum source_handover {
-    SOURCE_SETTLED,             /* Nothing is under way, or it is over. */
+    SOURCE_SETTLED,             /* Nothing is under way, or it is over.  (An
+                                 * answer does not end it: several hosts may
+                                 * answer.) */
     SOURCE_ASKED,               /* The question was asked just now. */
     SOURCE_WAITING,             /* It was asked before, less than
                                  * SOURCE_WAIT_MS ago. */
@@ -65,10 +67,6 @@ enum source_handover source_table_ask(struct source_table *, uint32_t vni,
 enum source_handover source_table_would_ask(const struct source_table *,
                                             uint32_t vni, struct inet_addr src,
                                             uint64_t now_ms);
-
-/* The source's flows have come: waiting is over.  Off the packet path. */
-void source_table_settle(struct source_table *, uint32_t vni,
-                         struct inet_addr src, uint64_t now_ms);
 
 /* The source has gone to another host: what it brings when it comes back is
  * asked for again.  Off the packet path. */

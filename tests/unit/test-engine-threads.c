@@ -192,7 +192,7 @@ work(void *worker_)
 /* While everything changes. */
 
 static void
-import_and_settle(struct crew *crew, uint64_t *seed)
+import_and_forget(struct crew *crew, uint64_t *seed)
 {
     static const enum flow_state states[] = {
         FLOW_NEW, FLOW_ESTABLISHED, FLOW_CLOSING, FLOW_DATAGRAM
@@ -210,8 +210,7 @@ import_and_settle(struct crew *crew, uint64_t *seed)
         assert_true(engine_import(&crew->world->engine, crew->now_us, &key,
                                   endpoint, flow_state)
                     || flow_state_is_weak(flow_state));
-        source_table_settle(crew->world->sources, CREW_VNI, key.src,
-                            crew->now_us / 1000);
+        source_table_forget(crew->world->sources, CREW_VNI, key.src);
     }
 }
 
@@ -249,7 +248,7 @@ change(struct crew *crew)
 
         change_group(&w->groups[crew_draw(&seed, WORLD_GROUPS)], &seed);
         publish(crew, &old);
-        import_and_settle(crew, &seed);
+        import_and_forget(crew, &seed);
         flow_table_sweep(w->flows, crew->now_us / 1000000,
                          flow_table_n_buckets(w->flows) / 4,
                          crew_note_ended, w->table);

@@ -61,7 +61,7 @@ is_mac_of(const struct mac *mac, uint32_t i)
 /* One bucket against four entries and a list of all questions. */
 
 struct twin_entry {
-    bool used, has_mac, has_asked, open;
+    bool used, has_mac, has_asked;
     uint32_t source;
     struct mac mac;
     uint64_t seen_ms, asked_ms;
@@ -127,8 +127,8 @@ twin_ask(struct twin *t, uint32_t source, uint64_t now_ms)
     size_t recent = 0;
 
     if (e && e->has_asked && now_ms - e->asked_ms < SOURCE_QUIET_MS) {
-        return (e->open && now_ms - e->asked_ms < SOURCE_WAIT_MS
-                ? SOURCE_WAITING : SOURCE_SETTLED);
+        return (now_ms - e->asked_ms < SOURCE_WAIT_MS ? SOURCE_WAITING
+                : SOURCE_SETTLED);
     }
     while (recent < t->n_questions
            && now_ms - t->questions[t->n_questions - 1 - recent] < 1000) {
@@ -139,19 +139,18 @@ twin_ask(struct twin *t, uint32_t source, uint64_t now_ms)
     }
     t->questions[t->n_questions++] = now_ms;
     e = twin_get(t, source);
-    e->has_asked = e->open = true;
+    e->has_asked = true;
     e->asked_ms = e->seen_ms = now_ms;
     return SOURCE_ASKED;
 }
 
 static void
-twin_settle(struct twin *t, uint32_t source, uint64_t now_ms)
+twin_forget(struct twin *t, uint32_t source)
 {
     struct twin_entry *e = twin_find(t, source);
 
     if (e) {
-        e->open = false;
-        e->seen_ms = now_ms;
+        e->has_asked = false;
     }
 }
 
@@ -203,8 +202,8 @@ compare(uint32_t n_sources, uint32_t step_ms, uint64_t *answers)
             break;
         default:
             if (next_random(&seed) % 4 == 0) {
-                source_table_settle(table, vni, make_address(source), now_ms);
-                twin_settle(&t, source, now_ms);
+                source_table_forget(table, vni, make_address(source));
+                twin_forget(&t, source);
             }
         }
         compare_find(table, &t, next_random(&seed) % n_sources);
@@ -239,8 +238,6 @@ test_a_question_is_asked_once_a_minute(void **state)
     assert_int_equal(source_table_ask(table, 1, a, 5), SOURCE_ASKED);
     assert_int_equal(source_table_ask(table, 1, a, 5), SOURCE_WAITING);
     assert_int_equal(source_table_ask(table, 1, b, 6), SOURCE_ASKED);
-    source_table_settle(table, 1, b, 7);
-    assert_int_equal(source_table_ask(table, 1, b, 8), SOURCE_SETTLED);
     assert_int_equal(source_table_ask(table, 1, a, 1004), SOURCE_WAITING);
     assert_int_equal(source_table_ask(table, 1, a, 1005), SOURCE_SETTLED);
     assert_int_equal(source_table_ask(table, 1, a, 60004), SOURCE_SETTLED);
@@ -250,7 +247,6 @@ test_a_question_is_asked_once_a_minute(void **state)
     /* To ask about a source is not to know its address. */
     struct mac mac;
     assert_false(source_table_find(table, 1, a, &mac));
-    source_table_settle(table, 3, a, 60005);
     assert_int_equal(source_table_ask(table, 3, a, 60006), SOURCE_ASKED);
     source_table_destroy(table);
     source_table_destroy(NULL);
@@ -267,16 +263,15 @@ test_a_source_that_went_and_comes_back_is_asked_about_again(void **state)
     source_table_learn(table, 1, a, &mac, 1);
     assert_int_equal(source_table_ask(table, 1, a, 5), SOURCE_ASKED);
     assert_int_equal(source_table_ask(table, 1, b, 5), SOURCE_ASKED);
-    source_table_settle(table, 1, a, 6);
-    source_table_settle(table, 1, b, 6);
+    assert_int_equal(source_table_ask(table, 1, a, 2000), SOURCE_SETTLED);
     source_table_forget(table, 1, a);
     source_table_forget(table, 3, a);
-    assert_int_equal(source_table_ask(table, 1, a, 7), SOURCE_ASKED);
-    assert_int_equal(source_table_ask(table, 1, b, 7), SOURCE_SETTLED);
+    assert_int_equal(source_table_ask(table, 1, a, 2001), SOURCE_ASKED);
+    assert_int_equal(source_table_ask(table, 1, b, 2001), SOURCE_SETTLED);
 
     /* Also while the answer is still awaited; its address stays known. */
     source_table_forget(table, 1, a);
-    assert_int_equal(source_table_ask(table, 1, a, 8), SOURCE_ASKED);
+    assert_int_equal(source_table_ask(table, 1, a, 2002), SOURCE_ASKED);
     assert_true(source_table_find(table, 1, a, &found));
     assert_memory_equal(&found, &mac, sizeof mac);
     source_table_destroy(table);
@@ -376,7 +371,7 @@ change(struct worker *w, uint64_t *seed, uint64_t now_ms)
     } else if (dice == 6) {
         source_table_ask(w->table, vni, address, now_ms);
     } else {
-        source_table_settle(w->table, vni, address, now_ms);
+        source_table_forget(w->table, vni, address);
     }
 }
 
