@@ -14,8 +14,8 @@ B   := build$(if $(SANITIZE),/sanitize)
 
 # What each folder is made of, in the order of the dependencies.
 
-parse_OBJS := $(addprefix encap/,complete-csum.o csum.o parse.o parse-icmp.o \
-	parse-ipv6.o quic-id.o)
+parse_OBJS := $(addprefix encap/,complete-csum.o crc32c.o csum.o parse.o \
+	parse-icmp.o parse-ipv6.o quic-id.o)
 encap_OBJS := encap/context.o encap/drop.o encap/hint.o $(parse_OBJS) \
 	encap/provoke.o encap/reply.o encap/tunnel.o
 

@@ -5,11 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "encap/crc32c.h"
 #include "encap/csum.h"
-
-enum {
-    CRC32C_POLYNOMIAL = 0x82f63b78, /* Bits reversed. */
-};
 
 /* The transport checksum of a packet. */
 struct l4_csum {
@@ -18,40 +15,22 @@ struct l4_csum {
     size_t ofs;                 /* Of the field in the transport header. */
 };
 
-/* CRC32c of 'size' bytes at 'data', bit by bit: only packets of VMs on this
- * host, of a rare protocol, come here. */
-static uint32_t
-crc32c(uint32_t crc, const uint8_t *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = crc >> 1 ^ (crc & 1 ? (uint32_t) CRC32C_POLYNOMIAL : 0);
-        }
-    }
-    return crc;
-}
-
-/* The field counts as 0.  Its bytes are those of the CRC, least significant
- * first (RFC 9260 appendix A). */
+/* A field of 0 is taken for one that nobody has filled in. */
 static int
 complete_sctp(uint8_t *l4, size_t len, bool partial)
 {
-    const size_t ofs = offsetof(struct sctp_hdr, csum);
-    const uint8_t zeros[4] = { 0 };
+    uint8_t *field = l4 + offsetof(struct sctp_hdr, csum);
+    static const uint8_t zeros[4];
+    uint8_t csum[4];
 
-    if (!partial && memcmp(l4 + ofs, zeros, sizeof zeros)) {
+    if (!partial && memcmp(field, zeros, sizeof zeros)) {
         return 0;
     }
-
-    uint32_t crc = crc32c(UINT32_MAX, l4, ofs);
-    crc = crc32c(crc, zeros, sizeof zeros);
-    crc = ~crc32c(crc, l4 + ofs + sizeof zeros, len - ofs - sizeof zeros);
-    uint8_t new[4] = { crc, crc >> 8, crc >> 16, crc >> 24 };
-    if (!memcmp(l4 + ofs, new, sizeof new)) {
+    crc32c_of_sctp(l4, len, csum);
+    if (!memcmp(field, csum, sizeof csum)) {
         return 0;
     }
-    memcpy(l4 + ofs, new, sizeof new);
+    memcpy(field, csum, sizeof csum);
     return 1;
 }
 
