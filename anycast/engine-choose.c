@@ -181,7 +181,7 @@ stays(const struct engine_inquiry *q, const struct flow_ref *ref, bool *lost)
         return false;
     }
     /* A flow that cannot be reset is better picked anew. */
-    if (q->begins && group->flags & GROUP_RESET_LOST
+    if ((q->begins || !q->is_resettable) && group->flags & GROUP_RESET_LOST
         && group->endpoints[ref->endpoint].state == ENDPOINT_LOST) {
         *lost = true;
         return false;

@@ -69,7 +69,7 @@ explain_endpoint(const struct anycast_table *table, const struct group *group,
     const struct group_endpoint *e = &group->endpoints[choice->endpoint];
     if (choice->kept && e->state == ENDPOINT_LOST
         && group->flags & GROUP_RESET_LOST
-        && protocol == IPPROTO_NR_TCP) {
+        && engine_is_resettable(protocol)) {
         *reason = DROP_HOST_DEAD;
         return ENGINE_REPLY;
     }
@@ -132,6 +132,7 @@ engine_explain(const struct engine_world *world, uint64_t now_us,
         .random = e->hash ^ now_us,
         .opens = opens,
         .begins = engine_begins(e->group, e->hash, flow->protocol, opens),
+        .is_resettable = engine_is_resettable(flow->protocol),
         .dry_run = true,
     };
     engine_choose(world->flows, &inquiry, &choice);

@@ -63,6 +63,7 @@ struct engine_inquiry {
     bool has_quic_id;
     bool opens;                 /* The packet begins a connection. */
     bool begins;                /* It begins a flow, as engine_begins(). */
+    bool is_resettable;         /* As engine_is_resettable(). */
     bool dry_run;               /* Leave no trace. */
 };
 
@@ -137,7 +138,8 @@ void engine_drop(struct engine_thread *, struct engine_packet *,
 void engine_reply_error(const struct engine_run *, struct engine_packet *,
                         enum reply_error, enum drop_reason, uint16_t mtu);
 
-/* Resets the connection of a TCP packet. */
+/* Resets the connection of a TCP packet, or the association of an SCTP
+ * packet. */
 void engine_reply_reset(const struct engine_run *, struct engine_packet *,
                         enum drop_reason);
 
@@ -188,6 +190,13 @@ engine_is_datagram(const struct encap_view *view)
 {
     return (view->protocol == IPPROTO_NR_UDP
             || view->protocol == IPPROTO_NR_ICMP);
+}
+
+/* Whether flows of 'protocol' can be reset. */
+static inline bool
+engine_is_resettable(uint8_t protocol)
+{
+    return protocol == IPPROTO_NR_TCP || protocol == IPPROTO_NR_SCTP;
 }
 
 enum {

@@ -81,14 +81,19 @@ engine_reply_reset(const struct engine_run *run, struct engine_packet *packet,
     size_t size = packet->size;
 
     engine_drop(run->thread, packet, reason);
-    if (packet->view.kind == ENCAP_FLOW && !packet->view.first_fragment
-        && packet->view.protocol == IPPROTO_NR_TCP
-        && !(packet->view.life & ENCAP_ABORTS)) {
-        reply_reset(packet->data, &size, &packet->view, &mac);
-        packet->size = size;
-        packet->verdict = ENGINE_REPLY;
-        engine_count(&run->thread->count.resets, 1);
+    if (packet->view.kind != ENCAP_FLOW || packet->view.first_fragment
+        || packet->view.life & ENCAP_ABORTS) {
+        return;
     }
+    if (packet->view.protocol == IPPROTO_NR_TCP) {
+        reply_reset(packet->data, &size, &packet->view, &mac);
+    } else if (packet->view.protocol != IPPROTO_NR_SCTP
+               || !reply_abort(packet->data, &size, &packet->view, &mac)) {
+        return;
+    }
+    packet->size = size;
+    packet->verdict = ENGINE_REPLY;
+    engine_count(&run->thread->count.resets, 1);
 }
 
 static inline void

@@ -431,6 +431,7 @@ inquire(const struct engine_run *run, const struct engine_packet *packet,
         .now_us = run->now_us,
         .random = engine_random(run->thread),
         .opens = packet->view.life & ENCAP_OPENS,
+        .is_resettable = engine_is_resettable(packet->view.protocol),
         .dry_run = packet->view.kind != ENCAP_FLOW,
     };
     inquiry->begins = (packet->view.kind == ENCAP_FLOW
@@ -502,7 +503,7 @@ follow_choice(const struct engine_run *run, struct engine_packet *packet,
     }
     if (choice->kept) {
         if (endpoint->state == ENDPOINT_LOST && group->flags & GROUP_RESET_LOST
-            && packet->view.protocol == IPPROTO_NR_TCP) {
+            && engine_is_resettable(packet->view.protocol)) {
             reset_lost(run, packet, &choice->ref);
             return;
         }

@@ -186,8 +186,13 @@ enum sctp_chunk {               /* RFC 9260 section 3.2. */
     SCTP_SHUTDOWN          = 7,
     SCTP_SHUTDOWN_ACK      = 8,
     SCTP_COOKIE_ECHO       = 10,
+    SCTP_COOKIE_ACK        = 11,
     SCTP_SHUTDOWN_COMPLETE = 14,
 };
+
+/* Of ABORT and SHUTDOWN COMPLETE, the T bit: the tag is the one that their
+ * receiver sends, not the one that it expects. */
+enum { SCTP_TAG_REFLECTED = 0x01 };
 
 /* ICMP and ICMPv6.  'word' is next_hop_mtu's place (RFC 1191) in its lower
  * half, the MTU (ICMPv6 packet too big), or identifier and sequence number. */

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "encap/crc32c.h"
 #include "encap/csum.h"
 
 enum {
@@ -306,4 +307,65 @@ reply_reset(uint8_t *frame, size_t *size, const struct encap_view *view,
         tcp->csum = csum_over_ipv6(ip, tcp, sizeof *tcp);
     }
     *size = view->l3_ofs + ip_hdr_len + sizeof *tcp;
+}
+
+/* What a chunk is answered with that is of no association here (RFC 9260
+ * section 8.4); 0: nothing.  Who begins one is not answered, for the answer
+ * would need another tag. */
+static uint8_t
+choose_abort(uint8_t chunk_type)
+{
+    switch (chunk_type) {
+    case SCTP_INIT:
+    case SCTP_ABORT:
+    case SCTP_COOKIE_ACK:
+    case SCTP_SHUTDOWN_COMPLETE:
+        return 0;
+    case SCTP_SHUTDOWN_ACK:
+        return SCTP_SHUTDOWN_COMPLETE;
+    default:
+        return SCTP_ABORT;
+    }
+}
+
+bool
+reply_abort(uint8_t *frame, size_t *size, const struct encap_view *view,
+            const struct mac *mac)
+{
+    uint8_t *l3 = frame + view->l3_ofs;
+    bool is4 = view->version == 4;
+    size_t ip_hdr_len = is4 ? sizeof(struct ipv4_hdr)
+                            : sizeof(struct ipv6_hdr);
+    const struct sctp_hdr *sctp
+        = (const struct sctp_hdr *) (frame + view->l4_ofs);
+    uint8_t chunk_type = choose_abort(sctp->chunk_type);
+
+    if (!chunk_type) {
+        return false;
+    }
+
+    struct sctp_hdr abort = {
+        .src_port = sctp->dst_port,
+        .dst_port = sctp->src_port,
+        .tag = sctp->tag,
+        .chunk_type = chunk_type,
+        .chunk_flags = SCTP_TAG_REFLECTED,
+        .chunk_len = host_to_be16(sizeof abort
+                                  - offsetof(struct sctp_hdr, chunk_type)),
+    };
+    uint8_t csum[sizeof abort.csum];
+    crc32c_of_sctp((const uint8_t *) &abort, sizeof abort, csum);
+    memcpy(&abort.csum, csum, sizeof csum);
+
+    answer_ethernet(frame, mac);
+    if (is4) {
+        write_ipv4((struct ipv4_hdr *) l3, view, IPPROTO_NR_SCTP, 0,
+                   sizeof abort);
+    } else {
+        write_ipv6((struct ipv6_hdr *) l3, view->dst, view->src,
+                   IPPROTO_NR_SCTP, REPLY_TTL, sizeof abort);
+    }
+    memcpy(l3 + ip_hdr_len, &abort, sizeof abort);
+    *size = view->l3_ofs + ip_hdr_len + sizeof abort;
+    return true;
 }

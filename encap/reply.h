@@ -1,11 +1,12 @@
 /* Frames that answer the sender of a frame: ARP replies, neighbour
- * advertisements, ICMP errors and TCP resets, built in the buffer of the frame
- * that they answer.  All are addressed to the frame's source MAC and come from
+ * advertisements, ICMP errors, TCP resets and SCTP aborts, built in the buffer
+ * of the frame that they answer.  All are addressed to the frame's source MAC and come from
  * 'mac'.  A VLAN tag is kept. */
 
 #ifndef ENCAP_REPLY_H
 #define ENCAP_REPLY_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +62,14 @@ uint8_t *reply_icmp(uint8_t *frame, size_t *size,
  * acknowledgement, or else 0 and acknowledging it), in place, at 'frame'.
  * Stores its length in '*size'. */
 void reply_reset(uint8_t *frame, size_t *size, const struct encap_view *view,
+                 const struct mac *mac);
+
+/* Makes of the SCTP packet of '*size' bytes at 'frame' (whole) the ABORT that
+ * answers it, or the SHUTDOWN COMPLETE (RFC 9260 section 8.4, rules 5 and 8),
+ * with its own verification tag and the T bit (section 8.5.1), in place, at
+ * 'frame'.  Stores its length in '*size'.  False, with the frame untouched, if
+ * its first chunk must not be answered, or is an INIT. */
+bool reply_abort(uint8_t *frame, size_t *size, const struct encap_view *view,
                  const struct mac *mac);
 
 #endif /* encap/reply.h */

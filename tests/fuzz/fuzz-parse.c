@@ -96,6 +96,10 @@ reply(const uint8_t *data, size_t size, const struct encap_view *view,
         reply_reset(frame, &new_size, view, &router);
         CHECK(new_size <= size);
         check_answer(frame, new_size);
+    } else if (view->protocol == IPPROTO_NR_SCTP && !view->first_fragment
+               && reply_abort(frame, &new_size, view, &router)) {
+        CHECK(new_size <= size);
+        check_answer(frame, new_size);
     }
     free(base);
 }

@@ -1,12 +1,13 @@
 """Cases: what is not plain TCP or UDP over IPv4."""
 
-from scapy.all import ICMP, ICMPv6DestUnreach, ICMPv6EchoRequest, \
-    ICMPv6PacketTooBig, IP, IPv6, IPv6ExtHdrFragment, SCTP, SCTPChunkInit, \
-    TCP, raw
+from scapy.all import Dot1Q, ICMP, ICMPv6DestUnreach, ICMPv6EchoRequest, \
+    ICMPv6PacketTooBig, IP, IPv6, IPv6ExtHdrFragment, SCTP, SCTPChunkAbort, \
+    SCTPChunkCookieAck, SCTPChunkCookieEcho, SCTPChunkData, SCTPChunkInit, \
+    SCTPChunkShutdownAck, SCTPChunkShutdownComplete, TCP, raw
 
 from casebook import CLIENT, CLIENT6, HOSTS6, KEY, VIP, VIP6, case, eth, ip, \
     ip6, mac, tcp, udp
-from decode import Outer, equal, flow_slot, group_seed
+from decode import Outer, check_abort, equal, flow_slot, group_seed
 
 
 @case
@@ -36,8 +37,8 @@ class _:
 INIT = SCTPChunkInit(init_tag=1, n_in_streams=1, n_out_streams=1)
 
 
-def sctp(chunk, sport=40000, chksum=None):
-    return SCTP(sport=sport, dport=80, chksum=chksum) / chunk
+def sctp(chunk, sport=40000, chksum=None, tag=0):
+    return SCTP(sport=sport, dport=80, chksum=chksum, tag=tag) / chunk
 
 
 @case
@@ -65,6 +66,36 @@ class _:
             right = right.__class__(raw(right))
             equal(inner[SCTP].chksum, right[SCTP].chksum, "CRC32c")
         run.counted(underlay=13, completed_csums=7)
+
+
+@case
+class _:
+    "sctp-clients-of-a-dead-host-are-told"
+    data = SCTPChunkData(data=b"Hello, world")
+    frames = [eth() / ip() / sctp(INIT),
+              eth() / ip() / sctp(SCTPChunkCookieEcho(cookie=b"crumbs")),
+              eth() / ip6() / sctp(INIT),
+              eth() / ip6() / sctp(SCTPChunkCookieEcho(cookie=b"crumbs")),
+              # Endpoint 0's host is dead from here on.
+              eth() / ip() / sctp(data, tag=0xdeadbeef),
+              eth() / Dot1Q(vlan=7) / ip() / sctp(data, tag=1),
+              eth() / ip6() / sctp(data, tag=0x80000001),
+              eth() / ip() / sctp(SCTPChunkShutdownAck(), tag=2),
+              # What must not be answered, and a new association.
+              eth() / ip() / sctp(SCTPChunkAbort(), tag=3),
+              eth() / ip() / sctp(SCTPChunkCookieAck(), tag=3),
+              eth() / ip() / sctp(SCTPChunkShutdownComplete(), tag=3),
+              eth() / ip() / sctp(INIT)]
+
+    def check(run):
+        for p in (5, 6, 7, 8):
+            equal(run.verdicts[p], ["reply", "host_dead"], "verdict")
+            check_abort(run.out[p], run.sent[p], 5001,
+                        SCTPChunkAbort if p < 8 else SCTPChunkShutdownComplete)
+        for p in (9, 10, 11):
+            equal(run.verdicts[p], ["drop", "host_dead"], "verdict")
+        run.endpoint(12, 1, mac(2))
+        run.counted(resets=4)
 
 
 @case

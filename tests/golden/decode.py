@@ -6,7 +6,7 @@ import socket
 import struct
 
 from scapy.all import ARP, Dot1Q, Ether, ICMP, ICMPv6ND_NA, \
-    ICMPv6NDOptDstLLAddr, IP, IPv6, TCP, UDP, raw
+    ICMPv6NDOptDstLLAddr, IP, IPv6, SCTP, TCP, UDP, raw
 from scapy.contrib.geneve import GENEVE
 from scapy.layers.vxlan import VXLAN
 
@@ -293,6 +293,26 @@ def check_reset(answer, sent, vni):
     right = answer.copy()
     del right[TCP].chksum
     equal(tcp.chksum, Ether(raw(right))[TCP].chksum, "TCP checksum")
+    if layer is IP:
+        check_header_checksum(answer[IP])
+
+
+def check_abort(answer, sent, vni, chunk):
+    """RFC 9260 section 8.4: 'chunk' alone, with the tag that was sent."""
+    layer = IPv6 if IPv6 in sent else IP
+    equal((answer.src, answer.dst), (router_mac(vni), sent.src), "MACs")
+    equal(Dot1Q in answer, Dot1Q in sent, "VLAN tag")
+    equal((answer[layer].src, answer[layer].dst),
+          (sent[layer].dst, sent[layer].src), "addresses")
+    sctp, was = answer[SCTP], sent[SCTP]
+    equal((sctp.sport, sctp.dport, sctp.tag), (was.dport, was.sport, was.tag),
+          "ports, verification tag")
+    assert chunk in answer, f"no {chunk.__name__}: {answer!r}"
+    equal((answer[chunk].TCB, answer[chunk].len), (1, 4), "T bit, length")
+    equal(len(sctp), 16, "SCTP length")
+    right = answer.copy()
+    del right[SCTP].chksum
+    equal(sctp.chksum, Ether(raw(right))[SCTP].chksum, "CRC32c")
     if layer is IP:
         check_header_checksum(answer[IP])
 

@@ -165,7 +165,67 @@ test_a_host_that_comes_back_has_its_flows(void **state)
     }
 }
 
-/* UDP cannot be reset: where TCP is, it goes elsewhere. */
+/* An association of the same group over SCTP. */
+static struct world_packet
+sctp_packet(uint32_t flow, uint8_t chunk, bool ipv6)
+{
+    struct world_packet p = world_packet(flow, chunk);
+
+    p.spec.protocol = 132;
+    p.spec.ipv6 = ipv6;
+    return p;
+}
+
+/* What their bytes are like is for tests of encap/reply.h to say. */
+static void
+test_associations_of_a_dead_host_are_aborted(void **state)
+{
+    enum { DATA = 0, INIT = 1, ABORT = 6, COOKIE_ECHO = 10 };
+    struct world *w = *state;
+    struct world_packet p;
+
+    w->groups[0].protocol = 132;
+    for (int v6 = 0; v6 < 2; v6++) {
+        w->groups[0].ipv6 = v6;
+        w->groups[0].states[0] = ENDPOINT_UP;
+        w->groups[0].flags = 0;
+        world_give_slots(w, 0, 0);
+        world_publish(w);
+        p = sctp_packet(v6, INIT, v6);
+        assert_int_equal(world_send(w, &p), 0);
+        p = sctp_packet(v6, COOKIE_ECHO, v6);
+        assert_int_equal(world_send(w, &p), 0);
+        w->groups[0].states[0] = ENDPOINT_LOST;
+        world_give_slots(w, 0, 1);
+        world_publish(w);
+        p = sctp_packet(v6, DATA, v6);
+        assert_int_equal(world_send(w, &p), 0);
+
+        w->groups[0].flags = GROUP_RESET_LOST;
+        world_publish(w);
+        for (int i = 0; i < 2; i++) {
+            p = sctp_packet(v6, DATA, v6);
+            assert_int_equal(world_explain(w, &p).verdict, ENGINE_REPLY);
+            world_send(w, &p);
+            assert_int_equal(p.packet.verdict, ENGINE_REPLY);
+            assert_int_equal(p.packet.reason, DROP_HOST_DEAD);
+            const uint8_t *sctp = p.packet.data + frame_l4(p.packet.data);
+            assert_int_equal(sctp[12], ABORT);
+            assert_int_equal(frame_get16(sctp + 2), p.src_port);
+            assert_int_equal(world_state(w, &p), FLOW_CLOSING);
+        }
+        assert_int_equal(w->thread.count.resets, 2 * (v6 + 1));
+        assert_int_equal(w->loads[0][0].open, 0);
+        p = sctp_packet(v6, ABORT, v6);
+        world_send(w, &p);
+        assert_int_equal(p.packet.verdict, ENGINE_DROP);
+        p = sctp_packet(v6, INIT, v6);
+        assert_int_equal(world_send(w, &p), 1);
+    }
+}
+
+/* UDP cannot be reset: where TCP is, it goes elsewhere.  Also where a slot's
+ * owner before the last one may know of flows. */
 static void
 test_datagrams_leave_a_dead_host_if_asked(void **state)
 {
@@ -173,16 +233,26 @@ test_datagrams_leave_a_dead_host_if_asked(void **state)
     struct world_packet p = world_packet(0, 0);
 
     p.spec.protocol = w->groups[0].protocol = 17;
-    world_give_slots(w, 0, 0);
-    world_publish(w);
-    world_send(w, &p);
-    w->groups[0].states[0] = ENDPOINT_LOST;
-    world_give_slots(w, 0, 1);
-    world_publish(w);
-    assert_int_equal(world_send(w, &p), 0);
-    w->groups[0].flags = GROUP_RESET_LOST;
-    world_publish(w);
-    assert_int_equal(world_send(w, &p), 1);
+    for (int guess = 0; guess < 2; guess++) {
+        w->groups[0].states[0] = ENDPOINT_UP;
+        w->groups[0].flags = 0;
+        p.src_port = 41000 + guess;
+        world_give_slots(w, 0, 0);
+        world_publish(w);
+        assert_int_equal(world_send(w, &p), 0);
+        w->groups[0].states[0] = ENDPOINT_LOST;
+        for (int i = 0; guess && i < WORLD_SLOTS; i++) {
+            w->groups[0].previous[i][0] = 0;
+            w->groups[0].previous[i][1] = 2;
+        }
+        world_give_slots(w, 0, 1);
+        world_publish(w);
+        assert_int_equal(world_send(w, &p), 0);
+        w->groups[0].flags = GROUP_RESET_LOST;
+        world_publish(w);
+        assert_int_equal(world_send(w, &p), 1);
+        assert_int_equal(world_explain(w, &p).ref.endpoint, 1);
+    }
 }
 
 /* Checks that 'p' was answered with ICMP unreachable. */
@@ -299,6 +369,7 @@ main(void)
         TEST(test_flows_of_a_dead_host_wait_for_it),
         TEST(test_flows_of_a_dead_host_are_reset),
         TEST(test_a_host_that_comes_back_has_its_flows),
+        TEST(test_associations_of_a_dead_host_are_aborted),
         TEST(test_datagrams_leave_a_dead_host_if_asked),
         TEST(test_without_endpoints_clients_are_told_if_asked),
         TEST(test_an_emptied_group_serves_its_old_flows),

@@ -224,6 +224,82 @@ resets_are_as_the_rfc_says(void **state)
     }
 }
 
+/* CRC32c of the bytes at 'data', bit by bit. */
+static uint32_t
+twin_crc32c(const uint8_t *data, size_t size)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t bit = 0; bit < size * 8; bit++) {
+        crc ^= data[bit / 8] >> bit % 8 & 1;
+        crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+    }
+    return ~crc;
+}
+
+/* RFC 9260 section 8.4, from the bytes; 0 if there is no answer. */
+static size_t
+twin_abort(const uint8_t *frame, uint8_t *answer)
+{
+    const uint8_t *old = frame + frame_l4(frame);
+
+    if (old[12] == 1 || old[12] == 6 || old[12] == 11 || old[12] == 14) {
+        return 0;
+    }
+    twin_ethernet(frame, answer);
+    uint8_t *sctp = twin_ip(frame, answer, 132, 0, 16);
+    memset(sctp, 0, 16);
+    memcpy(sctp, old + 2, 2);
+    memcpy(sctp + 2, old, 2);
+    memcpy(sctp + 4, old + 4, 4);
+    sctp[12] = old[12] == 8 ? 14 : 6;
+    sctp[13] = 1;
+    sctp[15] = 4;
+    uint32_t crc = twin_crc32c(sctp, 16);
+    for (int i = 0; i < 4; i++) {
+        sctp[8 + i] = crc >> 8 * i;
+    }
+    return sctp + 16 - answer;
+}
+
+static void
+aborts_are_as_the_rfc_says(void **state)
+{
+    unsigned int n_answered = 0, n_silent = 0;
+
+    (void) state;
+    for (int i = 0; i < 5000; i++) {
+        uint8_t frame[FRAME_MAX], expected[FRAME_MAX];
+        struct frame_spec spec;
+        struct encap_view view;
+        uint8_t *base;
+
+        random_spec(&spec);
+        spec.protocol = 132;
+        spec.l4_type = i % 16;
+        if (i % 5 == 0) {
+            spec.payload = 0;
+        }
+        size_t size = frame_build(&spec, frame), new_size = size;
+        size_t expected_size = twin_abort(frame, expected);
+        uint8_t *copy = frame_copy_exact(frame, size, 1, &base);
+        assert_int_equal(encap_parse(copy, size, &view), DROP_NONE);
+        assert_int_equal(reply_abort(copy, &new_size, &view, &router),
+                         expected_size != 0);
+        if (expected_size) {
+            assert_int_equal(new_size, expected_size);
+            assert_memory_equal(copy, expected, new_size);
+            n_answered++;
+        } else {
+            assert_int_equal(new_size, size);
+            assert_memory_equal(copy, frame, size);
+            n_silent++;
+        }
+        free(base);
+    }
+    assert_true(n_answered > 3000 && n_silent > 1000);
+}
+
 static const uint8_t client[16] = { 0xfd, [15] = 2 };
 static const uint8_t service[16] = { 0xfd, [15] = 0x64 };
 static const uint8_t service_group[16] = {
@@ -386,6 +462,7 @@ main(void)
         cmocka_unit_test(icmp_errors_are_as_drawn),
         cmocka_unit_test(the_quote_ends_at_576_bytes_and_before_padding),
         cmocka_unit_test(resets_are_as_the_rfc_says),
+        cmocka_unit_test(aborts_are_as_the_rfc_says),
         cmocka_unit_test(a_solicitation_is_answered_in_place),
         cmocka_unit_test(duplicate_address_detection_is_left_alone),
         cmocka_unit_test(an_arp_request_is_answered_in_place),
