@@ -369,6 +369,29 @@ classify_plain(struct engine_run *run, struct engine_packet *packet)
 
 /* The flow's endpoint, and the frame for it. */
 
+/* Remembers which MAC 'src', the sender of 'packet', has: it may have to be
+ * told that its server is no more. */
+static void
+learn_client(const struct engine_run *run, const struct engine_packet *packet,
+             struct inet_addr src)
+{
+    const struct eth_hdr *eth = (const struct eth_hdr *) packet->data;
+
+    source_table_learn(run->world->sources, packet->vni, src, &eth->src,
+                       run->now_ms);
+}
+
+/* The same of the sender of a packet of a flow that is known, if it would be
+ * told: what SYNs have taught is forgotten when the switch restarts. */
+static void
+learn_known_client(const struct engine_run *run,
+                   const struct engine_packet *packet, struct inet_addr src)
+{
+    if (packet->group->flags & GROUP_RESET_LOST) {
+        learn_client(run, packet, src);
+    }
+}
+
 /* Whether the flow of 'packet', not known here, may be known where its client
  * was before, so that it is better to wait than to choose.  Asks there. */
 static bool
@@ -388,6 +411,7 @@ awaits_handover(const struct engine_run *run,
         return false;
 
     case SOURCE_ASKED:
+        learn_client(run, packet, view->src);
         if (thread->n_questions < ENGINE_QUESTIONS) {
             thread->questions[thread->n_questions++]
                 = (struct engine_question) { packet->vni, view->src };
@@ -508,6 +532,7 @@ follow_choice(const struct engine_run *run, struct engine_packet *packet,
             return;
         }
         engine_track_kept(run, packet, &choice->ref);
+        learn_known_client(run, packet, packet->view.src);
         send_chosen(run, packet, choice->endpoint,
                     opens ? FLOW_BEGINS : FLOW_KNOWN);
         return;
@@ -520,10 +545,9 @@ follow_choice(const struct engine_run *run, struct engine_packet *packet,
         && !(packet->view.life & ENCAP_ABORTS)) {
         engine_track_chosen(run, packet, choice);
         if (opens) {
-            const struct eth_hdr *eth = (const struct eth_hdr *) packet->data;
-
-            source_table_learn(run->world->sources, packet->vni,
-                               packet->view.src, &eth->src, run->now_ms);
+            learn_client(run, packet, packet->view.src);
+        } else {
+            learn_known_client(run, packet, packet->view.src);
         }
     }
     send_chosen(run, packet, choice->endpoint,
@@ -603,6 +627,10 @@ forward_plain(struct engine_run *run, struct engine_packet **packets, size_t n)
             continue;
         }
         endpoint = settled_endpoint(run, group, &ref);
+        if (UNLIKELY(ref.idle)) {
+            learn_known_client(run, packet,
+                               inet_addr_from4(packet->query.word >> 32));
+        }
         if (LIKELY(endpoint != NULL)
             && LIKELY(engine_send_plain(run, packet, endpoint))) {
             packet->stage = ENGINE_DONE;
@@ -660,6 +688,9 @@ forward_settled(struct engine_run *run, struct engine_packet *packet)
                               run->now_s, &ref)
         || !settled_endpoint(run, group, &ref)) {
         return false;
+    }
+    if (ref.idle) {
+        learn_known_client(run, packet, packet->view.src);
     }
     send_chosen(run, packet, ref.endpoint, FLOW_KNOWN);
     return true;

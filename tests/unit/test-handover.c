@@ -534,6 +534,57 @@ nobody_else_is_provoked(void **state OVS_UNUSED)
     world_destroy(w);
 }
 
+/* The flow table is that of before, the sources are not.  One packet in
+ * mid-flow will do. */
+static void
+clients_are_known_again_after_a_restart(void **state OVS_UNUSED)
+{
+    for (int group = TCP4; group <= TCP6; group++) {
+        struct connection c = { .group = group, .client = CLIENT,
+                                .src_port = 5 };
+        struct world *w = make_world();
+
+        c.endpoint = send_one(w, &c, SYN);
+        send_one(w, &c, ACK);
+        source_table_destroy(w->sources);
+        w->sources = source_table_create(
+            16, &(const struct hash_key) { { 3, 4 } });
+        w->engine.sources = w->sources;
+        w->groups[group].flags = GROUP_RESET_LOST;
+        world_publish(w);
+
+        w->now_ms += 1000;
+        assert_int_equal(send_one(w, &c, ACK), c.endpoint);
+        for (int e = 0; e < 4; e++) {
+            w->groups[group].states[e] = ENDPOINT_LOST;
+        }
+        world_publish(w);
+        assert_int_equal(provoke(w, 9), 1);
+        check_provoked(&c, 0);
+        world_destroy(w);
+    }
+}
+
+/* It need not send more than the packet that made its new host ask. */
+static void
+a_client_that_has_moved_is_known(void **state OVS_UNUSED)
+{
+    static struct connection mine[N_FLOWS];
+    struct world *old = make_world(), *new = make_world();
+    size_t n_hopeless = 0;
+
+    make_connections(old, TCP4, CLIENT, mine);
+    for (int i = 0; i < N_FLOWS; i++) {
+        n_hopeless += is_hopeless(&mine[i]);
+    }
+    assert_int_equal(send_one(new, &mine[1], ACK), -1);
+    assert_int_equal(hand_over(old, new, 5001, address_of(mine)), N_FLOWS);
+    lose_endpoints(new);
+    assert_int_equal(provoke(new, 100), n_hopeless);
+    world_destroy(old);
+    world_destroy(new);
+}
+
 static void
 a_source_with_affinity_is_not_provoked(void **state OVS_UNUSED)
 {
@@ -586,6 +637,8 @@ main(void)
         cmocka_unit_test(
             a_client_whose_only_packet_was_in_mid_flow_is_provoked),
         cmocka_unit_test(nobody_else_is_provoked),
+        cmocka_unit_test(clients_are_known_again_after_a_restart),
+        cmocka_unit_test(a_client_that_has_moved_is_known),
         cmocka_unit_test(a_source_with_affinity_is_not_provoked),
         cmocka_unit_test(no_two_provoke_with_the_same_number),
     };
