@@ -392,7 +392,7 @@ learn_known_client(const struct engine_run *run,
     }
 }
 
-/* Whether the flow of 'packet', not known here, may be known where its client
+/* Whether the flow of 'packet' is not known here, but may be where its client
  * was before, so that it is better to wait than to choose.  Asks there. */
 static bool
 awaits_handover(const struct engine_run *run,
@@ -400,9 +400,13 @@ awaits_handover(const struct engine_run *run,
 {
     const struct encap_view *view = &packet->view;
     struct engine_thread *thread = run->thread;
+    struct flow_ref ref;
 
-    if (view->life & (ENCAP_OPENS | ENCAP_ABORTS)
-        || !engine_may_await(packet->group, view->protocol)) {
+    if (view->kind != ENCAP_FLOW
+        || view->life & (ENCAP_OPENS | ENCAP_ABORTS)
+        || !engine_may_await(packet->group, view->protocol)
+        || flow_table_lookup(run->flows, packet->hash, &packet->key,
+                             run->now_s, &ref)) {
         return false;
     }
     switch (source_table_ask(run->world->sources, packet->vni, view->src,
@@ -565,13 +569,12 @@ forward_other(const struct engine_run *run, struct engine_packet *packet)
         engine_receive(run, packet);
         return;
     }
-    inquire(run, packet, &inquiry);
-    engine_choose(run->flows, &inquiry, &choice);
-    if (!choice.tracked && packet->view.kind == ENCAP_FLOW
-        && awaits_handover(run, packet)) {
+    if (awaits_handover(run, packet)) {
         engine_drop(run->thread, packet, DROP_AWAITING_HANDOVER);
         return;
     }
+    inquire(run, packet, &inquiry);
+    engine_choose(run->flows, &inquiry, &choice);
     if (choice.endpoint == GROUP_NO_ENDPOINT) {
         refuse(run, packet);
         return;

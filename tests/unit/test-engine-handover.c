@@ -138,6 +138,27 @@ test_others_do_not_wait(void **state)
     assert_int_equal(send_from(w, 200, 0, ACK, false), DROP_NONE);
 }
 
+/* Who waits has not had its turn, even where no slot's owner is there to be
+ * asked first. */
+static void
+test_what_waits_is_not_counted_as_a_choice(void **state)
+{
+    struct world *w = *state;
+
+    world_give_slots(w, 0, GROUP_NO_ENDPOINT);
+    world_publish(w);
+    int before = world_send_flow(w, 0, SYN);
+    for (int i = 1; i < 7; i++) {
+        struct world_packet p = world_packet(i, ACK);
+
+        p.spec.src = 0x0a010101;
+        assert_int_equal(world_send(w, &p), -1);
+        assert_int_equal(p.packet.reason, DROP_AWAITING_HANDOVER);
+    }
+    assert_int_equal(world_send_flow(w, 10, SYN), (before + 1) % 4);
+    assert_int_equal(w->group_loads[0].selected, 2);
+}
+
 /* Another host has had the flows of a client; this one takes them over. */
 static void
 test_flows_go_on_where_they_were(void **state)
@@ -255,6 +276,7 @@ main(void)
         TEST(test_a_flow_in_the_middle_is_asked_for),
         TEST(test_questions_are_limited),
         TEST(test_others_do_not_wait),
+        TEST(test_what_waits_is_not_counted_as_a_choice),
         TEST(test_flows_go_on_where_they_were),
         TEST(test_what_makes_no_sense_is_not_taken),
         TEST(test_a_source_is_taken_over_as_one_flow),
