@@ -3,6 +3,11 @@
 
 #include "anycast/engine-private.h"
 
+enum {
+    MAX_IMPORT_AGE = FLOW_MAX_SKEW / 2, /* Seconds.  Threads' clocks may be
+                                         * behind, too. */
+};
+
 static struct endpoint_load *
 find_load(const struct group *group, uint16_t endpoint)
 {
@@ -258,19 +263,44 @@ engine_track_chosen(const struct engine_run *run,
     }
 }
 
+/* Flows that move with their client. */
+
+/* Whether the entry '*ref' gives way to what another host says. */
+static bool
+gives_way(const struct group *group, const struct flow_ref *ref,
+          enum flow_state state, uint16_t idle_s)
+{
+    if (!group_keeps_flows(group, ref->endpoint)) {
+        return true;
+    }
+    if (flow_state_is_weak(state) && !flow_state_is_weak(ref->state)) {
+        return false;
+    }
+    return (ref->state == FLOW_UNPROVEN || ref->state == FLOW_CLOSING
+            || ref->state == FLOW_DATAGRAM || idle_s < ref->idle);
+}
+
+static struct engine_run
+import_run(const struct engine_world *world, uint64_t now_us)
+{
+    return (struct engine_run) {
+        .world = world, .table = world->table, .flows = world->flows,
+        .now_us = now_us, .now_s = now_us / 1000000,
+    };
+}
+
 bool
 engine_import(const struct engine_world *world, uint64_t now_us,
               const struct flow_key *from, uint16_t endpoint,
-              enum flow_state state)
+              enum flow_state state, uint16_t idle_s)
 {
     const struct group *group
         = (world->table ? anycast_table_lookup_id(world->table, from->group)
            : NULL);
-    const struct engine_run run = {
-        .world = world, .table = world->table, .flows = world->flows,
-        .now_us = now_us, .now_s = now_us / 1000000,
-    };
+    struct engine_run run = import_run(world, now_us);
+    uint16_t age = idle_s < MAX_IMPORT_AGE ? idle_s : MAX_IMPORT_AGE;
     struct flow_key key;
+    struct flow_ref ref;
 
     if (!group || !group_keeps_flows(group, endpoint)
         || state <= FLOW_CLAIMED || state >= N_FLOW_STATES) {
@@ -278,14 +308,36 @@ engine_import(const struct engine_world *world, uint64_t now_us,
     }
     uint64_t hash = engine_make_key(world->table, group, from->src,
                                     from->src_port, from->dst_port, &key);
-    struct flow_ref ref;
-    if (flow_state_is_weak(state)
-        && flow_table_lookup(world->flows, hash, &key, run.now_s, &ref)
-        && !flow_state_is_weak(ref.state)
-        && group_keeps_flows(group, ref.endpoint)) {
+    if (flow_table_lookup(world->flows, hash, &key, run.now_s, &ref)
+        && !gives_way(group, &ref, state, age)) {
         return false;
     }
+
+    /* As by a thread whose clock is that far behind. */
+    run.now_s -= age;
     return engine_track_put(&run, group, &key, hash, endpoint, state);
+}
+
+void
+engine_let_go(const struct engine_world *world, uint64_t now_us,
+              const struct flow_key *from, uint16_t endpoint)
+{
+    const struct group *group
+        = (world->table ? anycast_table_lookup_id(world->table, from->group)
+           : NULL);
+    const struct engine_run run = import_run(world, now_us);
+    struct flow_key key;
+    struct flow_ref ref;
+
+    if (!group) {
+        return;
+    }
+    uint64_t hash = engine_make_key(world->table, group, from->src,
+                                    from->src_port, from->dst_port, &key);
+    if (flow_table_lookup(world->flows, hash, &key, run.now_s, &ref)
+        && ref.endpoint == endpoint && !flow_state_is_weak(ref.state)) {
+        flow_table_touch(world->flows, &ref, run.now_s, FLOW_UNPROVEN);
+    }
 }
 
 /* Groups whose loads do not know yet of the entries that are there. */

@@ -192,14 +192,26 @@ void *engine_resume(struct engine_thread *thread, uint64_t now_us,
 void engine_tick(const struct engine_world *world,
                  struct engine_thread *thread, uint64_t now_us);
 
-/* Enters a flow that another host knew: 'key' is on 'endpoint', in 'state'.
- * An entry that is there gives way, but one that is settled not to one that
- * is not: several hosts may have known the flow, each in its time.  False if
- * so; and if the group is not known, its endpoint does not keep flows, the
- * state is none of a flow's, or there is no room. */
-bool engine_import(const struct engine_world *world, uint64_t now_us,
+/* Enters a flow that another host knew: 'key' is on 'endpoint', in 'state',
+ * and was seen there 'idle_s' seconds ago.  If there is an entry,
+ *
+ *   - one that is settled does not give way to one that is not;
+ *   - one of a datagram flow, one that is closing, and one that was made for a
+ *     single packet in mid-flow, for want of an answer, give way;
+ *   - another one only to who has seen the flow later: its connection may have
+ *     begun here, and the other one be an earlier one with the same ports; or
+ *     it is from an earlier former host.  (Ages count to 30 seconds.)
+ *
+ * False if it did not; and if the group is not known, its endpoint does not
+ * keep flows, the state is none of a flow's, or there is no room. */
+bool engine_import(const struct engine_world *, uint64_t now_us,
                    const struct flow_key *key, uint16_t endpoint,
-                   enum flow_state state);
+                   enum flow_state state, uint16_t idle_s);
+
+/* The flow 'key' on 'endpoint' was told to another host, to which its client
+ * has gone: it is forgotten in 4 minutes, unless it is seen here again. */
+void engine_let_go(const struct engine_world *, uint64_t now_us,
+                   const struct flow_key *key, uint16_t endpoint);
 
 /* For groups that have not been through it yet: counts the flows that are in
  * the flow table already as flows of their endpoints.  (The table may have

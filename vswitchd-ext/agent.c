@@ -201,6 +201,7 @@ answer_want(struct agent *agent, const struct relay_want *want)
                                     RELAY_MAX_FLOWS);
         if (answer.n) {
             mapd_session_send_flows(agent->session, &answer);
+            handover_let_go(&world, &answer, time_usec());
         }
     } while (answer.n == RELAY_MAX_FLOWS);
     free(flows);

@@ -65,6 +65,28 @@ handover_collect(const struct engine_world *world, uint32_t vni,
     return n;
 }
 
+static struct flow_key
+key_of(const struct relay_flows *flows, const struct relay_flow *flow)
+{
+    return (struct flow_key) {
+        .src = flows->source,
+        .src_port = flow->src_port,
+        .dst_port = flow->dst_port,
+        .group = flow->group,
+    };
+}
+
+void
+handover_let_go(const struct engine_world *world,
+                const struct relay_flows *flows, uint64_t now_us)
+{
+    for (size_t i = 0; i < flows->n; i++) {
+        const struct flow_key key = key_of(flows, &flows->flows[i]);
+
+        engine_let_go(world, now_us, &key, flows->flows[i].endpoint);
+    }
+}
+
 size_t
 handover_enter(const struct engine_world *world,
                const struct relay_flows *flows, uint64_t now_us)
@@ -76,17 +98,13 @@ handover_enter(const struct engine_world *world,
     }
     for (size_t i = 0; i < flows->n; i++) {
         const struct relay_flow *flow = &flows->flows[i];
-        const struct flow_key key = {
-            .src = flows->source,
-            .src_port = flow->src_port,
-            .dst_port = flow->dst_port,
-            .group = flow->group,
-        };
+        const struct flow_key key = key_of(flows, flow);
         enum flow_state state;
 
         n += (find_group(world, flow->group, flows->vni)
               && flow_state_from_name(flow->state, &state)
-              && engine_import(world, now_us, &key, flow->endpoint, state));
+              && engine_import(world, now_us, &key, flow->endpoint, state,
+                               flow->idle_s));
     }
 
     /* Others may answer, too, so flows that are still unknown wait on. */

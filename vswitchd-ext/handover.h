@@ -22,8 +22,14 @@ size_t handover_collect(const struct engine_world *, uint32_t vni,
                         uint64_t *cursor, struct relay_flow *flows,
                         size_t max);
 
+/* The flows have been sent to the host to which their client has gone: those
+ * that are not seen here again are forgotten soon. */
+void handover_let_go(const struct engine_world *, const struct relay_flows *,
+                     uint64_t now_us);
+
 /* Enters flows that another host has sent.  Returns how many were entered;
- * what is of another tenant, or does not fit what is known here, is not. */
+ * what is of another tenant, or does not fit what is known here (as
+ * engine_import()), is not. */
 size_t handover_enter(const struct engine_world *, const struct relay_flows *,
                       uint64_t now_us);
 

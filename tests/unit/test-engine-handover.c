@@ -183,7 +183,7 @@ test_flows_go_on_where_they_were(void **state)
     while (flow_table_next(old->flows, &cursor, w->now_ms / 1000, &key,
                            &ref)) {
         assert_true(engine_import(&w->engine, w->now_ms * 1000, &key,
-                                  ref.endpoint, ref.state));
+                                  ref.endpoint, ref.state, ref.idle));
         n++;
     }
     assert_int_equal(n, 100);
@@ -196,8 +196,9 @@ test_flows_go_on_where_they_were(void **state)
     assert_int_equal(w->group_loads[0].pinned, 100);
     world_destroy(old);
 
-    /* An entry that is there gives way, but a settled one not to a weak one;
+    /* An entry that is older gives way, but a settled one not to a weak one;
      * states come along. */
+    w->now_ms += 5000;
     for (int i = 0; i < 4; i++) {
         struct world_packet p = world_packet(i, 0);
 
@@ -207,7 +208,7 @@ test_flows_go_on_where_they_were(void **state)
         };
         bool is_weak = states[i] != FLOW_ESTABLISHED;
         bool taken = engine_import(&w->engine, w->now_ms * 1000, &key,
-                                   (first[i] + 1) % 4, states[i]);
+                                   (first[i] + 1) % 4, states[i], 4);
         struct engine_explanation e = world_explain(w, &p);
 
         assert_int_equal(taken, !is_weak);
@@ -222,6 +223,119 @@ test_flows_go_on_where_they_were(void **state)
     assert_int_equal(w->group_loads[0].pinned, 100);
 }
 
+/* Makes a flow of client 'src' known here, in 'state', on '*endpoint'. */
+static struct flow_key
+make_known(struct world *w, uint32_t src, enum flow_state state, int *endpoint)
+{
+    struct world_packet p = world_packet(0, state == FLOW_NEW
+                                            || state == FLOW_ESTABLISHED
+                                            ? SYN : ACK);
+
+    p.spec.src = src;
+    while (world_state(w, &p) != state) {
+        *endpoint = world_send(w, &p);
+        p.tcp_flags = state == FLOW_CLOSING && *endpoint >= 0 ? FIN : ACK;
+        w->now_ms += *endpoint < 0 ? 1001 : 0; /* It was asked for. */
+    }
+    return (struct flow_key) {
+        .src = inet_addr_from4(src), .src_port = p.src_port, .dst_port = 80,
+        .group = 1,
+    };
+}
+
+/* Connections that began since are not those that the former host knew. */
+static void
+test_an_answer_that_comes_late_does_no_harm(void **state)
+{
+    static const struct {
+        enum flow_state known;
+        uint16_t idle_s;        /* Of the known one, and of the answer. */
+        uint16_t other_idle_s;
+        bool moves;
+    } cases[] = {
+        { FLOW_NEW, 0, 0, false }, { FLOW_NEW, 2, 3, false },
+        { FLOW_ESTABLISHED, 0, 0, false },
+        { FLOW_ESTABLISHED, 20, 20, false },
+        { FLOW_ESTABLISHED, 20, 19, true },
+        { FLOW_ESTABLISHED, 20, 3000, false },
+        { FLOW_UNPROVEN, 0, 0, true }, { FLOW_UNPROVEN, 0, 3000, true },
+        { FLOW_CLOSING, 0, 10, true },
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t src = 0x0a010200 + i;
+        struct world_packet p = world_packet(0, ACK);
+        int endpoint;
+        struct flow_key key = make_known(w, src, cases[i].known, &endpoint);
+        uint16_t other = (endpoint + 1) % 4;
+
+        w->now_ms += cases[i].idle_s * 1000;
+        assert_int_equal(engine_import(&w->engine, w->now_ms * 1000, &key,
+                                       other, FLOW_ESTABLISHED,
+                                       cases[i].other_idle_s),
+                         cases[i].moves);
+        p.spec.src = src;
+        assert_int_equal(world_send(w, &p), cases[i].moves ? other : endpoint);
+    }
+}
+
+/* Of two former hosts the one that saw the flow last is right, in whatever
+ * order they answer. */
+static void
+test_who_saw_a_flow_last_is_believed(void **state)
+{
+    struct world *w = *state;
+
+    for (int i = 0; i < 2; i++) {
+        struct world_packet p = world_packet(0, ACK);
+        struct flow_key key = {
+            .src = inet_addr_from4(0x0a010200 + i), .src_port = p.src_port,
+            .dst_port = 80, .group = 1,
+        };
+
+        engine_import(&w->engine, w->now_ms * 1000, &key, i ? 2 : 3,
+                      FLOW_ESTABLISHED, i ? 3 : 600);
+        engine_import(&w->engine, w->now_ms * 1000, &key, i ? 3 : 2,
+                      FLOW_ESTABLISHED, i ? 600 : 3);
+        p.spec.src = 0x0a010200 + i;
+        assert_int_equal(world_send(w, &p), 2);
+        struct world_census census = world_census(w, 0);
+        assert_int_equal(census.open, census.live);
+    }
+}
+
+/* What was handed over goes in minutes, not hours; what is seen again stays,
+ * and what is on another endpoint meanwhile is not meant. */
+static void
+test_what_was_handed_over_is_let_go(void **state)
+{
+    struct world *w = *state;
+    struct flow_key keys[3];
+    int endpoints[3];
+
+    for (int i = 0; i < 3; i++) {
+        keys[i] = make_known(w, 0x0a010200 + i, FLOW_ESTABLISHED,
+                             &endpoints[i]);
+        engine_let_go(&w->engine, w->now_ms * 1000, &keys[i],
+                      (endpoints[i] + (i == 2)) % 4);
+    }
+    assert_int_equal(world_census(w, 0).open, 3);
+    w->now_ms += 200 * 1000;
+    struct world_packet p = world_packet(0, ACK);
+    p.spec.src = 0x0a010200;
+    assert_int_equal(world_send(w, &p), endpoints[0]);
+    w->now_ms += 200 * 1000;
+    world_sweep(w);
+    struct world_census census = world_census(w, 0);
+    assert_int_equal(census.entries, 2);
+    assert_int_equal(census.open, 2);
+    assert_int_equal(w->group_loads[0].pinned, 2);
+    assert_int_equal(world_send(w, &p), endpoints[0]);
+    keys[0].group = 9;
+    engine_let_go(&w->engine, w->now_ms * 1000, &keys[0], 0);
+}
+
 static void
 test_what_makes_no_sense_is_not_taken(void **state)
 {
@@ -231,20 +345,24 @@ test_what_makes_no_sense_is_not_taken(void **state)
         .group = 2,
     };
 
-    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_ESTABLISHED));
+    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_ESTABLISHED,
+                               0));
     key.group = 0;
-    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_ESTABLISHED));
+    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_ESTABLISHED,
+                               0));
     key.group = 1;
-    assert_false(engine_import(&w->engine, 0, &key, 4, FLOW_ESTABLISHED));
-    assert_false(engine_import(&w->engine, 0, &key, 0xffff, FLOW_NEW));
-    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_FREE));
-    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_CLAIMED));
-    assert_false(engine_import(&w->engine, 0, &key, 0, N_FLOW_STATES));
+    assert_false(engine_import(&w->engine, 0, &key, 4, FLOW_ESTABLISHED, 0));
+    assert_false(engine_import(&w->engine, 0, &key, 0xffff, FLOW_NEW, 0));
+    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_FREE, 0));
+    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_CLAIMED, 0));
+    assert_false(engine_import(&w->engine, 0, &key, 0, N_FLOW_STATES, 0));
     w->groups[0].states[0] = ENDPOINT_DOWN;
     world_publish(w);
-    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_ESTABLISHED));
+    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_ESTABLISHED,
+                               0));
     w->engine.table = NULL;
-    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_ESTABLISHED));
+    assert_false(engine_import(&w->engine, 0, &key, 0, FLOW_ESTABLISHED,
+                               0));
     assert_int_equal(world_census(w, 0).entries, 0);
     assert_int_equal(w->group_loads[0].pinned, 0);
 }
@@ -262,7 +380,7 @@ test_a_source_is_taken_over_as_one_flow(void **state)
     w->groups[0].affinity = AFFINITY_SOURCE;
     world_publish(w);
     assert_true(engine_import(&w->engine, w->now_ms * 1000, &key, 3,
-                              FLOW_SOURCE));
+                              FLOW_SOURCE, 0));
     for (int i = 0; i < 10; i++) {
         assert_int_equal(world_send_flow(w, i, i % 2 ? ACK : SYN), 3);
     }
@@ -278,6 +396,9 @@ main(void)
         TEST(test_others_do_not_wait),
         TEST(test_what_waits_is_not_counted_as_a_choice),
         TEST(test_flows_go_on_where_they_were),
+        TEST(test_an_answer_that_comes_late_does_no_harm),
+        TEST(test_who_saw_a_flow_last_is_believed),
+        TEST(test_what_was_handed_over_is_let_go),
         TEST(test_what_makes_no_sense_is_not_taken),
         TEST(test_a_source_is_taken_over_as_one_flow),
     };

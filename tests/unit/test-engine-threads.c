@@ -206,10 +206,10 @@ import_and_forget(struct crew *crew, uint64_t *seed)
         };
         uint16_t endpoint = crew_draw(seed, UNSTEADY);
 
-        enum flow_state flow_state = states[crew_draw(seed, 4)];
-        assert_true(engine_import(&crew->world->engine, crew->now_us, &key,
-                                  endpoint, flow_state)
-                    || flow_state_is_weak(flow_state));
+        engine_import(&crew->world->engine, crew->now_us, &key, endpoint,
+                      states[crew_draw(seed, 4)], crew_draw(seed, 3));
+        engine_let_go(&crew->world->engine, crew->now_us, &key,
+                      crew_draw(seed, UNSTEADY));
         source_table_forget(crew->world->sources, CREW_VNI, key.src);
     }
 }

@@ -270,6 +270,7 @@ hand_over(const struct world *from, struct world *to, uint32_t vni,
         .n = collect(from, vni, source, 200, flows),
     };
 
+    handover_let_go(&from->engine, &message, from->now_ms * 1000);
     return handover_enter(&to->engine, &message, to->now_ms * 1000);
 }
 
@@ -299,6 +300,13 @@ connections_stay_where_they_are_when_their_client_moves(
         }
         assert_true(n_elsewhere > 0);
         assert_int_equal(world_census(new, group).entries, N_FLOWS + 1);
+
+        /* Where they were, they are forgotten soon. */
+        assert_int_equal(world_census(old, group).entries, N_FLOWS);
+        old->now_ms += 250 * 1000;
+        world_sweep(old);
+        assert_int_equal(world_census(old, group).entries, 0);
+        assert_int_equal(world_census(old, group).open, 0);
         world_destroy(old);
         world_destroy(new);
     }
