@@ -194,7 +194,7 @@ anycast_drops(struct unixctl_conn *conn, int argc, const char *argv[],
         struct ds ds = DS_EMPTY_INITIALIZER;
 
         for (int i = DROP_NONE + 1; i < N_DROP_REASONS; i++) {
-            ds_put_format(&ds, "%-16s %12"PRIu64"  %s\n", drop_reason_name(i),
+            ds_put_format(&ds, "%-17s %12"PRIu64"  %s\n", drop_reason_name(i),
                           total.drops[i], drop_reason_text(i));
         }
         reply_ds(conn, &ds);
