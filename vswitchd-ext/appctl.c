@@ -337,7 +337,7 @@ endpoint_line_to_json(const struct endpoint_line *line)
     json_object_put_string(json, "endpoint", line->endpoint.name);
     json_object_put_string(json, "host", line->endpoint.host);
     json_object_put_string(json, "state", record_state_name(line->e->state));
-    put_int(json, "class", line->e->tier);
+    put_int(json, "tier", line->e->tier);
     put_int(json, "open", MAX(load->open, 0));
     put_int(json, "pending", MAX(load->pending, 0));
     put_int(json, "selected", load->selected);
