@@ -322,6 +322,8 @@ find_known(const struct engine_run *run, const struct engine_packet *packet,
     if (!flow_table_lookup(run->flows, packet->hash, &packet->key, run->now_s,
                            ref)
         || !group_keeps_flows(group, ref->endpoint)
+        || (!group->endpoints[ref->endpoint].local
+            && !engine_may_have_flows(group, ref->endpoint))
         || is_refused(run, packet, ref->endpoint)
         || (ref->state == FLOW_SOURCE
             && ref->idle >= group->affinity_timeout)) {

@@ -236,6 +236,31 @@ test_a_previous_owner_that_keeps_no_flows_is_not_asked(void **state)
     }
 }
 
+/* The slot's owner knows the flow to be on a dead host, and the sender has
+ * forgotten it. */
+static void
+test_a_flow_of_a_dead_host_is_the_owners_to_reset(void **state)
+{
+    struct cluster *c = *state;
+    struct world *client = c->hosts[CLIENT];
+    const struct flow_table_size size = { .n_flows4 = 100 };
+
+    cluster_set_algorithm(c, ALGORITHM_HASH);
+    cluster_move_slots(c, 0, CLIENT, 0);
+    CHECK_FLOW(c, 0, SYN, 0, 1);
+    cluster_move_slots(c, 0, CLIENT, 1);
+    CHECK_FLOW(c, 0, ACK, 0, 2);
+    for (int reset = 0; reset < 2; reset++) {
+        flow_table_destroy(client->flows);
+        client->engine.flows = client->flows = flow_table_create(&size);
+        client->group_loads[0].pinned = 0;
+        c->hosts[0]->groups[0].states[0] = ENDPOINT_LOST;
+        c->hosts[0]->groups[0].flags = reset ? GROUP_RESET_LOST : 0;
+        cluster_copy(c);
+        CHECK_FLOW(c, 0, ACK, reset, reset ? 1 : 2);
+    }
+}
+
 static void
 test_datagrams_of_a_moved_slot_stay_and_new_ones_go_to_the_owner(void **state)
 {
@@ -428,6 +453,7 @@ main(void)
         TEST(test_a_moved_slots_flows_are_found_at_its_previous_owners),
         TEST(test_an_owner_on_the_clients_host_asks_previous_owners_too),
         TEST(test_a_previous_owner_that_keeps_no_flows_is_not_asked),
+        TEST(test_a_flow_of_a_dead_host_is_the_owners_to_reset),
         TEST(test_datagrams_of_a_moved_slot_stay_and_new_ones_go_to_the_owner),
         TEST(test_a_stale_sender_is_corrected_within_a_round_trip),
         TEST(test_an_unknown_reset_is_delivered_and_forgotten),
