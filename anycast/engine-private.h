@@ -30,6 +30,10 @@ struct engine_run {
     size_t n_sought;
     struct engine_packet *sought[ENGINE_BATCH];
     size_t n_sent;              /* Of these. */
+
+    /* SYNs that are plain in all else, whose buckets are being fetched. */
+    size_t n_opening;
+    struct engine_packet *opening[ENGINE_BATCH];
 };
 
 /* How far a packet has come. */
@@ -125,6 +129,15 @@ void engine_track_chosen(const struct engine_run *,
 bool engine_track_put(const struct engine_run *, const struct group *,
                       const struct flow_key *, uint64_t hash,
                       uint16_t endpoint, enum flow_state state);
+
+/* Notes the first SYN of a flow on 'endpoint', or a repeated one. */
+void engine_track_open(const struct engine_run *, const struct engine_packet *,
+                       uint16_t endpoint);
+
+/* Begins the flows of run->opening, as far as there is nothing to it: the
+ * slot's owner is well and on another host, the flow is not known, and there
+ * is room for it.  The others it leaves alone.  (engine-begin.c) */
+void engine_begin_plain(struct engine_run *);
 
 /* Ends of a packet's way.  (engine-send.c) */
 

@@ -73,9 +73,9 @@ forget_handshake(const struct anycast_table *table,
     }
 }
 
-static void
-note_open(const struct engine_run *run, const struct engine_packet *packet,
-          uint16_t endpoint)
+void
+engine_track_open(const struct engine_run *run,
+                  const struct engine_packet *packet, uint16_t endpoint)
 {
     struct endpoint_load *load = find_load(packet->group, endpoint);
     struct handshake displaced = { .hash = 0 };
@@ -191,7 +191,7 @@ engine_track_kept(const struct engine_run *run,
                view->life);
     if (view->life & ENCAP_OPENS) {
         if (state == FLOW_NEW && packet->group->affinity == AFFINITY_FLOW) {
-            note_open(run, packet, ref->endpoint);
+            engine_track_open(run, packet, ref->endpoint);
         }
     } else if (ref->state == FLOW_NEW) {
         note_answer(run, packet);
@@ -255,7 +255,7 @@ engine_track_chosen(const struct engine_run *run,
         __atomic_fetch_add(&group->load->selected, 1, __ATOMIC_RELAXED);
     }
     if (opens) {
-        note_open(run, packet, choice->endpoint);
+        engine_track_open(run, packet, choice->endpoint);
     }
     if (!engine_track_put(run, group, &packet->key, packet->hash,
                           choice->endpoint, state)) {

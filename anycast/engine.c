@@ -8,6 +8,8 @@
  *     forward_sought()   in this one?  Else fetches the other.
  *     forward_plain()    off to the entry's endpoint
  *
+ * So are SYNs, for which engine_begin_plain() makes entries.
+ *
  * All the rest, and what these steps find to be less plain than it seemed, is
  * examined and goes the long way, in the order in which it came:
  *
@@ -327,6 +329,23 @@ forward_by_hash(struct engine_run *run, struct engine_packet *packet,
     return true;
 }
 
+/* Takes the SYN of a flow that may be simple to begin.  False if it is not. */
+static bool
+classify_opening(struct engine_run *run, struct engine_packet *packet,
+                 const struct group *group, uint64_t word)
+{
+    if (!group->begins_plain || !inet_is_unicast4(word >> 32)) {
+        return false;
+    }
+    packet->stage = ENGINE_PLAIN;
+    packet->group = group;
+    packet->hash = flow_hash4(&run->table->key, group->seed, word);
+    packet->query.word = word;
+    flow_table_prefetch_both4(run->flows, packet->hash, word);
+    run->opening[run->n_opening++] = packet;
+    return true;
+}
+
 /* Does the same for nearly all packets: from a VM of this host, common, in
  * mid-flow, and with nothing to be done about their checksums.  Those that
  * need no entry it forwards at once.  False if 'packet' is no such packet.
@@ -341,7 +360,7 @@ classify_plain(struct engine_run *run, struct engine_packet *packet)
 
     if (UNLIKELY(packet->arrival || packet->tso || packet->partial_csum)
         || UNLIKELY(!encap_read_common(frame, packet->size, &c))
-        || UNLIKELY(c.flags & (TCP_SYN_FLAG | TCP_FIN_FLAG | TCP_RST_FLAG))
+        || UNLIKELY(c.flags & (TCP_FIN_FLAG | TCP_RST_FLAG))
         || UNLIKELY(c.ttl <= 1)
         || UNLIKELY(encap_may_be_partial4(c.addresses, c.protocol,
                                           frame + ENCAP_COMMON_L4,
@@ -356,6 +375,10 @@ classify_plain(struct engine_run *run, struct engine_packet *packet)
     }
     uint64_t src = be32_to_host(ENCAP_FIRST(c.addresses));
     uint64_t word = src << 32 | be32_to_host(c.ports);
+    if (UNLIKELY(c.flags & TCP_SYN_FLAG)) {
+        return (!(c.flags & TCP_ACK_FLAG)
+                && classify_opening(run, packet, group, word));
+    }
     if (UNLIKELY(!group->plain)) {
         return forward_by_hash(run, packet, group, word);
     }
@@ -738,7 +761,7 @@ start_run(struct engine_run *run, const struct engine_world *world,
     run->now_s = now_us / 1000000;
     run->group = NULL;
     run->group_address = run->group_port = 0;
-    run->n_sought = run->n_sent = 0;
+    run->n_sought = run->n_opening = run->n_sent = 0;
 }
 
 static void
@@ -775,6 +798,9 @@ engine_process(const struct engine_world *world, struct engine_thread *thread,
         }
     }
     forward_sought(&run);
+    if (run.n_opening) {
+        engine_begin_plain(&run);
+    }
     engine_count(&thread->count.underlay, run.n_sent);
     if (run.n_sent < n) {
         forward_rest(&run, packets, n);
