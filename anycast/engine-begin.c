@@ -5,22 +5,18 @@
 #include "anycast/engine-private.h"
 #include "anycast/engine-send.h"
 
-/* Flows that were put on one group in a row. */
-struct tally {
-    const struct group *group;
-    uint64_t n;
-};
-
 static void
-settle_tally(struct tally *tally)
+count_group(struct engine_run *run)
 {
-    if (tally->n && tally->group->load) {
-        struct group_load *load = tally->group->load;
+    const struct group *group = run->begun_group;
 
-        __atomic_fetch_add(&load->selected, tally->n, __ATOMIC_RELAXED);
-        __atomic_fetch_add(&load->pinned, tally->n, __ATOMIC_RELAXED);
+    if (group && group->load) {
+        __atomic_fetch_add(&group->load->selected, run->n_begun_group,
+                           __ATOMIC_RELAXED);
+        __atomic_fetch_add(&group->load->pinned, run->n_begun_group,
+                           __ATOMIC_RELAXED);
     }
-    tally->n = 0;
+    run->n_begun_group = 0;
 }
 
 /* The owner of the slot of 'packet', if a new flow goes there and nowhere
@@ -42,9 +38,10 @@ plain_owner(const struct engine_packet *packet, uint16_t *index)
             ? NULL : endpoint);
 }
 
-static inline bool
-begin(const struct engine_run *run, struct engine_packet *packet)
+bool
+engine_begin(struct engine_run *run, struct engine_packet *packet)
 {
+    const struct group *group = packet->group;
     const struct group_endpoint *endpoint;
     const struct tunnel *tunnel;
     uint16_t index;
@@ -56,39 +53,30 @@ begin(const struct engine_run *run, struct engine_packet *packet)
     tunnel = engine_plain_tunnel(run, packet, endpoint);
     if (UNLIKELY(!tunnel)
         || !flow_table_begin4(run->flows, packet->hash, packet->query.word,
-                              packet->group->id, index, run->now_s,
-                              FLOW_NEW)) {
+                              group->id, index, run->now_s, FLOW_NEW)) {
         return false;
     }
     engine_track_open(run, packet, index);
     if (LIKELY(endpoint->load != NULL)) {
         load_opened(endpoint->load);
     }
-    engine_push_plain(packet, endpoint, tunnel, &packet->group->geneve_new);
+    engine_push_plain(packet, endpoint, tunnel, &group->geneve_new);
+    if (UNLIKELY(group != run->begun_group)) {
+        count_group(run);
+        run->begun_group = group;
+    }
+    run->n_begun_group++;
+    run->n_begun++;
     return true;
 }
 
 void
-engine_begin_plain(struct engine_run *run)
+engine_begun(struct engine_run *run)
 {
-    struct tally tally = { .n = 0 };
-    size_t n_begun = 0;
-
-    for (size_t i = 0; i < run->n_opening; i++) {
-        struct engine_packet *packet = run->opening[i];
-
-        if (packet->group != tally.group) {
-            settle_tally(&tally);
-            tally.group = packet->group;
-        }
-        if (LIKELY(begin(run, packet))) {
-            packet->stage = ENGINE_DONE;
-            tally.n++;
-            n_begun++;
-        }
+    if (run->n_begun) {
+        count_group(run);
+        flow_table_count_begun(run->flows, run->n_begun);
+        engine_count(&run->thread->count.new_flows, run->n_begun);
+        engine_count(&run->thread->count.underlay, run->n_begun);
     }
-    settle_tally(&tally);
-    flow_table_count_begun(run->flows, n_begun);
-    engine_count(&run->thread->count.new_flows, n_begun);
-    run->n_sent += n_begun;
 }

@@ -31,15 +31,18 @@ struct engine_run {
     struct engine_packet *sought[ENGINE_BATCH];
     size_t n_sent;              /* Of these. */
 
-    /* SYNs that are plain in all else, whose buckets are being fetched. */
-    size_t n_opening;
-    struct engine_packet *opening[ENGINE_BATCH];
+    /* Flows begun by engine_begin(), which are counted together. */
+    const struct group *begun_group; /* Of the last ... */
+    size_t n_begun_group;       /* ... so many. */
+    size_t n_begun;             /* In all. */
 };
 
 /* How far a packet has come. */
 enum engine_stage {
     ENGINE_DONE,                /* Its verdict stands. */
     ENGINE_PLAIN,               /* Classified at a glance. */
+    ENGINE_OPENING,             /* The same: a SYN that is plain in all else,
+                                 * whose buckets are being fetched. */
     ENGINE_EXAMINED,            /* Its 'view' and 'key' are known. */
 };
 
@@ -134,10 +137,12 @@ bool engine_track_put(const struct engine_run *, const struct group *,
 void engine_track_open(const struct engine_run *, const struct engine_packet *,
                        uint16_t endpoint);
 
-/* Begins the flows of run->opening, as far as there is nothing to it: the
- * slot's owner is well and on another host, the flow is not known, and there
- * is room for it.  The others it leaves alone.  (engine-begin.c) */
-void engine_begin_plain(struct engine_run *);
+/* Begins the flow of a packet that is ENGINE_OPENING, and sends it, if there is
+ * nothing to it: the slot's owner is well and on another host, the flow is not
+ * known, and there is room for it.  Else returns false, and has done nothing.
+ * engine_begun() counts what has begun.  (engine-begin.c) */
+bool engine_begin(struct engine_run *, struct engine_packet *);
+void engine_begun(struct engine_run *);
 
 /* Ends of a packet's way.  (engine-send.c) */
 

@@ -8,7 +8,8 @@
  *     forward_sought()   in this one?  Else fetches the other.
  *     forward_plain()    off to the entry's endpoint
  *
- * So are SYNs, for which engine_begin_plain() makes entries.
+ * SYNs that are plain in all else wait for their turn among the rest, but
+ * engine_begin() makes short work of them.
  *
  * All the rest, and what these steps find to be less plain than it seemed, is
  * examined and goes the long way, in the order in which it came:
@@ -337,12 +338,11 @@ classify_opening(struct engine_run *run, struct engine_packet *packet,
     if (!group->begins_plain || !inet_is_unicast4(word >> 32)) {
         return false;
     }
-    packet->stage = ENGINE_PLAIN;
+    packet->stage = ENGINE_OPENING;
     packet->group = group;
     packet->hash = flow_hash4(&run->table->key, group->seed, word);
     packet->query.word = word;
     flow_table_prefetch_both4(run->flows, packet->hash, word);
-    run->opening[run->n_opening++] = packet;
     return true;
 }
 
@@ -736,15 +736,20 @@ forward_rest(struct engine_run *run, struct engine_packet *packets, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct engine_packet *packet = &packets[i];
 
-        if (packet->stage == ENGINE_PLAIN) {
-            packet->settles = examine(run, packet);
-            packet->stage = packet->settles ? ENGINE_EXAMINED : ENGINE_DONE;
+        if (packet->stage == ENGINE_OPENING && engine_begin(run, packet)) {
+            packet->stage = ENGINE_DONE;
+        }
+        if (packet->stage == ENGINE_PLAIN || packet->stage == ENGINE_OPENING) {
+            packet->settles = packet->stage == ENGINE_PLAIN;
+            packet->stage = (examine(run, packet) ? ENGINE_EXAMINED
+                             : ENGINE_DONE);
         }
         if (packet->stage == ENGINE_EXAMINED
             && !forward_settled(run, packet)) {
             forward_other(run, packet);
         }
     }
+    engine_begun(run);
 }
 
 /* Its lists need no clearing. */
@@ -761,7 +766,9 @@ start_run(struct engine_run *run, const struct engine_world *world,
     run->now_s = now_us / 1000000;
     run->group = NULL;
     run->group_address = run->group_port = 0;
-    run->n_sought = run->n_opening = run->n_sent = 0;
+    run->n_sought = run->n_sent = 0;
+    run->begun_group = NULL;
+    run->n_begun = run->n_begun_group = 0;
 }
 
 static void
@@ -798,9 +805,6 @@ engine_process(const struct engine_world *world, struct engine_thread *thread,
         }
     }
     forward_sought(&run);
-    if (run.n_opening) {
-        engine_begin_plain(&run);
-    }
     engine_count(&thread->count.underlay, run.n_sent);
     if (run.n_sent < n) {
         forward_rest(&run, packets, n);
