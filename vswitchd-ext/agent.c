@@ -15,12 +15,12 @@
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "seq.h"
-#include "sset.h"
 #include "timeval.h"
 #include "util.h"
+#include "vswitchd-ext/agent-config.h"
+#include "vswitchd-ext/agent-moves.h"
 #include "vswitchd-ext/datapath.h"
 #include "vswitchd-ext/explain.h"
-#include "vswitchd-ext/handover.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
 #include "vswitchd-ext/table-builder.h"
@@ -34,12 +34,6 @@ enum {
     FLOWS_RETRY_MS    = 10000,
     FLOWS_LOCKED_MS   = 50,     /* While another process has the file. */
     MAX_TRACES        = 64,
-    MAX_WANTS         = 64,     /* Questions of other hosts about flows, ... */
-    WANTS_AT_ONCE     = 4,      /* ... each a walk through the flow table. */
-    PROVOKE_BATCH     = 500,    /* Clients at once, ... */
-    PROVOKE_PAUSE_MS  = 20,     /* ... and then a pause. */
-    PROVOKE_ROUNDS    = 3,
-    PROVOKE_ROUND_MS  = 1000,
 };
 
 /* What is handed over between the main thread and the agent's: held for a few
@@ -78,60 +72,10 @@ struct agent {
 
     struct relay_trace traces[MAX_TRACES]; /* To be answered. */
     size_t n_traces;
-    struct relay_want wants[MAX_WANTS]; /* Likewise. */
-    size_t n_wants;
-
-    struct sset dead;           /* Hosts, in the last table. */
-    unsigned int provoke_rounds; /* Still to go. */
-    uint64_t provoke_cursor;
-    long long int provoke_at;
+    struct agent_moves moves;
 };
 
 /* Configuration. */
-
-static void
-agent_config_copy(struct agent_config *dst, const struct agent_config *src)
-{
-    *dst = *src;
-    dst->mapd = nullable_xstrdup(src->mapd);
-    dst->host = nullable_xstrdup(src->host);
-    dst->region = nullable_xstrdup(src->region);
-    dst->zone = nullable_xstrdup(src->zone);
-    dst->rack = nullable_xstrdup(src->rack);
-    dst->flows_file = nullable_xstrdup(src->flows_file);
-    dst->vnis = src->n_vnis
-                ? xmemdup(src->vnis, src->n_vnis * sizeof *src->vnis) : NULL;
-}
-
-static void
-agent_config_uninit(struct agent_config *c)
-{
-    free(CONST_CAST(char *, c->mapd));
-    free(CONST_CAST(char *, c->host));
-    free(CONST_CAST(char *, c->region));
-    free(CONST_CAST(char *, c->zone));
-    free(CONST_CAST(char *, c->rack));
-    free(CONST_CAST(char *, c->flows_file));
-    free(CONST_CAST(uint32_t *, c->vnis));
-    memset(c, 0, sizeof *c);
-}
-
-static bool
-agent_config_equal(const struct agent_config *a, const struct agent_config *b)
-{
-    return nullable_string_is_equal(a->mapd, b->mapd)
-           && nullable_string_is_equal(a->host, b->host)
-           && nullable_string_is_equal(a->region, b->region)
-           && nullable_string_is_equal(a->zone, b->zone)
-           && nullable_string_is_equal(a->rack, b->rack)
-           && nullable_string_is_equal(a->flows_file, b->flows_file)
-           && inet_addr_equal(a->vtep, b->vtep) && a->encap == b->encap
-           && a->n_flows == b->n_flows && a->n_flows6 == b->n_flows6
-           && a->all_vnis == b->all_vnis && a->n_vnis == b->n_vnis
-           && (!a->n_vnis
-               || !memcmp(a->vnis, b->vnis, a->n_vnis * sizeof *a->vnis))
-           && a->underlay_ifindex == b->underlay_ifindex;
-}
 
 void
 agent_configure(const struct agent_config *c)
@@ -167,66 +111,20 @@ take_config(struct agent_config *new_config)
     return changed;
 }
 
-/* Flows that move with their client, and those that have lost their host. */
+/* Messages that come by way of mapd. */
 
-/* The answer may take a while, and the replica is locked just now.  More than
- * MAX_WANTS are not answered: who asks knows to do without. */
 static void
 handle_want_flows(void *agent_, const struct relay_want *want)
 {
     struct agent *agent = agent_;
 
-    if (agent->n_wants < MAX_WANTS) {
-        agent->wants[agent->n_wants++] = *want;
-    }
-}
-
-static void
-answer_want(struct agent *agent, const struct relay_want *want)
-{
-    struct engine_world world = datapath_world();
-    struct relay_flow *flows = xmalloc(RELAY_MAX_FLOWS * sizeof *flows);
-    struct relay_flows answer = {
-        .vni = want->vni, .source = want->source, .flows = flows,
-    };
-    uint64_t cursor = 0;
-
-    if (world.sources) {
-        source_table_forget(world.sources, want->vni, want->source);
-    }
-    ovs_strlcpy(answer.host, want->host, sizeof answer.host);
-    do {
-        answer.n = handover_collect(&world, want->vni, want->source,
-                                    time_usec(), &cursor, flows,
-                                    RELAY_MAX_FLOWS);
-        if (answer.n) {
-            mapd_session_send_flows(agent->session, &answer);
-        }
-    } while (answer.n == RELAY_MAX_FLOWS);
-    free(flows);
-}
-
-static void
-answer_wants(struct agent *agent)
-{
-    size_t n = MIN(agent->n_wants, WANTS_AT_ONCE);
-
-    for (size_t i = 0; i < n; i++) {
-        answer_want(agent, &agent->wants[i]);
-    }
-    agent->n_wants -= n;
-    memmove(agent->wants, agent->wants + n,
-            agent->n_wants * sizeof *agent->wants);
+    agent_moves_want(&agent->moves, want);
 }
 
 static void
 handle_flows(void *agent OVS_UNUSED, const struct relay_flows *flows)
 {
-    struct engine_world world = datapath_world();
-    size_t n = handover_enter(&world, flows, time_usec());
-
-    VLOG_DBG("%"PRIuSIZE" of %"PRIuSIZE" flows of a client that has moved "
-             "here were entered", n, flows->n);
+    agent_moves_enter(flows);
 }
 
 /* The answer needs the replica, which is being changed just now. */
@@ -263,63 +161,6 @@ static const struct mapd_handlers handlers = {
     .flows = handle_flows,
     .trace = handle_trace,
 };
-
-/* Asks for flows that packet threads miss. */
-static void
-ask_for_flows(struct agent *agent)
-{
-    struct engine_question questions[8];
-    size_t n;
-
-    while ((n = datapath_take_questions(questions, ARRAY_SIZE(questions)))) {
-        for (size_t i = 0; i < n; i++) {
-            mapd_session_want_flows(agent->session, questions[i].vni,
-                                    questions[i].source);
-        }
-    }
-}
-
-/* Clients of flows on lost endpoints are provoked bit by bit, and the whole
- * table is gone through PROVOKE_ROUNDS times: a provocation may get lost. */
-static void
-provoke_lost(struct agent *agent)
-{
-    struct engine_world world = datapath_world();
-    long long int now = time_msec();
-
-    if (!agent->provoke_rounds || now < agent->provoke_at || !world.table) {
-        return;
-    }
-    if (handover_provoke_lost(&world, time_usec(), &agent->provoke_cursor,
-                              PROVOKE_BATCH) == PROVOKE_BATCH) {
-        agent->provoke_at = now + PROVOKE_PAUSE_MS;
-    } else {
-        agent->provoke_cursor = 0;
-        agent->provoke_rounds--;
-        agent->provoke_at = now + PROVOKE_ROUND_MS;
-    }
-}
-
-/* Starts doing so if a host is dead that was not in the table before. */
-static void
-note_dead_hosts(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
-{
-    struct sset dead = SSET_INITIALIZER(&dead);
-    const struct replica_host *host;
-
-    HMAP_FOR_EACH (host, node, &replica.hosts) {
-        if (!host->alive) {
-            sset_add(&dead, host->record.name);
-            if (!sset_contains(&agent->dead, host->record.name)) {
-                agent->provoke_rounds = PROVOKE_ROUNDS;
-                agent->provoke_cursor = 0;
-                agent->provoke_at = time_msec();
-            }
-        }
-    }
-    sset_swap(&agent->dead, &dead);
-    sset_destroy(&dead);
-}
 
 /* The session with mapd. */
 
@@ -396,7 +237,7 @@ configure_session(struct agent *agent, const struct agent_config *old)
 
     mapd_session_destroy(agent->session);
     agent->session = NULL;
-    agent->n_wants = 0;
+    agent_moves_forget(&agent->moves);
     if (!c->mapd) {
         forget_mapping(agent);
     } else if (prepare_to_serve(agent)) {
@@ -516,7 +357,7 @@ publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
     engine_recount(&world, time_usec());
     datapath_publish(table);
     table_builder_published(agent->builder);
-    note_dead_hosts(agent);
+    agent_moves_note_dead(&agent->moves, &replica);
 
     ovs_mutex_lock(&mutex);
     status.revision = replica.revision;
@@ -558,7 +399,6 @@ agent_run(struct agent *agent)
 
         receive(agent);
         answer_traces(agent);
-        answer_wants(agent);
         seqno = resolver_run(agent->resolver);
         if (seqno != agent->resolver_seqno) {
             agent->resolver_seqno = seqno;
@@ -568,8 +408,7 @@ agent_run(struct agent *agent)
             agent->dirty = false;
             publish(agent);
         }
-        ask_for_flows(agent);
-        provoke_lost(agent);
+        agent_moves_run(&agent->moves, agent->session);
     }
     update_status(agent);
     sweep_flows(agent);
@@ -593,13 +432,8 @@ agent_main(void *agent_)
         } else if (agent->dirty && agent->flows_at) {
             poll_timer_wait_until(agent->flows_at);
         }
-        if (agent->provoke_rounds) {
-            poll_timer_wait_until(agent->provoke_at);
-        }
         if (agent->session) {
-            if (agent->n_wants) {
-                poll_immediate_wake();
-            }
+            agent_moves_wait(&agent->moves);
             resolver_wait(agent->resolver);
             mapd_session_wait(agent->session);
         }
@@ -611,7 +445,7 @@ agent_main(void *agent_)
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
     agent_config_uninit(&agent->config);
-    sset_destroy(&agent->dead);
+    agent_moves_uninit(&agent->moves);
     free(agent);
     return NULL;
 }
@@ -622,7 +456,7 @@ agent_start(void)
     struct agent *agent = xzalloc(sizeof *agent);
 
     agent->builder = table_builder_create();
-    sset_init(&agent->dead);
+    agent_moves_init(&agent->moves);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);
     ovs_mutex_unlock(&replica_mutex);
