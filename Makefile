@@ -60,8 +60,9 @@ ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
-	appctl.o explain.o flow-file.o handover.o agent.o \
-	agent-config.o agent-moves.o mapd-session.o table-builder.o resolver.o rtnl.o)
+	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
+	agent.o agent-config.o agent-moves.o \
+	agent-report.o mapd-session.o table-builder.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 

@@ -19,8 +19,10 @@
 #include "util.h"
 #include "vswitchd-ext/agent-config.h"
 #include "vswitchd-ext/agent-moves.h"
+#include "vswitchd-ext/agent-report.h"
 #include "vswitchd-ext/datapath.h"
 #include "vswitchd-ext/explain.h"
+#include "vswitchd-ext/flow-maker.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
 #include "vswitchd-ext/table-builder.h"
@@ -31,8 +33,7 @@ VLOG_DEFINE_THIS_MODULE(agent);
 enum {
     SWEEP_INTERVAL_MS = 1000,
     SWEEP_ROUND_S     = 600,
-    FLOWS_RETRY_MS    = 10000,
-    FLOWS_LOCKED_MS   = 50,     /* While another process has the file. */
+    RESOLVER_RETRY_MS = 1000,
     MAX_TRACES        = 64,
 };
 
@@ -68,7 +69,10 @@ struct agent {
     unsigned int n_snapshots;   /* When it was built. */
     uint64_t snapshot_serial;   /* Of the first table after a snapshot. */
     long long int sweep_at;
-    long long int flows_at;     /* When to try to make the flow table. */
+    struct flow_maker *maker;
+    struct agent_report report;
+    int resolver_error;         /* Why there is no resolver; 0: none tried. */
+    long long int resolver_at;  /* When to try again. */
 
     struct relay_trace traces[MAX_TRACES]; /* To be answered. */
     size_t n_traces;
@@ -191,13 +195,14 @@ prepare_to_serve(struct agent *agent)
     if (!agent->resolver) {
         int error = resolver_create(&agent->resolver);
 
-        if (error) {
-            VLOG_ERR("cannot ask the kernel for routes over netlink: %s",
-                     ovs_strerror(error));
-            return false;
+        if (error && error != agent->resolver_error) {
+            VLOG_ERR("cannot ask the kernel for routes over netlink (%s); "
+                     "will try again every second", ovs_strerror(error));
         }
+        agent->resolver_error = error;
+        agent->resolver_at = time_msec() + RESOLVER_RETRY_MS;
     }
-    return true;
+    return agent->resolver != NULL;
 }
 
 /* Serves nothing any more, as before the first snapshot. */
@@ -248,6 +253,13 @@ configure_session(struct agent *agent, const struct agent_config *old)
     }
 }
 
+/* Whether that is all that keeps it from having a session. */
+static bool
+lacks_resolver(const struct agent *agent)
+{
+    return agent->config.mapd && !agent->resolver;
+}
+
 static void
 reconfigure(struct agent *agent)
 {
@@ -255,16 +267,10 @@ reconfigure(struct agent *agent)
 
     if (take_config(&agent->config)) {
         agent->dirty = true;
-        if (datapath_flows()
-            && (old.n_flows != agent->config.n_flows
-                || old.n_flows6 != agent->config.n_flows6
-                || !nullable_string_is_equal(old.flows_file,
-                                             agent->config.flows_file))) {
-            VLOG_INFO("external_ids:grapnel-flows, -flows6 and -flows-file "
-                      "take effect when the switch starts the next time");
-        }
         configure_session(agent, &old);
         agent_config_uninit(&old);
+    } else if (lacks_resolver(agent) && time_msec() >= agent->resolver_at) {
+        configure_session(agent, &agent->config);
     }
 }
 
@@ -291,10 +297,20 @@ report(struct agent *agent) OVS_REQUIRES(mutex)
 }
 
 static void
-update_status(struct agent *agent)
+update_status(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 {
+    const struct agent_subjects subjects = {
+        .config = &agent->config,
+        .session = agent->session,
+        .resolver = agent->session ? agent->resolver : NULL,
+        .resolver_error = agent->resolver ? 0 : agent->resolver_error,
+        .maker = agent->maker,
+        .replica = &replica,
+    };
+
     ovs_mutex_lock(&mutex);
-    status.configured = agent->session != NULL;
+    status.configured = agent->config.mapd != NULL;
+    agent_report_run(&agent->report, &subjects, &status);
     status.connected = (agent->session
                         && mapd_session_is_synced(agent->session));
     if (status.connected) {
@@ -312,29 +328,17 @@ replica_is_filled(void) OVS_NO_THREAD_SAFETY_ANALYSIS
     return replica.generation != 0;
 }
 
-/* Makes the flow table if there is none yet; false if it cannot be made. */
+/* Whether there is a flow table; sees to it that there will be. */
 static bool
 prepare_flows(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 {
-    const struct datapath_flows_config c = {
+    const struct flow_maker_config c = {
         .n_flows = agent->config.n_flows,
         .n_flows6 = agent->config.n_flows6,
         .file = agent->config.flows_file,
     };
 
-    if (datapath_flows()) {
-        return true;
-    }
-    if (time_msec() < agent->flows_at) {
-        return false;
-    }
-
-    int error = datapath_create_flows(&c, &replica.key);
-    if (error) {
-        agent->flows_at = time_msec() + (error == EAGAIN ? FLOWS_LOCKED_MS
-                                         : FLOWS_RETRY_MS);
-    }
-    return !error;
+    return flow_maker_run(agent->maker, &c, &replica.key);
 }
 
 static void
@@ -404,9 +408,12 @@ agent_run(struct agent *agent)
             agent->resolver_seqno = seqno;
             agent->dirty = true;
         }
-        if (agent->dirty && replica_is_filled() && prepare_flows(agent)) {
-            agent->dirty = false;
-            publish(agent);
+        if (replica_is_filled() && prepare_flows(agent)) {
+            if (agent->dirty) {
+                agent->dirty = false;
+                publish(agent);
+            }
+            mapd_session_set_serving(agent->session);
         }
         agent_moves_run(&agent->moves, agent->session);
     }
@@ -429,9 +436,11 @@ agent_main(void *agent_)
         latch_wait(&exit_latch);
         if (datapath_flows()) {
             poll_timer_wait_until(agent->sweep_at);
-        } else if (agent->dirty && agent->flows_at) {
-            poll_timer_wait_until(agent->flows_at);
         }
+        if (lacks_resolver(agent)) {
+            poll_timer_wait_until(agent->resolver_at);
+        }
+        flow_maker_wait(agent->maker);
         if (agent->session) {
             agent_moves_wait(&agent->moves);
             resolver_wait(agent->resolver);
@@ -444,6 +453,7 @@ agent_main(void *agent_)
     mapd_session_destroy(agent->session);
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
+    flow_maker_destroy(agent->maker);
     agent_config_uninit(&agent->config);
     agent_moves_uninit(&agent->moves);
     free(agent);
@@ -456,6 +466,7 @@ agent_start(void)
     struct agent *agent = xzalloc(sizeof *agent);
 
     agent->builder = table_builder_create();
+    agent->maker = flow_maker_create();
     agent_moves_init(&agent->moves);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);

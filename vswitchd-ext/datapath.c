@@ -4,22 +4,16 @@
 
 #include <errno.h>
 
-#include "anycast/flow-table.h"
 #include "anycast/anycast-table.h"
 #include "dp-packet.h"
 #include "netdev-provider.h"
 #include "openvswitch/list.h"
-#include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "random.h"
 #include "seq.h"
-#include "timeval.h"
 #include "util.h"
-#include "vswitchd-ext/flow-file.h"
 #include "vswitchd-ext/virtual-port.h"
-
-VLOG_DEFINE_THIS_MODULE(datapath);
 
 static OVSRCU_TYPE(struct anycast_table *) published_table;
 static OVSRCU_TYPE(struct datapath_underlay *) published_underlay;
@@ -39,9 +33,7 @@ static struct engine_counters ended OVS_GUARDED_BY(threads_mutex);
 static ovsthread_key_t thread_key;
 
 enum {
-    N_SOURCES     = 65536,      /* Clients of this host. */
     MAX_QUESTIONS = 64,         /* Ten a second are asked. */
-    LOCK_WAIT_MS  = 5000,       /* For another process's flow file. */
 };
 
 /* Ten a second are asked at most, so that a packet thread takes this mutex
@@ -102,90 +94,12 @@ datapath_init(void)
     question_seq = seq_create();
 }
 
-/* Flows. */
-
-/* The agent thread's own: until then the flow file is waited for. */
-static long long int flows_wait_until;
-
-static int
-create_flows_in_file(const struct flow_table_size *size, const char *file,
-                     const struct hash_key *key, struct flow_table **flows)
+void
+datapath_set_flows(struct flow_table *flows, struct source_table *sources)
 {
-    size_t adopted;
-    void *memory;
-    int error = flow_file_map(file, flow_table_memory(size), &memory);
-
-    /* The process before may be on its way out. */
-    if (error == EAGAIN && time_msec() < flows_wait_until) {
-        return error;
-    }
-    if (error) {
-        VLOG_WARN("%s: %s; flows are kept in memory only, and forgotten when "
-                  "the switch restarts (external_ids:grapnel-flows-file)",
-                  file, (error == EAGAIN ? "another process uses it"
-                         : error == EINVAL ? "not a file of ours"
-                         : ovs_strerror(error)));
-        return error;
-    }
-    *flows = flow_table_create_at(size, memory,
-                                  flow_file_stamp(key->word), &adopted);
-    if (!*flows) {
-        return ENOMEM;
-    }
-    if (adopted) {
-        VLOG_INFO("%s: %"PRIuSIZE" flows go on where they were", file,
-                  adopted);
-    } else {
-        VLOG_INFO("%s: no flows to go on with (a new file, or one of another "
-                  "size, boot or mapping)", file);
-    }
-    return 0;
-}
-
-int
-datapath_create_flows(const struct datapath_flows_config *config,
-                      const struct hash_key *key)
-{
-    const struct flow_table_size size = {
-        .n_flows4 = config->n_flows, .n_flows6 = config->n_flows6,
-    };
-    struct source_table *sources;
-    struct hash_key sources_key = random_key();
-    struct flow_table *flows = NULL;
-
-    if (datapath_flows()) {
-        return EALREADY;
-    }
-    if (!flows_wait_until) {
-        flows_wait_until = time_msec() + LOCK_WAIT_MS;
-    }
-    if (!flow_table_memory(&size)) {
-        VLOG_ERR("a flow table of %"PRIuSIZE" and %"PRIuSIZE" flows is too "
-                 "large: lower external_ids:grapnel-flows",
-                 config->n_flows, config->n_flows6);
-        return EINVAL;
-    }
-    if (config->file) {
-        int error = create_flows_in_file(&size, config->file, key, &flows);
-
-        if (error == EAGAIN && time_msec() < flows_wait_until) {
-            return error;
-        }
-    }
-    if (!flows) {
-        flows = flow_table_create(&size);
-    }
-    sources = source_table_create(N_SOURCES, &sources_key);
-    if (!flows || !sources) {
-        VLOG_ERR("no memory for a flow table of %"PRIuSIZE" MiB: lower "
-                 "external_ids:grapnel-flows", flow_table_memory(&size) >> 20);
-        flow_table_destroy(flows);
-        source_table_destroy(sources);
-        return ENOMEM;
-    }
+    ovs_assert(!datapath_flows());
     ovsrcu_set(&published_sources, sources);
     ovsrcu_set(&published_flows, flows);
-    return 0;
 }
 
 /* Questions about sources, from packet threads to the agent's. */
