@@ -36,6 +36,7 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
+	remote.o \
 	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
