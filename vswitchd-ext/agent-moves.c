@@ -18,7 +18,7 @@
 VLOG_DEFINE_THIS_MODULE(agent_moves);
 
 enum {
-    WANTS_AT_ONCE    = 4,       /* Each a walk through the flow table. */
+    WALK_STEP        = 20000,   /* Flows looked at before other work. */
     PROVOKE_BATCH    = 500,     /* Clients at once, ... */
     PROVOKE_PAUSE_MS = 20,      /* ... and then a pause. */
     PROVOKE_ROUNDS   = 3,
@@ -35,6 +35,7 @@ agent_moves_init(struct agent_moves *moves)
 void
 agent_moves_uninit(struct agent_moves *moves)
 {
+    agent_moves_forget(moves);
     sset_destroy(&moves->dead);
 }
 
@@ -58,48 +59,93 @@ agent_moves_enter(const struct relay_flows *flows)
              "here were entered", n, flows->n);
 }
 
+static void
+send_answer(struct agent_walk *walk, size_t i, struct mapd_session *session)
+{
+    struct relay_flows answer = {
+        .vni = walk->wants[i].vni, .source = walk->wants[i].source,
+        .flows = walk->flows[i], .n = walk->n_flows[i],
+    };
+
+    if (answer.n) {
+        ovs_strlcpy(answer.host, walk->wants[i].host, sizeof answer.host);
+        mapd_session_send_flows(session, &answer);
+        walk->n_flows[i] = 0;
+    }
+}
+
+/* handover_collect()'s. */
+struct walker {
+    struct agent_walk *walk;
+    struct mapd_session *session;
+};
+
+static void
+note_flow(void *walker_, size_t i, const struct relay_flow *flow)
+{
+    struct walker *walker = walker_;
+    struct agent_walk *walk = walker->walk;
+
+    if (!walk->flows[i]) {
+        walk->flows[i] = xmalloc(RELAY_MAX_FLOWS * sizeof *flow);
+    }
+    walk->flows[i][walk->n_flows[i]++] = *flow;
+    if (walk->n_flows[i] == RELAY_MAX_FLOWS) {
+        send_answer(walk, i, walker->session);
+    }
+}
+
+static void
+end_walk(struct agent_walk *walk)
+{
+    for (size_t i = 0; i < walk->n; i++) {
+        free(walk->flows[i]);
+    }
+    memset(walk, 0, sizeof *walk);
+}
+
 void
 agent_moves_forget(struct agent_moves *moves)
 {
     moves->n_wants = 0;
+    end_walk(&moves->walk);
 }
 
+/* For all that have asked so far.  The clients are elsewhere now. */
 static void
-answer_want(struct mapd_session *session, const struct relay_want *want)
+begin_walk(struct agent_moves *moves)
 {
     struct engine_world world = datapath_world();
-    struct relay_flow *flows = xmalloc(RELAY_MAX_FLOWS * sizeof *flows);
-    struct relay_flows answer = {
-        .vni = want->vni, .source = want->source, .flows = flows,
-    };
-    uint64_t cursor = 0;
+    struct agent_walk *walk = &moves->walk;
 
-    if (world.sources) {
-        source_table_forget(world.sources, want->vni, want->source);
+    walk->n = moves->n_wants;
+    moves->n_wants = 0;
+    memcpy(walk->wants, moves->wants, walk->n * sizeof *walk->wants);
+    for (size_t i = 0; i < walk->n && world.sources; i++) {
+        source_table_forget(world.sources, walk->wants[i].vni,
+                            walk->wants[i].source);
     }
-    ovs_strlcpy(answer.host, want->host, sizeof answer.host);
-    do {
-        answer.n = handover_collect(&world, want->vni, want->source,
-                                    time_usec(), &cursor, flows,
-                                    RELAY_MAX_FLOWS);
-        if (answer.n) {
-            mapd_session_send_flows(session, &answer);
-        }
-    } while (answer.n == RELAY_MAX_FLOWS);
-    free(flows);
 }
 
+/* Takes a step of the walk, or begins one if anybody has asked. */
 static void
 answer_wants(struct agent_moves *moves, struct mapd_session *session)
 {
-    size_t n = MIN(moves->n_wants, WANTS_AT_ONCE);
+    struct engine_world world = datapath_world();
+    struct agent_walk *walk = &moves->walk;
+    struct walker walker = { walk, session };
 
-    for (size_t i = 0; i < n; i++) {
-        answer_want(session, &moves->wants[i]);
+    if (!walk->n) {
+        begin_walk(moves);
     }
-    moves->n_wants -= n;
-    memmove(moves->wants, moves->wants + n,
-            moves->n_wants * sizeof *moves->wants);
+    if (walk->n
+        && !handover_collect(&world, walk->wants, walk->n, time_usec(),
+                             &walk->cursor, WALK_STEP, note_flow, &walker)) {
+        for (size_t i = 0; i < walk->n; i++) {
+            send_answer(walk, i, session);
+        }
+        end_walk(walk);
+    }
 }
 
 /* Asks for flows that packet threads miss. */
@@ -126,13 +172,17 @@ provoke_lost(struct agent_moves *moves)
 {
     struct engine_world world = datapath_world();
     long long int now = time_msec();
+    size_t n;
 
-    if (!moves->provoke_rounds || now < moves->provoke_at || !world.table) {
+    if (!moves->provoke_rounds || now < moves->provoke_at) {
         return;
     }
-    if (handover_provoke_lost(&world, time_usec(), &moves->provoke_cursor,
-                              PROVOKE_BATCH) == PROVOKE_BATCH) {
-        moves->provoke_at = now + PROVOKE_PAUSE_MS;
+    if (!handover_can_provoke(&world)) {
+        moves->provoke_rounds = 0;
+    } else if (handover_provoke_lost(&world, time_usec(),
+                                     &moves->provoke_cursor, WALK_STEP,
+                                     PROVOKE_BATCH, &n)) {
+        moves->provoke_at = now + (n == PROVOKE_BATCH ? PROVOKE_PAUSE_MS : 0);
     } else {
         moves->provoke_cursor = 0;
         moves->provoke_rounds--;
@@ -171,7 +221,7 @@ agent_moves_run(struct agent_moves *moves, struct mapd_session *session)
 void
 agent_moves_wait(const struct agent_moves *moves)
 {
-    if (moves->n_wants) {
+    if (moves->n_wants || moves->walk.n) {
         poll_immediate_wake();
     }
     if (moves->provoke_rounds) {

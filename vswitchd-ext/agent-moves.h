@@ -24,9 +24,19 @@ struct replica;
 
 enum { AGENT_MAX_WANTS = 64 };
 
+/* A walk through the flow table for all that were waiting when it began. */
+struct agent_walk {
+    struct relay_want wants[AGENT_MAX_WANTS];
+    size_t n;                   /* 0: there is no walk. */
+    uint64_t cursor;
+    struct relay_flow *flows[AGENT_MAX_WANTS]; /* RELAY_MAX_FLOWS, or NULL. */
+    size_t n_flows[AGENT_MAX_WANTS];
+};
+
 struct agent_moves {
     struct relay_want wants[AGENT_MAX_WANTS]; /* To be answered. */
     size_t n_wants;
+    struct agent_walk walk;
 
     struct sset dead;           /* Hosts, in the last table. */
     unsigned int provoke_rounds; /* Still to go. */
