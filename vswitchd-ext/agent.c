@@ -390,6 +390,7 @@ sweep_flows(struct agent *agent)
                                       SWEEP_ROUND_S),
                          note_flow_ended,
                          CONST_CAST(struct anycast_table *, datapath_table()));
+        datapath_tick_idle(time_usec());
         agent->sweep_at = now + SWEEP_INTERVAL_MS;
     }
 }

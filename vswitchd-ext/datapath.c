@@ -20,16 +20,19 @@ static OVSRCU_TYPE(struct datapath_underlay *) published_underlay;
 static OVSRCU_TYPE(struct flow_table *) published_flows;
 static OVSRCU_TYPE(struct source_table *) published_sources;
 
-/* One per thread that has ever processed packets. */
+/* One per thread that processes packets.  That of a thread that has ended is
+ * kept for the next one: what it has begun to follow (handshakes) counts in
+ * endpoints' loads until it ends. */
 struct thread_node {
     struct ovs_list node;       /* In 'threads'. */
-    struct engine_thread engine;
+    bool idle;                  /* Nobody's.  Under 'threads_mutex'. */
+    struct engine_thread engine; /* Its thread's; if idle, for who holds
+                                  * 'threads_mutex'. */
 };
 
 static struct ovs_mutex threads_mutex = OVS_MUTEX_INITIALIZER;
 static struct ovs_list threads OVS_GUARDED_BY(threads_mutex)
     = OVS_LIST_INITIALIZER(&threads);
-static struct engine_counters ended OVS_GUARDED_BY(threads_mutex);
 static ovsthread_key_t thread_key;
 
 enum {
@@ -57,10 +60,16 @@ add_counters(struct engine_counters *total, const struct engine_counters *c)
     }
 }
 
+/* Drops the packets that 'engine' holds. */
 static void
-release_packet(void *packet)
+drop_held(struct engine_thread *engine)
 {
-    dp_packet_delete(packet);
+    struct dp_packet *packet;
+    bool expired;
+
+    while ((packet = engine_resume(engine, UINT64_MAX, &expired))) {
+        dp_packet_delete(packet);
+    }
 }
 
 static void
@@ -68,12 +77,10 @@ thread_node_end(void *node_)
 {
     struct thread_node *node = node_;
 
+    drop_held(&node->engine);
     ovs_mutex_lock(&threads_mutex);
-    add_counters(&ended, &node->engine.count);
-    ovs_list_remove(&node->node);
+    node->idle = true;
     ovs_mutex_unlock(&threads_mutex);
-    engine_thread_uninit(&node->engine, release_packet);
-    free_cacheline(node);
 }
 
 static struct hash_key
@@ -195,25 +202,66 @@ datapath_underlay(void)
     return ovsrcu_get(struct datapath_underlay *, &published_underlay);
 }
 
+static struct thread_node *
+take_idle_node(void)
+{
+    struct thread_node *node;
+
+    ovs_mutex_lock(&threads_mutex);
+    LIST_FOR_EACH (node, node, &threads) {
+        if (node->idle) {
+            node->idle = false;
+            ovs_mutex_unlock(&threads_mutex);
+            return node;
+        }
+    }
+    ovs_mutex_unlock(&threads_mutex);
+    return NULL;
+}
+
+static struct thread_node *
+create_node(void)
+{
+    struct thread_node *node = xzalloc_cacheline(sizeof *node);
+    struct hash_key key = random_key();
+
+    if (!engine_thread_init(&node->engine, key.word[0] ^ key.word[1], &key)) {
+        out_of_memory();
+    }
+    ovs_mutex_lock(&threads_mutex);
+    ovs_list_push_back(&threads, &node->node);
+    ovs_mutex_unlock(&threads_mutex);
+    return node;
+}
+
 struct engine_thread *
 datapath_thread(void)
 {
     struct thread_node *node = ovsthread_getspecific(thread_key);
 
     if (OVS_UNLIKELY(!node)) {
-        struct hash_key key = random_key();
-
-        node = xzalloc_cacheline(sizeof *node);
-        if (!engine_thread_init(&node->engine, key.word[0] ^ key.word[1],
-                                &key)) {
-            out_of_memory();
+        node = take_idle_node();
+        if (!node) {
+            node = create_node();
         }
         ovsthread_setspecific(thread_key, node);
-        ovs_mutex_lock(&threads_mutex);
-        ovs_list_push_back(&threads, &node->node);
-        ovs_mutex_unlock(&threads_mutex);
     }
     return &node->engine;
+}
+
+void
+datapath_tick_idle(uint64_t now_us)
+{
+    struct engine_world world = datapath_world();
+    struct thread_node *node;
+
+    ovs_mutex_lock(&threads_mutex);
+    LIST_FOR_EACH (node, node, &threads) {
+        if (node->idle) {
+            engine_tick(&world, &node->engine, now_us);
+        }
+    }
+    ovs_mutex_unlock(&threads_mutex);
 }
 
 void
@@ -222,7 +270,7 @@ datapath_get_counters(struct engine_counters *total)
     const struct thread_node *node;
 
     ovs_mutex_lock(&threads_mutex);
-    *total = ended;
+    memset(total, 0, sizeof *total);
     LIST_FOR_EACH (node, node, &threads) {
         add_counters(total, &node->engine.count);
     }

@@ -48,8 +48,13 @@ struct source_table *datapath_sources(void);
 struct engine_world datapath_world(void);
 const struct datapath_underlay *datapath_underlay(void);
 
-/* This thread's counters and state. */
+/* This thread's counters and state: its own until it ends, then the next new
+ * thread's. */
 struct engine_thread *datapath_thread(void);
+
+/* engine_tick() for what ended threads have left and no other has taken over.
+ * For the agent's thread, about once a second. */
+void datapath_tick_idle(uint64_t now_us);
 
 /* Sums up all threads' counters, ended ones' included.  A count may be a few
  * packets behind. */
