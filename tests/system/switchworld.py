@@ -46,6 +46,7 @@ class Mapd:
     """The mapping service, for one host.  Groups are (VNI, address)."""
 
     PATH = os.path.join(RUN_DIR, 'mapd.sock')
+    OUR_ECHO = 'from mapd'      # The switch asks, too, by its own id.
     SLOTS = base64.b64encode(leb128(0) + leb128(256) + leb128(3)).decode()
 
     def __init__(self):
@@ -84,7 +85,7 @@ class Mapd:
                    'subscribe': self.snapshot,
                    'echo': lambda: message['params']}
         method = message.get('method')
-        if message.get('id') == 'echo':
+        if message.get('id') == self.OUR_ECHO:
             self.echoed.set()
         elif method == 'applied':
             revision = message['params'][0]['revision']
@@ -109,7 +110,7 @@ class Mapd:
         peers = list(self.subscribers)
         self.echoed.clear()
         for peer in peers:
-            peer.send(id='echo', method='echo', params=[])
+            peer.send(id=self.OUR_ECHO, method='echo', params=[])
         return bool(peers) and self.echoed.wait(seconds)
 
     def snapshot(self):
