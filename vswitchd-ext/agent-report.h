@@ -1,6 +1,6 @@
 /* What the agent has to say to operators besides numbers: about the flow
- * table, its registration, this host's VTEP, and hosts that it cannot reach.  What
- * lasts is warned of in the log as well.  The agent's thread. */
+ * table, its registration, this host's VTEP, and hosts that it cannot reach.
+ * What lasts is warned of in the log as well.  The agent's thread. */
 
 #ifndef VSWITCHD_EXT_AGENT_REPORT_H
 #define VSWITCHD_EXT_AGENT_REPORT_H 1

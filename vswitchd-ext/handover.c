@@ -30,8 +30,8 @@ ends_here(const struct group *group, uint16_t endpoint)
             && group->endpoints[endpoint].local);
 }
 
-/* Which of 'wants' asks for flows of 'source' in tenant 'vni', from 'i' on; 'n'
- * if none does. */
+/* Which of 'wants', from 'i' on, asks for flows of 'source' in tenant 'vni';
+ * 'n' if none does. */
 static size_t
 find_want(const struct relay_want *wants, size_t n, size_t i, uint32_t vni,
           struct inet_addr source)

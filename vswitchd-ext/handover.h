@@ -17,8 +17,9 @@ struct relay_flows;
 struct relay_want;
 
 /* Calls 'found' for the flows that the sources of 'wants', 'n' of them, have
- * begun here: in one walk for all, from '*cursor' (0 to begin with) on, over up
- * to 'max' flows of whatever source.  Returns false at the end of the table. */
+ * begun here: in one walk for all, from '*cursor' (0 to begin with) on, over
+ * up to 'max' flows of whatever source.  Returns false at the end of the
+ * table. */
 bool handover_collect(const struct engine_world *,
                       const struct relay_want *wants, size_t n,
                       uint64_t now_us, uint64_t *cursor, size_t max,
@@ -36,9 +37,9 @@ bool handover_can_provoke(const struct engine_world *);
 
 /* Provokes the clients of TCP flows on lost endpoints, in groups that reset
  * such flows, to send something, which the packet path will answer with a
- * reset.  Goes through the flow table from '*cursor' (0 to begin with) on, over
- * up to 'max_flows', and stops after 'max_clients' of them.  '*n' becomes how
- * many there were.  Returns false at the end of the table. */
+ * reset.  Goes through the flow table from '*cursor' (0 to begin with) on,
+ * over up to 'max_flows', and stops after 'max_clients' of them.  '*n' becomes
+ * how many there were.  Returns false at the end of the table. */
 bool handover_provoke_lost(const struct engine_world *, uint64_t now_us,
                            uint64_t *cursor, size_t max_flows,
                            size_t max_clients, size_t *n);

@@ -145,7 +145,8 @@ test_bad_values(void **state OVS_UNUSED)
         "vtep=2001:db8::1/64", "vtep=2001:db8::1%eth0", "vtep=2001:db8:::1",
         "encap=gre", "encap=GENEVE",
         "flows=0", "flows=1023", "flows=134217729", "flows=-1", "flows=1e6",
-        "flows6=-1", "flows6=0", "flows6=63", "flows6=134217729", "flows6=many", "flows6=4294967296",
+        "flows6=-1", "flows6=0", "flows6=63", "flows6=134217729",
+        "flows6=many", "flows6=4294967296",
         "flows-file=flows", "flows-file=None", "flows-file=./f",
         "region=-x", "zone=a/b", "rack=.", "rack=\xc3\xa4",
     };
