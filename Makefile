@@ -36,6 +36,7 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
+	remote.o \
 	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
@@ -61,7 +62,9 @@ ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
-	appctl.o explain.o flow-file.o handover.o agent.o mapd-session.o table-builder.o resolver.o rtnl.o)
+	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
+	agent.o agent-config.o agent-moves.o \
+	agent-report.o mapd-session.o table-builder.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 

@@ -112,6 +112,13 @@ unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
+ovs_TESTS += unit/test-datapath unit/test-netdev-anycast
+unit/test-datapath_OBJS := vswitchd-ext/datapath.o vswitchd-ext/frame-ring.o \
+	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS) \
+	tests/unit/frame.o tests/unit/world.o
+unit/test-netdev-anycast_OBJS := vswitchd-ext/datapath.o \
+	vswitchd-ext/frame-ring.o vswitchd-ext/netdev-anycast.o \
+	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS)
 
 # Benchmarks, run one after the other by `make bench`.
 ovs_BENCHES := bench/engine
