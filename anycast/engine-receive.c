@@ -215,6 +215,24 @@ take(const struct engine_run *run, struct engine_packet *packet,
     deliver(run, packet, endpoint);
 }
 
+/* Whether the sender, whose state of the slots is later than ours, names a
+ * previous owner that we have not heard of yet. */
+static bool
+names_stranger(const struct group *group, const struct engine_receipt *receipt)
+{
+    const struct context *context = &receipt->context;
+
+    for (int i = 0; i < context->n_previous; i++) {
+        uint16_t endpoint = context->previous[i];
+
+        if (endpoint >= group->n_endpoints
+            || group->endpoints[endpoint].state == ENDPOINT_ABSENT) {
+            return engine_sender_is_ahead(group, receipt);
+        }
+    }
+    return false;
+}
+
 /* What is not known here, or not for sure: then 'claimed' is the endpoint
  * here that may have it, else GROUP_NO_ENDPOINT. */
 static void
@@ -225,6 +243,12 @@ receive_unknown(const struct engine_run *run, struct engine_packet *packet,
     bool is_claimed = receipt->context.flags & CONTEXT_CLAIMED;
     struct engine_line line;
 
+    if (names_stranger(group, receipt)
+        && !engine_packet_is_ambiguous(packet)) {
+        /* Whom we cannot ask yet may have it, and it comes again. */
+        engine_drop(run->thread, packet, DROP_MISDELIVERED);
+        return;
+    }
     engine_line_find(&line, packet, receipt);
     uint16_t newcomer = engine_line_find_newcomer(packet, receipt);
     if (newcomer != GROUP_NO_ENDPOINT) {

@@ -303,6 +303,34 @@ test_a_stale_sender_is_corrected_within_a_round_trip(void **state)
     }
 }
 
+/* A receiver that is behind by an endpoint: that one has the flow, and those
+ * that the receiver can ask would leave it to the receiver. */
+static void
+test_who_cannot_ask_a_previous_owner_yet_waits(void **state)
+{
+    struct cluster *c = *state;
+
+    cluster_set_algorithm(c, ALGORITHM_HASH);
+    c->hosts[1]->groups[0].n_endpoints = 2;
+    world_publish(c->hosts[1]);
+    cluster_move_slots(c, 0, 0, 2);
+    cluster_move_slots(c, 2, CLIENT, 2);
+    CHECK_FLOW(c, 0, SYN, 2, 1);
+    CHECK_FLOW(c, 0, ACK, 2, 1);
+    cluster_move_slots(c, 0, 0, 1);
+    cluster_move_slots(c, 2, CLIENT, 1);
+
+    struct journey j = cluster_send_flow(c, CLIENT, 0, ACK);
+    assert_int_equal(j.host, 1);
+    assert_int_equal(j.verdict, ENGINE_DROP);
+    assert_int_equal(j.reason, DROP_MISDELIVERED);
+    assert_int_equal(world_census(c->hosts[1], 0).entries, 0);
+
+    c->hosts[1]->groups[0] = c->hosts[0]->groups[0];
+    world_publish(c->hosts[1]);
+    CHECK_FLOW(c, 0, ACK, 2, 2);
+}
+
 /* What ends a connection that nobody knows leaves nothing behind. */
 static void
 test_an_unknown_reset_is_delivered_and_forgotten(void **state)
@@ -430,6 +458,7 @@ main(void)
         TEST(test_a_previous_owner_that_keeps_no_flows_is_not_asked),
         TEST(test_datagrams_of_a_moved_slot_stay_and_new_ones_go_to_the_owner),
         TEST(test_a_stale_sender_is_corrected_within_a_round_trip),
+        TEST(test_who_cannot_ask_a_previous_owner_yet_waits),
         TEST(test_an_unknown_reset_is_delivered_and_forgotten),
         TEST(test_a_closed_connections_ports_are_free),
         TEST(test_a_choice_stands_unless_its_endpoint_drains),
