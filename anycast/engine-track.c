@@ -258,6 +258,21 @@ engine_track_chosen(const struct engine_run *run,
     }
 }
 
+/* Whether the entry 'ref' is to stay, though another host says that its flow
+ * is in 'state'.  What is just beginning here has hardly begun elsewhere as
+ * well, unless it stands for all that its source has. */
+static bool
+outranks(const struct group *group, const struct flow_ref *ref,
+         enum flow_state state)
+{
+    bool begins_here = (ref->state == FLOW_NEW && !engine_is_doubtful(ref)
+                        && group->affinity == AFFINITY_FLOW);
+
+    return (group_keeps_flows(group, ref->endpoint)
+            && flow_state_is_weak(state)
+            && (begins_here || !flow_state_is_weak(ref->state)));
+}
+
 bool
 engine_import(const struct engine_world *world, uint64_t now_us,
               const struct flow_key *from, uint16_t endpoint,
@@ -279,10 +294,8 @@ engine_import(const struct engine_world *world, uint64_t now_us,
     uint64_t hash = engine_make_key(world->table, group, from->src,
                                     from->src_port, from->dst_port, &key);
     struct flow_ref ref;
-    if (flow_state_is_weak(state)
-        && flow_table_lookup(world->flows, hash, &key, run.now_s, &ref)
-        && !flow_state_is_weak(ref.state)
-        && group_keeps_flows(group, ref.endpoint)) {
+    if (flow_table_lookup(world->flows, hash, &key, run.now_s, &ref)
+        && outranks(group, &ref, state)) {
         return false;
     }
     return engine_track_put(&run, group, &key, hash, endpoint, state);

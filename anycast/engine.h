@@ -194,8 +194,9 @@ void engine_tick(const struct engine_world *world,
 
 /* Enters a flow that another host knew: 'key' is on 'endpoint', in 'state'.
  * An entry that is there gives way, but one that is settled not to one that
- * is not: several hosts may have known the flow, each in its time.  False if
- * so; and if the group is not known, its endpoint does not keep flows, the
+ * is not: several hosts may have known the flow, each in its time.  Nor does
+ * that of a connection that is just being opened here, but to one that is
+ * settled.  False if so; and if the group is not known, its endpoint does not keep flows, the
  * state is none of a flow's, or there is no room. */
 bool engine_import(const struct engine_world *world, uint64_t now_us,
                    const struct flow_key *key, uint16_t endpoint,
