@@ -96,6 +96,8 @@ struct cluster {
     bool alive[MODEL_HOSTS];
     struct cluster_vm vms[MODEL_GROUPS][MODEL_ENDPOINTS];
     uint64_t was_owner[MODEL_GROUPS][MODEL_SLOTS][MODEL_ENDPOINTS / 64];
+    uint16_t named[MODEL_GROUPS][MODEL_SLOTS][1 + GROUP_MAX_PREVIOUS];
+    uint32_t forgot_at[MODEL_GROUPS][MODEL_SLOTS][MODEL_ENDPOINTS]; /* Tick. */
     struct cluster_client *clients;
 
     struct cluster_flow *flows;
@@ -212,7 +214,8 @@ enum excuse excuse_find(const struct cluster *, const struct cluster_flow *);
 
 /* Promises.  (promises.c) */
 
-/* The mapping has changed: remembers who owns, and owned, which slot. */
+/* The mapping has changed: remembers who owns, and owned, which slot, and when
+ * slots forgot that. */
 void promise_note_owners(struct cluster *);
 
 /* Complains if 'endpoint' should not have got a packet of the flow, which

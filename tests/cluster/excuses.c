@@ -24,16 +24,20 @@ excuse_find_slot(const struct cluster *c, const struct cluster_flow *flow)
     return e.slot;
 }
 
-/* Whether the slot's history, as the mapping service has it, names the flow's
- * endpoint. */
+/* Whether the slot's history names the flow's endpoint, and has for so long
+ * that all hosts know. */
 static bool
 is_remembered(const struct cluster *c, const struct cluster_flow *flow)
 {
     const struct model_group *group = &c->model.groups[flow->group];
     const uint16_t *previous = group->previous[flow->slot];
+    uint64_t forgot_at
+        = c->forgot_at[flow->group][flow->slot][flow->peer];
 
-    return (group->slots[flow->slot] == flow->peer
-            || previous[0] == flow->peer || previous[1] == flow->peer);
+    return ((group->slots[flow->slot] == flow->peer
+             || previous[0] == flow->peer || previous[1] == flow->peer)
+            && (!forgot_at || (cluster_now(c) - forgot_at
+                               > c->options.update_ms + UPDATE_AGAIN_MS)));
 }
 
 static bool
@@ -48,8 +52,12 @@ goes_by_slots(const struct cluster *c, const struct cluster_flow *flow)
 static bool
 is_news(const struct cluster *c, const struct cluster_flow *flow)
 {
+    uint64_t since = (flow->unremembered_at > c->reunited_at
+                      ? flow->unremembered_at : c->reunited_at);
+
     return (c->model.dead[c->vms[flow->group][flow->peer].host]
-            || cluster_now(c) - flow->unremembered_at
+            || c->model.dead[c->clients[flow->client].host]
+            || cluster_now(c) - since
                <= c->options.update_ms + UPDATE_AGAIN_MS);
 }
 

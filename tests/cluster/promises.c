@@ -3,6 +3,27 @@
 
 #include "tests/cluster/cluster-private.h"
 
+#include <string.h>
+
+/* Which of those that slot 's' named before it does not name any more. */
+static void
+note_forgotten(struct cluster *c, int g, int s)
+{
+    const uint16_t *previous = c->model.groups[g].previous[s];
+    uint16_t owner = c->model.groups[g].slots[s];
+
+    for (int i = 0; i <= GROUP_MAX_PREVIOUS; i++) {
+        uint16_t before = c->named[g][s][i];
+
+        if (before < MODEL_ENDPOINTS && before != owner
+            && before != previous[0] && before != previous[1]) {
+            c->forgot_at[g][s][before] = cluster_now(c);
+        }
+    }
+    c->named[g][s][0] = owner;
+    memcpy(&c->named[g][s][1], previous, sizeof *c->model.groups[g].previous);
+}
+
 void
 promise_note_owners(struct cluster *c)
 {
@@ -10,6 +31,7 @@ promise_note_owners(struct cluster *c)
         for (int s = 0; s < MODEL_SLOTS; s++) {
             uint16_t owner = c->model.groups[g].slots[s];
 
+            note_forgotten(c, g, s);
             if (owner != GROUP_NO_ENDPOINT) {
                 c->was_owner[g][s][owner / 64] |= UINT64_C(1) << owner % 64;
             }
