@@ -237,6 +237,21 @@ test_a_switch_may_lose_its_flows(void **state)
     run_seeds(&o, N_SLOT_ALGORITHMS, 16, &allowance);
 }
 
+/* The VMs of endpoints, that is; where the client's host keeps flows. */
+static void
+test_endpoints_may_move(void **state)
+{
+    (void) state;
+    const struct allowance allowance = { .forgotten = 200 };
+    struct cluster_options o = cluster_defaults;
+
+    o.n_ports = UNUSED_PORTS;
+    o.udp_percent = 0;
+    o.n_changes = 100;
+    only(&o, CHANGE_MOVE_ENDPOINT, 20);
+    run_seeds(&o, 1, 12, &allowance);
+}
+
 static void
 test_a_host_takes_only_its_own_flows_with_it(void **state)
 {
@@ -275,6 +290,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_tunnels_may_be_tight),
         cmocka_unit_test(test_sources_with_affinity_stay),
         cmocka_unit_test(test_a_switch_may_lose_its_flows),
+        cmocka_unit_test(test_endpoints_may_move),
         cmocka_unit_test(test_a_host_takes_only_its_own_flows_with_it),
         cmocka_unit_test(test_a_host_that_seems_dead_keeps_its_flows),
     };
