@@ -233,6 +233,22 @@ names_stranger(const struct group *group, const struct engine_receipt *receipt)
     return false;
 }
 
+/* Whether the last one of 'line' would only take the packet for want of
+ * somebody who knows it: the slot's owner, or who is taken for it because the
+ * packet cannot go any further. */
+static bool
+ends_in_vain(const struct group *group, const struct engine_packet *packet,
+             const struct engine_receipt *receipt,
+             const struct engine_line *line)
+{
+    return (line->ends
+            && (line->endpoint[line->n - 1]
+                == group->slots[group_slot(group, packet->hash)]
+                || !receipt->context.hops
+                || receipt->context.hops + line->n >= CONTEXT_MAX_HOPS
+                || line->n >= CONTEXT_MAX_PREVIOUS));
+}
+
 /* What is not known here, or not for sure: then 'claimed' is the endpoint
  * here that may have it, else GROUP_NO_ENDPOINT. */
 static void
@@ -264,7 +280,7 @@ receive_unknown(const struct engine_run *run, struct engine_packet *packet,
         }
     } else if (claimed != GROUP_NO_ENDPOINT && !is_claimed && line.n) {
         /* If nobody else has it, it comes back. */
-        line.n -= line.ends;
+        line.n -= ends_in_vain(group, packet, receipt, &line);
         line.endpoint[line.n++] = claimed;
         is_claimed = true;
     }
