@@ -197,7 +197,7 @@ static void
 test_tunnels_may_be_tight(void **state)
 {
     (void) state;
-    const struct allowance allowance = { .forgotten = 50 };
+    const struct allowance allowance = { .forgotten = 50, .untold = 50 };
     struct cluster_options o = cluster_defaults;
 
     o.n_ports = UNUSED_PORTS;
