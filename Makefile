@@ -112,6 +112,7 @@ help:
 	@echo 'make demo       four hosts on this machine serve an anycast address (root)'
 	@echo 'make sim        the same, and leave the hosts running for you to explore'
 	@echo 'make check      build everything and run every test (root)'
+	@echo 'make cluster-long   a million flows and a thousand changes for each algorithm'
 	@echo 'make fuzz       fuzz the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl (root)'
 	@echo 'make deps       install the Debian packages that all this needs (root)'

@@ -265,15 +265,21 @@ engine_track_chosen(const struct engine_run *run,
 
 /* Flows that move with their client. */
 
-/* Whether the entry '*ref' gives way to what another host says. */
+/* Whether the entry '*ref' gives way to what another host says.  What is just
+ * beginning here has hardly begun elsewhere as well, unless it stands for all
+ * that its source has. */
 static bool
 gives_way(const struct group *group, const struct flow_ref *ref,
           enum flow_state state, uint16_t idle_s)
 {
+    bool begins_here = (ref->state == FLOW_NEW && !engine_is_doubtful(ref)
+                        && group->affinity == AFFINITY_FLOW);
+
     if (!group_keeps_flows(group, ref->endpoint)) {
         return true;
     }
-    if (flow_state_is_weak(state) && !flow_state_is_weak(ref->state)) {
+    if (flow_state_is_weak(state)
+        && (begins_here || !flow_state_is_weak(ref->state))) {
         return false;
     }
     return (ref->state == FLOW_UNPROVEN || ref->state == FLOW_CLOSING

@@ -328,6 +328,59 @@ test_a_stale_sender_is_corrected_within_a_round_trip(void **state)
     }
 }
 
+/* A receiver that is behind by an endpoint: that one has the flow, and those
+ * that the receiver can ask would leave it to the receiver. */
+static void
+test_who_cannot_ask_a_previous_owner_yet_waits(void **state)
+{
+    struct cluster *c = *state;
+
+    cluster_set_algorithm(c, ALGORITHM_HASH);
+    c->hosts[1]->groups[0].n_endpoints = 2;
+    world_publish(c->hosts[1]);
+    cluster_move_slots(c, 0, 0, 2);
+    cluster_move_slots(c, 2, CLIENT, 2);
+    CHECK_FLOW(c, 0, SYN, 2, 1);
+    CHECK_FLOW(c, 0, ACK, 2, 1);
+    cluster_move_slots(c, 0, 0, 1);
+    cluster_move_slots(c, 2, CLIENT, 1);
+
+    struct journey j = cluster_send_flow(c, CLIENT, 0, ACK);
+    assert_int_equal(j.host, 1);
+    assert_int_equal(j.verdict, ENGINE_DROP);
+    assert_int_equal(j.reason, DROP_MISDELIVERED);
+    assert_int_equal(world_census(c->hosts[1], 0).entries, 0);
+
+    c->hosts[1]->groups[0] = c->hosts[0]->groups[0];
+    world_publish(c->hosts[1]);
+    CHECK_FLOW(c, 0, ACK, 2, 2);
+}
+
+/* Endpoint 1 is so new that its own host has not heard of it, and endpoint 0
+ * is in doubt whether it has the flow: endpoint 2, the last in line, does, and
+ * is not there only to take what nobody knows. */
+static void
+test_who_is_in_doubt_asks_the_last_in_line_first(void **state)
+{
+    struct cluster *c = *state;
+
+    cluster_set_algorithm(c, ALGORITHM_HASH);
+    c->hosts[1]->groups[0].states[1] = ENDPOINT_ABSENT;
+    cluster_move_slots(c, 0, CLIENT, 2);
+    CHECK_FLOW(c, 0, SYN, 2, 1);
+    CHECK_FLOW(c, 0, ACK, 2, 1);
+    cluster_move_slots(c, 0, CLIENT, 0);
+    CHECK_FLOW(c, 0, SYN, 0, 1);
+    cluster_advance(c, 3000);
+    cluster_move_slots(c, 0, 0, 1);
+    cluster_move_slots(c, 2, CLIENT, 1);
+
+    struct journey j = cluster_send_flow(c, CLIENT, 0, ACK);
+    check_arrives(&j, 2, 3);
+    assert_int_equal(j.path[1], 1);
+    assert_int_equal(j.path[2], 0);
+}
+
 /* What ends a connection that nobody knows leaves nothing behind. */
 static void
 test_an_unknown_reset_is_delivered_and_forgotten(void **state)
@@ -456,6 +509,8 @@ main(void)
         TEST(test_a_flow_of_a_dead_host_is_the_owners_to_reset),
         TEST(test_datagrams_of_a_moved_slot_stay_and_new_ones_go_to_the_owner),
         TEST(test_a_stale_sender_is_corrected_within_a_round_trip),
+        TEST(test_who_cannot_ask_a_previous_owner_yet_waits),
+        TEST(test_who_is_in_doubt_asks_the_last_in_line_first),
         TEST(test_an_unknown_reset_is_delivered_and_forgotten),
         TEST(test_a_closed_connections_ports_are_free),
         TEST(test_a_choice_stands_unless_its_endpoint_drains),
