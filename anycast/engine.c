@@ -511,10 +511,10 @@ send_chosen(const struct engine_run *run, struct engine_packet *packet,
     const struct group *group = packet->group;
     struct context context = engine_context(group, knowledge == FLOW_BEGINS);
 
-    if (group->previous && group_uses_slots(group)) {
+    if (group->previous) {
         if (knowledge == FLOW_KNOWN) {
             context.flags |= CONTEXT_CLAIMED;
-        } else if (knowledge == FLOW_GUESSED) {
+        } else if (knowledge == FLOW_GUESSED && group_uses_slots(group)) {
             context.n_previous = engine_previous(group, packet->hash, endpoint,
                                                  context.previous);
         }

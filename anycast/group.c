@@ -200,8 +200,7 @@ group_count_present(const struct group_spec *spec)
 static uint8_t
 group_known_flags(const struct group_spec *spec)
 {
-    return (spec->algorithm <= ALGORITHM_HASH && group_has_previous(spec)
-            ? CONTEXT_CLAIMED : 0);
+    return group_has_previous(spec) ? CONTEXT_CLAIMED : 0;
 }
 
 static struct tunnel_geneve
