@@ -10,16 +10,27 @@ enum {
     HINT_INTERVAL_MS = 1,       /* ... and then one in this time. */
 };
 
+/* Of a sender that is ahead it is the sender's: what is said of the flow is
+ * where its packet has gone just now, however old what we know of the slots
+ * is.  By an earlier one the sender would not believe it. */
+static uint32_t
+hint_epoch(const struct group *group, const struct engine_receipt *receipt)
+{
+    return (engine_sender_is_ahead(group, receipt) ? receipt->context.epoch
+            : group->epoch);
+}
+
 void
 engine_send_hint(const struct engine_run *run,
-                 const struct engine_packet *packet, uint16_t endpoint)
+                 const struct engine_packet *packet,
+                 const struct engine_receipt *receipt, uint16_t endpoint)
 {
     struct engine_thread *thread = run->thread;
     struct mac router = engine_router_mac(packet->vni);
     struct context context = engine_context(packet->group, false);
     struct hint hint = {
         .group = packet->group->id,
-        .epoch = packet->group->epoch,
+        .epoch = hint_epoch(packet->group, receipt),
         .vni = packet->vni,
         .src = packet->key.src,
         .src_port = packet->key.src_port,

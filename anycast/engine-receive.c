@@ -130,7 +130,7 @@ redirect(const struct engine_run *run, struct engine_packet *packet,
     }
     if (may_pass_on(packet, receipt, choice.endpoint)) {
         enter(run, packet, choice.endpoint);
-        engine_send_hint(run, packet, choice.endpoint);
+        engine_send_hint(run, packet, receipt, choice.endpoint);
     }
     pass_on(run, packet, receipt, choice.endpoint, NULL, 0, false);
 }
@@ -183,7 +183,7 @@ forward_known(const struct engine_run *run, struct engine_packet *packet,
                  rest.endpoint[rest.n - 1]);
     }
     if (ref->idle < ENGINE_HINT_FRESH_S) {
-        engine_send_hint(run, packet, endpoint);
+        engine_send_hint(run, packet, receipt, endpoint);
     }
     pass_on(run, packet, receipt, endpoint, line.endpoint, line.n,
             is_claimed);
@@ -332,7 +332,7 @@ receive_known(const struct engine_run *run, struct engine_packet *packet,
         return;
     }
     if (receipt->context.hops || receipt->addressed != ref->endpoint) {
-        engine_send_hint(run, packet, ref->endpoint);
+        engine_send_hint(run, packet, receipt, ref->endpoint);
     }
     deliver(run, packet, ref->endpoint);
 }
@@ -455,7 +455,7 @@ receive_named(const struct engine_run *run, struct engine_packet *packet,
         }
     }
     if (receipt->addressed != endpoint) {
-        engine_send_hint(run, packet, endpoint);
+        engine_send_hint(run, packet, receipt, endpoint);
     }
     pass_on(run, packet, receipt, endpoint, NULL, 0, false);
 }

@@ -52,7 +52,7 @@ enum {
 
 /* Tells who sent 'packet' that its flow is on 'endpoint'. */
 void engine_send_hint(const struct engine_run *, const struct engine_packet *,
-                      uint16_t endpoint);
+                      const struct engine_receipt *, uint16_t endpoint);
 
 /* Lines.  (engine-line.c) */
 

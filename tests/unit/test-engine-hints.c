@@ -126,6 +126,31 @@ test_an_authentic_hint_moves_the_flow(void **state)
     assert_int_equal(client->loads[0][1].open, 1);
 }
 
+/* The client's switch is the first to hear of endpoint 2.  Where that is, it is
+ * not known yet: the flow goes on to another, and who sent it is told by the
+ * state of the slots that it knows. */
+static void
+test_who_lags_is_believed_about_what_it_did(void **state)
+{
+    struct cluster *c = *state;
+
+    for (int h = 0; h < 3; h++) {
+        c->hosts[h]->groups[0].n_endpoints = 2;
+    }
+    world_give_slots(c->hosts[CLIENT], 0, 1);
+    world_give_slots(c->hosts[CLIENT], 0, 2);
+    cluster_publish(c);
+
+    struct journey j = cluster_send_flow(c, CLIENT, 0, SYN);
+    assert_int_equal(j.n_hops, 2);
+    assert_int_equal(j.path[1], 2);
+    assert_int_equal(j.endpoint, 1);
+    assert_int_equal(c->hosts[CLIENT]->thread.count.hints_accepted, 1);
+    j = cluster_send_flow(c, CLIENT, 0, ACK);
+    assert_int_equal(j.n_hops, 1);
+    assert_int_equal(j.endpoint, 1);
+}
+
 static void
 test_a_forged_hint_changes_nothing(void **state)
 {
@@ -332,6 +357,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_hint_says_where_its_flow_is),
         TEST(test_an_authentic_hint_moves_the_flow),
+        TEST(test_who_lags_is_believed_about_what_it_did),
         TEST(test_a_forged_hint_changes_nothing),
         TEST(test_a_stale_hint_changes_nothing),
         TEST(test_epochs_may_wrap),
