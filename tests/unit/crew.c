@@ -198,7 +198,8 @@ check_flow(struct crew_worker *w, const struct anycast_table *table,
 
         CREW_CHECK(w, endpoint < 0 || endpoint == ref.endpoint || !is_sure
               || is_lost || packet->view.life & ENCAP_ABORTS);
-        flow->endpoint = ref.endpoint;
+        /* A guess may have timed out by the next time. */
+        flow->endpoint = is_sure ? ref.endpoint : -1;
     }
 }
 
