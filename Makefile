@@ -36,7 +36,11 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
+	metrics-address.o record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
+
+# What monitoring and systemd ask of both daemons.
+service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
+	service-notify.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
@@ -48,10 +52,10 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
 	server.o server-change.o server-incident.o server-listen.o \
-	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
+	server-liveness.o server-load.o server-metrics.o server-notify.o server-problems.o server-query.o \
 	server-register.o server-relay.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
-	$(store_OBJS)
+	$(store_OBJS) $(service_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 	ctl-client.o ctl-complete.o ctl-diff.o ctl-dump.o ctl-dump-file.o \
 	ctl-help.o ctl-list.o ctl-load.o ctl-number.o ctl-options.o ctl-output.o \
@@ -119,12 +123,13 @@ $(B)/grapnel-vswitchd: $(addprefix $(B)/,$(vswitchd_OBJS) $(replica_OBJS) $(mapp
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) \
-		-lmnl $(JEMALLOC)
+		-lmnl -lmicrohttpd $(JEMALLOC)
 
 $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
-	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 $(OVS_LIBS) $(JEMALLOC)
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lmicrohttpd \
+		$(OVS_LIBS) $(JEMALLOC)
 
 $(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
