@@ -65,7 +65,7 @@ ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
-	appctl.o explain.o flow-file.o handover.o agent.o mapd-session.o table-builder.o resolver.o rtnl.o)
+	appctl.o explain.o flow-file.o handover.o agent.o metrics-thread.o switch-metrics.o mapd-session.o table-builder.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 
@@ -103,6 +103,8 @@ OVS_LIBS     := $(OVS)/lib/.libs/libopenvswitch.a \
 	-lxdp -lbpf -lelf -lz -lnuma -latomic -lm -lpthread
 OFPROTO_LIBS := $(OVS)/vswitchd/bridge.o $(OVS)/vswitchd/system-stats.o \
 	$(OVS)/ofproto/.libs/libofproto.a $(OVS)/lib/.libs/libsflow.a
+# Calls of Open vSwitch that come to vswitchd-ext/main.c.
+OVS_WRAPS    := -Wl,--wrap=daemonize_complete
 JEMALLOC     := $(if $(SANITIZE),,-ljemalloc)
 
 .PHONY: all help
@@ -120,10 +122,11 @@ help:
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
 
 $(B)/grapnel-vswitchd: $(addprefix $(B)/,$(vswitchd_OBJS) $(replica_OBJS) $(mapping_OBJS) \
+		$(service_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
-	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) \
-		-lmnl -lmicrohttpd $(JEMALLOC)
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(OVS_WRAPS) $(OFPROTO_LIBS) \
+		$(OVS_LIBS) -lmnl -lmicrohttpd $(JEMALLOC)
 
 $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built

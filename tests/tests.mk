@@ -139,10 +139,12 @@ bench_switch_OBJS := $(addprefix tests/bench/switch/,commands.o \
 BENCH_SWITCH := $(B)/tests/bench/grapnel-vswitchd-bench
 
 $(BENCH_SWITCH): $(addprefix $(B)/,$(bench_switch_OBJS) $(vswitchd_OBJS) \
-		$(replica_OBJS) $(mapping_OBJS) $(anycast_OBJS) $(encap_OBJS))
+		$(replica_OBJS) $(mapping_OBJS) $(service_OBJS) $(anycast_OBJS) \
+		$(encap_OBJS))
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -Wl,--wrap=grapnel_init,--wrap=engine_process \
-		-o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) -lmnl $(JEMALLOC)
+		$(OVS_WRAPS) -o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) -lmnl -lmicrohttpd \
+		$(JEMALLOC)
 
 # Golden packets: the whole engine, stored frames in and out.
 golden/golden_OBJS := $(encap_OBJS) $(anycast_OBJS) tests/golden/pcap.o \
