@@ -173,6 +173,7 @@ PACKAGES := $(shell sed 's/\#.*//' .ci/packages)
 .PHONY: deps
 deps:
 	@.ci/install-packages $(PACKAGES)
+	@.ci/unpack prometheus usr/bin/promtool
 
 $(OVS)/.built: always
 	@.ci/build-ovs $(OVS)
