@@ -12,12 +12,13 @@ int
 metrics_address_parse(const char *address, const char *option,
                       struct sockaddr_storage *ss, struct diagnosis *diag)
 {
-    bool has_ip = strchr(address, ':');
-    char *full = xasprintf("%s%s", has_ip ? "" : "127.0.0.1:", address);
+    const char *colon = strchr(address, ':');
+    char *full = xasprintf("%s%s", colon ? "" : "127.0.0.1:", address);
     const char *port = strrchr(full, ':') + 1;
     int number, error = 0;
 
-    if (!str_to_int(port, 10, &number) || number < 1 || number > 65535
+    if ((address[0] != '[' && colon && strchr(colon + 1, ':'))
+        || !str_to_int(port, 10, &number) || number < 1 || number > 65535
         || !inet_parse_active(full, 0, ss, false, NULL)) {
         error = diagnosis_set(diag, DIAG_INVALID, option, address,
                               "%s \"%s\": must be [IP:]PORT", option, address);

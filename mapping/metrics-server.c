@@ -32,6 +32,9 @@ struct metrics_server {
     struct metrics_source source;
     struct ovs_list clients;    /* Of struct client, the oldest first. */
     int epoll_fd;               /* The daemon's. */
+    bool has_room;              /* A client has left: when it was the last that
+                                 * there was room for, the daemon listens
+                                 * again from the next MHD_run() on. */
 };
 
 struct client {
@@ -172,6 +175,7 @@ note_client(void *server_, struct MHD_Connection *connection, void **client_,
 
         ovs_list_remove(&client->node);
         free(client);
+        server->has_room = true;
     }
 }
 
@@ -243,6 +247,7 @@ metrics_server_create(const char *address, const char *option,
     }
     server = xmalloc(sizeof *server);
     server->source = *source;
+    server->has_room = false;
     ovs_list_init(&server->clients);
     server->daemon = start_daemon(fd, server);
     if (!server->daemon) {      /* That has closed 'fd'. */
@@ -275,6 +280,7 @@ metrics_server_run(struct metrics_server *server)
 {
     if (server) {
         cut_off_slow(server);
+        server->has_room = false;
         MHD_run(server->daemon);
     }
 }
@@ -288,6 +294,9 @@ metrics_server_wait(const struct metrics_server *server)
         return;
     }
     poll_fd_wait(server->epoll_fd, POLLIN);
+    if (server->has_room) {
+        poll_immediate_wake();
+    }
     if (MHD_get_timeout(server->daemon, &ms) == MHD_YES) {
         poll_timer_wait(MIN(ms, METRICS_SERVER_MAX_MS));
     }

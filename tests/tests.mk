@@ -93,6 +93,10 @@ unit/test-subscription_OBJS := mapping/mapd/subscription.o $(catalog_OBJS) \
 	$(replica_OBJS) $(mapping_OBJS)
 
 
+ovs_TESTS += unit/test-metrics unit/test-service-notify
+unit/test-metrics_OBJS := mapping/metrics.o
+unit/test-service-notify_OBJS := mapping/service-notify.o
+
 # The same: vswitchd-ext.
 ovs_TESTS += unit/test-config-parse unit/test-flow-file \
 	unit/test-frame-ring unit/test-handover unit/test-resolver unit/test-rtnl \

@@ -214,11 +214,10 @@ read_metrics(const struct smap *ids, struct config *config)
 {
     const char *text = read_id(ids, "grapnel-metrics");
     struct sockaddr_storage ss;
-    struct diagnosis diag;
 
-    if (text && metrics_address_parse(text, "external_ids:grapnel-metrics",
-                                      &ss, &diag)) {
-        return xasprintf("%s, %s", diag.message, diag.hint);
+    if (text && metrics_address_parse(text, "grapnel-metrics", &ss, NULL)) {
+        return xasprintf("external_ids:grapnel-metrics: \"%s\" is not "
+                         "[IP:]PORT, as in 9464 or [2001:db8::1]:9464", text);
     }
     config->metrics = nullable_xstrdup(text);
     return NULL;
