@@ -192,14 +192,25 @@ sim: deps
 
 DESTDIR ?=
 PREFIX  ?= /usr/local
+SBINDIR := $(PREFIX)/sbin
+UNITS   := grapnel-mapd.service grapnel-vswitchd.service
 .PHONY: install
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	install $(B)/grapnel-vswitchd $(B)/grapnel-mapd $(DESTDIR)$(PREFIX)/sbin/
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin lib/systemd/system \
+		lib/sysusers.d lib/tmpfiles.d share/bash-completion/completions)
+	install $(B)/grapnel-vswitchd $(B)/grapnel-mapd $(DESTDIR)$(SBINDIR)/
 	install $(B)/grapnelctl $(DESTDIR)$(PREFIX)/bin/
-	$(B)/grapnelctl completion bash \
-		> $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grapnelctl
+	$(B)/grapnelctl completion bash | install -m 644 /dev/stdin \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/grapnelctl
+	for u in $(UNITS); do sed 's,@SBINDIR@,$(SBINDIR),' systemd/$$u.in \
+		| install -m 644 /dev/stdin \
+			$(DESTDIR)$(PREFIX)/lib/systemd/system/$$u; done
+	install -m 644 systemd/grapnel-sysusers.conf \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/grapnel.conf
+	install -m 644 systemd/grapnel-tmpfiles.conf \
+		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/grapnel.conf
+	for m in $(wildcard docs/man/*.8); do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $$m; done
 
 .PHONY: clean distclean
 clean:
