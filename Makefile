@@ -26,8 +26,8 @@ pick_OBJS := $(addprefix anycast/,pick.o pick-by-tier.o \
 # The flow table.
 flow_OBJS := $(addprefix anycast/,flow-insert.o flow-memory.o flow-room.o \
 	flow-table.o)
-engine_OBJS := $(addprefix anycast/,engine.o engine-choose.o engine-explain.o \
-	engine-hint.o engine-line.o engine-receive.o engine-send.o \
+engine_OBJS := $(addprefix anycast/,engine.o engine-begin.o engine-choose.o \
+	engine-explain.o engine-hint.o engine-line.o engine-receive.o engine-send.o \
 	engine-track.o)
 anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 	anycast/group.o anycast/anycast-table.o \
@@ -36,7 +36,8 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	metrics-address.o record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
+	metrics-address.o remote.o \
+	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
 
 # What monitoring and systemd ask of both daemons.
 service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
@@ -52,8 +53,8 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
 	server.o server-change.o server-incident.o server-listen.o \
-	server-liveness.o server-load.o server-metrics.o server-notify.o server-problems.o server-query.o \
-	server-register.o server-relay.o \
+	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
+	server-metrics.o server-register.o server-relay.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
 	$(store_OBJS) $(service_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
@@ -65,7 +66,9 @@ ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
-	appctl.o explain.o flow-file.o handover.o agent.o metrics-thread.o switch-metrics.o mapd-session.o table-builder.o resolver.o rtnl.o)
+	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
+	agent.o agent-config.o agent-moves.o \
+	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o table-builder.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 
@@ -115,6 +118,7 @@ help:
 	@echo 'make demo       four hosts on this machine serve an anycast address (root)'
 	@echo 'make sim        the same, and leave the hosts running for you to explore'
 	@echo 'make check      build everything and run every test (root)'
+	@echo 'make cluster-long   a million flows and a thousand changes for each algorithm'
 	@echo 'make fuzz       fuzz the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl (root)'
 	@echo 'make deps       install the Debian packages that all this needs (root)'

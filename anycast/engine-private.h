@@ -30,12 +30,19 @@ struct engine_run {
     size_t n_sought;
     struct engine_packet *sought[ENGINE_BATCH];
     size_t n_sent;              /* Of these. */
+
+    /* Flows begun by engine_begin(), which are counted together. */
+    const struct group *begun_group; /* Of the last ... */
+    size_t n_begun_group;       /* ... so many. */
+    size_t n_begun;             /* In all. */
 };
 
 /* How far a packet has come. */
 enum engine_stage {
     ENGINE_DONE,                /* Its verdict stands. */
     ENGINE_PLAIN,               /* Classified at a glance. */
+    ENGINE_OPENING,             /* The same: a SYN that is plain in all else,
+                                 * whose buckets are being fetched. */
     ENGINE_EXAMINED,            /* Its 'view' and 'key' are known. */
 };
 
@@ -125,6 +132,17 @@ void engine_track_chosen(const struct engine_run *,
 bool engine_track_put(const struct engine_run *, const struct group *,
                       const struct flow_key *, uint64_t hash,
                       uint16_t endpoint, enum flow_state state);
+
+/* Notes the first SYN of a flow on 'endpoint', or a repeated one. */
+void engine_track_open(const struct engine_run *, const struct engine_packet *,
+                       uint16_t endpoint);
+
+/* Begins the flow of a packet that is ENGINE_OPENING, and sends it, if there is
+ * nothing to it: the slot's owner is well and on another host, the flow is not
+ * known, and there is room for it.  Else returns false, and has done nothing.
+ * engine_begun() counts what has begun.  (engine-begin.c) */
+bool engine_begin(struct engine_run *, struct engine_packet *);
+void engine_begun(struct engine_run *);
 
 /* Ends of a packet's way.  (engine-send.c) */
 

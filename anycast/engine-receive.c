@@ -215,6 +215,40 @@ take(const struct engine_run *run, struct engine_packet *packet,
     deliver(run, packet, endpoint);
 }
 
+/* Whether the sender, whose state of the slots is later than ours, names a
+ * previous owner that we have not heard of yet. */
+static bool
+names_stranger(const struct group *group, const struct engine_receipt *receipt)
+{
+    const struct context *context = &receipt->context;
+
+    for (int i = 0; i < context->n_previous; i++) {
+        uint16_t endpoint = context->previous[i];
+
+        if (endpoint >= group->n_endpoints
+            || group->endpoints[endpoint].state == ENDPOINT_ABSENT) {
+            return engine_sender_is_ahead(group, receipt);
+        }
+    }
+    return false;
+}
+
+/* Whether the last one of 'line' would only take the packet for want of
+ * somebody who knows it: the slot's owner, or who is taken for it because the
+ * packet cannot go any further. */
+static bool
+ends_in_vain(const struct group *group, const struct engine_packet *packet,
+             const struct engine_receipt *receipt,
+             const struct engine_line *line)
+{
+    return (line->ends
+            && (line->endpoint[line->n - 1]
+                == group->slots[group_slot(group, packet->hash)]
+                || !receipt->context.hops
+                || receipt->context.hops + line->n >= CONTEXT_MAX_HOPS
+                || line->n >= CONTEXT_MAX_PREVIOUS));
+}
+
 /* What is not known here, or not for sure: then 'claimed' is the endpoint
  * here that may have it, else GROUP_NO_ENDPOINT. */
 static void
@@ -225,6 +259,12 @@ receive_unknown(const struct engine_run *run, struct engine_packet *packet,
     bool is_claimed = receipt->context.flags & CONTEXT_CLAIMED;
     struct engine_line line;
 
+    if (names_stranger(group, receipt)
+        && !engine_packet_is_ambiguous(packet)) {
+        /* Whom we cannot ask yet may have it, and it comes again. */
+        engine_drop(run->thread, packet, DROP_MISDELIVERED);
+        return;
+    }
     engine_line_find(&line, packet, receipt);
     uint16_t newcomer = engine_line_find_newcomer(packet, receipt);
     if (newcomer != GROUP_NO_ENDPOINT) {
@@ -240,7 +280,7 @@ receive_unknown(const struct engine_run *run, struct engine_packet *packet,
         }
     } else if (claimed != GROUP_NO_ENDPOINT && !is_claimed && line.n) {
         /* If nobody else has it, it comes back. */
-        line.n -= line.ends;
+        line.n -= ends_in_vain(group, packet, receipt, &line);
         line.endpoint[line.n++] = claimed;
         is_claimed = true;
     }
@@ -322,6 +362,8 @@ find_known(const struct engine_run *run, const struct engine_packet *packet,
     if (!flow_table_lookup(run->flows, packet->hash, &packet->key, run->now_s,
                            ref)
         || !group_keeps_flows(group, ref->endpoint)
+        || (!group->endpoints[ref->endpoint].local
+            && !engine_may_have_flows(group, ref->endpoint))
         || is_refused(run, packet, ref->endpoint)
         || (ref->state == FLOW_SOURCE
             && ref->idle >= group->affinity_timeout)) {

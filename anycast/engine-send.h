@@ -21,34 +21,59 @@ engine_decrement_ttl4(struct ipv4_hdr *ip)
     ip->csum = csum + (csum >= UINT16_MAX);
 }
 
-/* Sends a packet that is still 'plain' to 'endpoint', if that is on another
- * host, reached by Geneve over IPv4, and the packet fits.  Else returns false,
- * and has done nothing; engine_send() will do. */
+/* The tunnel to 'endpoint' for a packet that is still 'plain', if that is on
+ * another host, reached by Geneve over IPv4, and the packet fits.  Else NULL;
+ * engine_send() will do. */
+static inline const struct tunnel *
+engine_plain_tunnel(const struct engine_run *run,
+                    const struct engine_packet *packet,
+                    const struct group_endpoint *endpoint)
+{
+    const struct anycast_table *table = run->table;
+
+    if (UNLIKELY(endpoint->local || endpoint->host >= table->n_hosts)) {
+        return NULL;
+    }
+
+    const struct tunnel *tunnel = &table->tunnels[endpoint->host];
+    return (UNLIKELY(!tunnel->is_geneve4
+                     || packet->size > (tunnel->inner_mtu
+                                        + sizeof(struct eth_hdr))
+                     || packet->headroom < sizeof(struct tunnel_geneve4))
+            ? NULL : tunnel);
+}
+
+/* Sends a plain packet through what engine_plain_tunnel() has found.  'geneve'
+ * is one of its group's headers. */
+static inline void
+engine_push_plain(struct engine_packet *packet,
+                  const struct group_endpoint *endpoint,
+                  const struct tunnel *tunnel,
+                  const struct tunnel_geneve *geneve)
+{
+    uint8_t *frame = packet->data;
+    uint32_t size = packet->size;
+    struct ipv4_hdr *ip = (struct ipv4_hdr *) (frame + ENCAP_COMMON_L3);
+
+    packet->data = tunnel_push_made(tunnel, frame, size, packet->hash >> 32,
+                                    ip->tos, geneve);
+    packet->size = size + sizeof(struct tunnel_geneve4);
+    engine_decrement_ttl4(ip);
+    ((struct eth_hdr *) frame)->dst = endpoint->mac;
+}
+
+/* Sends a plain packet in mid-flow to 'endpoint', if that is simple.  Else
+ * returns false, and has done nothing. */
 static inline bool
 engine_send_plain(const struct engine_run *run, struct engine_packet *packet,
                   const struct group_endpoint *endpoint)
 {
-    const struct anycast_table *table = run->table;
-    uint8_t *frame = packet->data;
-    uint32_t size = packet->size;
+    const struct tunnel *tunnel = engine_plain_tunnel(run, packet, endpoint);
 
-    if (UNLIKELY(endpoint->local || endpoint->host >= table->n_hosts)) {
+    if (UNLIKELY(!tunnel)) {
         return false;
     }
-
-    const struct tunnel *tunnel = &table->tunnels[endpoint->host];
-    if (UNLIKELY(!tunnel->is_geneve4
-                 || size > tunnel->inner_mtu + sizeof(struct eth_hdr)
-                 || packet->headroom < sizeof(struct tunnel_geneve4))) {
-        return false;
-    }
-
-    struct ipv4_hdr *ip = (struct ipv4_hdr *) (frame + ENCAP_COMMON_L3);
-    packet->data = tunnel_push_made(tunnel, frame, size, packet->hash >> 32,
-                                    ip->tos, &packet->group->geneve);
-    packet->size = size + sizeof(struct tunnel_geneve4);
-    engine_decrement_ttl4(ip);
-    ((struct eth_hdr *) frame)->dst = endpoint->mac;
+    engine_push_plain(packet, endpoint, tunnel, &packet->group->geneve);
     return true;
 }
 

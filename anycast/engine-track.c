@@ -73,9 +73,9 @@ forget_handshake(const struct anycast_table *table,
     }
 }
 
-static void
-note_open(const struct engine_run *run, const struct engine_packet *packet,
-          uint16_t endpoint)
+void
+engine_track_open(const struct engine_run *run,
+                  const struct engine_packet *packet, uint16_t endpoint)
 {
     struct endpoint_load *load = find_load(packet->group, endpoint);
     struct handshake displaced = { .hash = 0 };
@@ -191,7 +191,7 @@ engine_track_kept(const struct engine_run *run,
                view->life);
     if (view->life & ENCAP_OPENS) {
         if (state == FLOW_NEW && packet->group->affinity == AFFINITY_FLOW) {
-            note_open(run, packet, ref->endpoint);
+            engine_track_open(run, packet, ref->endpoint);
         }
     } else if (ref->state == FLOW_NEW) {
         note_answer(run, packet);
@@ -255,7 +255,7 @@ engine_track_chosen(const struct engine_run *run,
         __atomic_fetch_add(&group->load->selected, 1, __ATOMIC_RELAXED);
     }
     if (opens) {
-        note_open(run, packet, choice->endpoint);
+        engine_track_open(run, packet, choice->endpoint);
     }
     if (!engine_track_put(run, group, &packet->key, packet->hash,
                           choice->endpoint, state)) {
@@ -265,15 +265,21 @@ engine_track_chosen(const struct engine_run *run,
 
 /* Flows that move with their client. */
 
-/* Whether the entry '*ref' gives way to what another host says. */
+/* Whether the entry '*ref' gives way to what another host says.  What is just
+ * beginning here has hardly begun elsewhere as well, unless it stands for all
+ * that its source has. */
 static bool
 gives_way(const struct group *group, const struct flow_ref *ref,
           enum flow_state state, uint16_t idle_s)
 {
+    bool begins_here = (ref->state == FLOW_NEW && !engine_is_doubtful(ref)
+                        && group->affinity == AFFINITY_FLOW);
+
     if (!group_keeps_flows(group, ref->endpoint)) {
         return true;
     }
-    if (flow_state_is_weak(state) && !flow_state_is_weak(ref->state)) {
+    if (flow_state_is_weak(state)
+        && (begins_here || !flow_state_is_weak(ref->state))) {
         return false;
     }
     return (ref->state == FLOW_UNPROVEN || ref->state == FLOW_CLOSING

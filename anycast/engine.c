@@ -8,6 +8,9 @@
  *     forward_sought()   in this one?  Else fetches the other.
  *     forward_plain()    off to the entry's endpoint
  *
+ * SYNs that are plain in all else wait for their turn among the rest, but
+ * engine_begin() makes short work of them.
+ *
  * All the rest, and what these steps find to be less plain than it seemed, is
  * examined and goes the long way, in the order in which it came:
  *
@@ -327,6 +330,22 @@ forward_by_hash(struct engine_run *run, struct engine_packet *packet,
     return true;
 }
 
+/* Takes the SYN of a flow that may be simple to begin.  False if it is not. */
+static bool
+classify_opening(struct engine_run *run, struct engine_packet *packet,
+                 const struct group *group, uint64_t word)
+{
+    if (!group->begins_plain || !inet_is_unicast4(word >> 32)) {
+        return false;
+    }
+    packet->stage = ENGINE_OPENING;
+    packet->group = group;
+    packet->hash = flow_hash4(&run->table->key, group->seed, word);
+    packet->query.word = word;
+    flow_table_prefetch_both4(run->flows, packet->hash, word);
+    return true;
+}
+
 /* Does the same for nearly all packets: from a VM of this host, common, in
  * mid-flow, and with nothing to be done about their checksums.  Those that
  * need no entry it forwards at once.  False if 'packet' is no such packet.
@@ -341,7 +360,7 @@ classify_plain(struct engine_run *run, struct engine_packet *packet)
 
     if (UNLIKELY(packet->arrival || packet->tso || packet->partial_csum)
         || UNLIKELY(!encap_read_common(frame, packet->size, &c))
-        || UNLIKELY(c.flags & (TCP_SYN_FLAG | TCP_FIN_FLAG | TCP_RST_FLAG))
+        || UNLIKELY(c.flags & (TCP_FIN_FLAG | TCP_RST_FLAG))
         || UNLIKELY(c.ttl <= 1)
         || UNLIKELY(encap_may_be_partial4(c.addresses, c.protocol,
                                           frame + ENCAP_COMMON_L4,
@@ -356,6 +375,10 @@ classify_plain(struct engine_run *run, struct engine_packet *packet)
     }
     uint64_t src = be32_to_host(ENCAP_FIRST(c.addresses));
     uint64_t word = src << 32 | be32_to_host(c.ports);
+    if (UNLIKELY(c.flags & TCP_SYN_FLAG)) {
+        return (!(c.flags & TCP_ACK_FLAG)
+                && classify_opening(run, packet, group, word));
+    }
     if (UNLIKELY(!group->plain)) {
         return forward_by_hash(run, packet, group, word);
     }
@@ -713,15 +736,20 @@ forward_rest(struct engine_run *run, struct engine_packet *packets, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct engine_packet *packet = &packets[i];
 
-        if (packet->stage == ENGINE_PLAIN) {
-            packet->settles = examine(run, packet);
-            packet->stage = packet->settles ? ENGINE_EXAMINED : ENGINE_DONE;
+        if (packet->stage == ENGINE_OPENING && engine_begin(run, packet)) {
+            packet->stage = ENGINE_DONE;
+        }
+        if (packet->stage == ENGINE_PLAIN || packet->stage == ENGINE_OPENING) {
+            packet->settles = packet->stage == ENGINE_PLAIN;
+            packet->stage = (examine(run, packet) ? ENGINE_EXAMINED
+                             : ENGINE_DONE);
         }
         if (packet->stage == ENGINE_EXAMINED
             && !forward_settled(run, packet)) {
             forward_other(run, packet);
         }
     }
+    engine_begun(run);
 }
 
 /* Its lists need no clearing. */
@@ -739,6 +767,8 @@ start_run(struct engine_run *run, const struct engine_world *world,
     run->group = NULL;
     run->group_address = run->group_port = 0;
     run->n_sought = run->n_sent = 0;
+    run->begun_group = NULL;
+    run->n_begun = run->n_begun_group = 0;
 }
 
 static void

@@ -195,7 +195,8 @@ void engine_tick(const struct engine_world *world,
 /* Enters a flow that another host knew: 'key' is on 'endpoint', in 'state',
  * and was seen there 'idle_s' seconds ago.  If there is an entry,
  *
- *   - one that is settled does not give way to one that is not;
+ *   - one that is settled does not give way to one that is not, nor does one
+ *     of a connection that is just being opened;
  *   - one of a datagram flow, one that is closing, and one that was made for a
  *     single packet in mid-flow, for want of an answer, give way;
  *   - another one only to who has seen the flow later: its connection may have

@@ -398,6 +398,20 @@ flow_table_prefetch4(const struct flow_table *table, uint64_t hash)
 }
 
 static inline void
+flow_table_prefetch_both4(const struct flow_table *table, uint64_t hash,
+                          uint64_t word)
+{
+    const struct flow_area *area = &table->area4;
+    struct flow_words key = { { word } };
+    uint64_t first = flow_first_bucket(area, hash);
+
+    __builtin_prefetch(flow_entry_at(area, FLOW_WORDS4, first, 0));
+    __builtin_prefetch(flow_entry_at(area, FLOW_WORDS4,
+                                     flow_other_bucket(area, FLOW_WORDS4,
+                                                       first, &key), 0));
+}
+
+static inline void
 flow_table_prefetch6(const struct flow_table *table, uint64_t hash)
 {
     const struct flow_area *area = &table->area6;

@@ -278,3 +278,69 @@ flow_table_insert(struct flow_table *table, uint64_t hash,
             : insert(table, &table->area6, FLOW_WORDS6, hash, key, info, now_s,
                      ended));
 }
+
+/* The place in 'bucket' that is free, if there is one, else 'none'; and
+ * '*found' if some entry has 'word' for its key, whatever its state.  Without
+ * a branch: which way it is nobody can predict. */
+FLOW_INLINE uint64_t *
+find_free4(uint64_t *bucket, uint64_t word, uint64_t *none, bool *found)
+{
+    uint64_t *free = none;
+
+    for (int way = FLOW_WAYS - 1; way >= 0; way--) {
+        uint64_t *entry = &bucket[way * FLOW_WORDS4];
+        uint64_t info = flow_load(flow_entry_info(entry, FLOW_WORDS4));
+
+        free = flow_info_state(info) == FLOW_FREE ? entry : free;
+        *found |= flow_load(entry) == word;
+    }
+    return free;
+}
+
+bool
+flow_table_begin4(struct flow_table *table, uint64_t hash, uint64_t word,
+                  uint32_t group, uint16_t endpoint, uint32_t now_s,
+                  enum flow_state state)
+{
+    struct flow_area *area = &table->area4;
+    struct flow_words key = { { word } };
+    uint64_t first = flow_first_bucket(area, hash);
+    uint64_t second = flow_other_bucket(area, FLOW_WORDS4, first, &key);
+    uint64_t n_moved_back = flow_load(&area->n_moved_back);
+    bool found = false;
+    uint64_t *entry;
+
+    entry = find_free4(flow_entry_at(area, FLOW_WORDS4, first, 0), word, NULL,
+                       &found);
+    bool is_second = !entry;
+    uint64_t *other = find_free4(flow_entry_at(area, FLOW_WORDS4, second, 0),
+                                 word, NULL, &found);
+    entry = entry ? entry : other;
+    if (found || !entry
+        || flow_load_relaxed(&area->n_moved_back) != n_moved_back) {
+        return false;
+    }
+
+    uint64_t *infop = flow_entry_info(entry, FLOW_WORDS4);
+    uint64_t old = flow_load_relaxed(infop);
+    uint64_t info = flow_info_set((uint64_t) group << FLOW_GROUP_SHIFT
+                                  | (uint64_t) endpoint << FLOW_ENDPOINT_SHIFT
+                                  | (is_second ? FLOW_INFO_SECOND : 0),
+                                  state, now_s);
+    if (flow_info_state(old) != FLOW_FREE
+        || !flow_swap(infop, old,
+                      flow_info_set(flow_info_succeed(0, old), FLOW_CLAIMED,
+                                    0))) {
+        return false;
+    }
+    flow_store(&entry[0], word);
+    flow_store(infop, flow_info_succeed(info, old));
+    return true;
+}
+
+void
+flow_table_count_begun(struct flow_table *table, size_t n)
+{
+    flow_count(&table->stats.used, n);
+    flow_count(&table->stats.inserted, n);
+}

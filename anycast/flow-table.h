@@ -235,6 +235,18 @@ bool flow_table_insert(struct flow_table *, uint64_t hash,
                        uint32_t now_s, enum flow_state state,
                        struct flow_ended *ended);
 
+/* The same for a flow with an IPv4 key that begins, 'word' as for
+ * flow_table_lookup4(): enters it if it has no entry and one of its own buckets
+ * has a free place.  Else returns false, and has done nothing.  Those that it
+ * has entered are counted later, together, by flow_table_count_begun().  Its
+ * cache lines are fetched by flow_table_prefetch_both4(). */
+bool flow_table_begin4(struct flow_table *, uint64_t hash, uint64_t word,
+                       uint32_t group, uint16_t endpoint, uint32_t now_s,
+                       enum flow_state state);
+void flow_table_count_begun(struct flow_table *, size_t n);
+static inline void flow_table_prefetch_both4(const struct flow_table *,
+                                             uint64_t hash, uint64_t word);
+
 /* Frees timed-out entries in the next 'n_buckets' buckets, going round, and
  * calls 'ended' for each.  One thread at a time. */
 void flow_table_sweep(struct flow_table *, uint32_t now_s, size_t n_buckets,

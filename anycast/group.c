@@ -197,14 +197,18 @@ group_count_present(const struct group_spec *spec)
 
 /* What the switches of endpoints are told about a packet of a flow that is
  * known: where others may be asked for it, that it need not be. */
+static uint8_t
+group_known_flags(const struct group_spec *spec)
+{
+    return (spec->algorithm <= ALGORITHM_HASH && group_has_previous(spec)
+            ? CONTEXT_CLAIMED : 0);
+}
+
 static struct tunnel_geneve
-group_make_geneve(const struct group_spec *spec)
+group_make_geneve(const struct group_spec *spec, uint8_t flags)
 {
     const struct context context = {
-        .group = spec->id,
-        .epoch = spec->epoch,
-        .flags = (spec->algorithm <= ALGORITHM_HASH && group_has_previous(spec)
-                  ? CONTEXT_CLAIMED : 0),
+        .group = spec->id, .epoch = spec->epoch, .flags = flags,
     };
     struct tunnel_geneve geneve;
 
@@ -400,7 +404,8 @@ group_head(const struct group_spec *spec, const struct hash_key *key,
 {
     return (struct group) {
         .seed = group_key_seed(&spec->key, key),
-        .geneve = group_make_geneve(spec),
+        .geneve = group_make_geneve(spec, group_known_flags(spec)),
+        .geneve_new = group_make_geneve(spec, CONTEXT_NEW_FLOW),
         .id = spec->id,
         .epoch = spec->epoch,
         .endpoints = (void *) (base + layout->endpoints),
@@ -414,6 +419,10 @@ group_head(const struct group_spec *spec, const struct hash_key *key,
         .plain = (spec->affinity == AFFINITY_FLOW
                   && spec->algorithm != ALGORITHM_HASH
                   && !spec->quic_length),
+        .begins_plain = (spec->affinity == AFFINITY_FLOW
+                         && spec->algorithm == ALGORITHM_WEIGHTED
+                         && !spec->quic_length && !spec->ramp
+                         && !(spec->flags & GROUP_RESET_LOST)),
         .flags = spec->flags,
         .quic_offset = spec->quic_offset,
         .quic_length = spec->quic_length,

@@ -121,10 +121,12 @@ struct group {
                                  * no packet can tell otherwise. */
     uint8_t flags;              /* enum group_flags. */
     uint8_t slot_bits;          /* Slots: 2**slot_bits. */
-    uint8_t pad;
+    bool begins_plain;          /* A 'plain' flow that begins goes to its
+                                 * slot's owner, if that is well. */
     uint16_t *slots;            /* Owners by slot, or GROUP_NO_ENDPOINT. */
 
     uint32_t epoch;             /* Of the slots. */
+    struct tunnel_geneve geneve_new; /* Header of packets that begin flows. */
     uint8_t quic_offset, quic_length; /* 'quic_length' 0: not used. */
     uint16_t affinity_timeout;  /* Seconds. */
     uint16_t ramp;              /* Seconds of slow start; 0: none. */

@@ -145,7 +145,8 @@ static const struct {
         { .kind = RECORD_GROUP,
           .group = { .protocol = IPPROTO_NR_TCP,
                      .algorithm = ALGORITHM_WEIGHTED,
-                     .affinity = AFFINITY_FLOW, .affinity_timeout = 10800,
+                     .affinity = AFFINITY_FLOW,
+                     .affinity_timeout = RECORD_AFFINITY_S,
                      .n_slots = 1024 } },
     },
     [RECORD_ENDPOINT] = {

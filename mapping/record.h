@@ -25,6 +25,7 @@ enum record_kind {
 enum {
     RECORD_NAME_MAX   = 63,
     RECORD_WEIGHT_MAX = 1000,
+    RECORD_AFFINITY_S = 10800,  /* Default timeout of a source. */
     RECORD_RAMP_MAX_S = 3600,
     RECORD_KEY_SIZE   = 160,    /* Room for any record_format_key(). */
     RECORD_ADDRESS_SIZE = 46    /* Room for any record_format_address(). */

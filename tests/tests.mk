@@ -116,6 +116,13 @@ unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
+ovs_TESTS += unit/test-datapath unit/test-netdev-anycast
+unit/test-datapath_OBJS := vswitchd-ext/datapath.o vswitchd-ext/frame-ring.o \
+	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS) \
+	tests/unit/frame.o tests/unit/world.o
+unit/test-netdev-anycast_OBJS := vswitchd-ext/datapath.o \
+	vswitchd-ext/frame-ring.o vswitchd-ext/netdev-anycast.o \
+	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS)
 
 # Benchmarks, run one after the other by `make bench`.
 ovs_BENCHES := bench/engine
@@ -150,6 +157,16 @@ $(BENCH_SWITCH): $(addprefix $(B)/,$(bench_switch_OBJS) $(vswitchd_OBJS) \
 		$(OVS_WRAPS) -o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) -lmnl -lmicrohttpd \
 		$(JEMALLOC)
 
+# A cluster of engines under a virtual clock: its test, and a long run.
+cluster_OBJS := $(addprefix tests/cluster/,changes.o cluster.o excuses.o \
+	mapping-model.o node.o promises.o traffic.o wheel.o wire.o) \
+	mapping/catalog/slots.o mapping/catalog/slot-dues.o \
+	$(anycast_OBJS) $(encap_OBJS)
+cluster_PROGRAMS := cluster/test-cluster cluster/long-run
+cluster/test-cluster_OBJS := $(cluster_OBJS)
+cluster/long-run_OBJS := $(cluster_OBJS)
+$(foreach t,$(cluster_PROGRAMS),$(eval $(call test_rules,$(t),-lcmocka $(OVS_LIBS))))
+
 # Golden packets: the whole engine, stored frames in and out.
 golden/golden_OBJS := $(encap_OBJS) $(anycast_OBJS) tests/golden/pcap.o \
 	tests/golden/world.o
@@ -170,7 +187,8 @@ $(eval $(call test_rules,fuzz/seeds,))
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/tests/golden/golden
+tests: $(UNIT_TESTS) $(B)/tests/golden/golden \
+	$(cluster_PROGRAMS:%=$(B)/tests/%)
 
 .PHONY: check check-unit check-golden check-sanitize bench
 check: deps
@@ -182,6 +200,15 @@ check-unit: $(UNIT_TESTS)
 
 check-golden: $(B)/tests/golden/golden
 	@tests/golden/run $<
+
+# CLUSTER_PERCENT of the seeds.  The long run prints JSON lines.
+CLUSTER_PERCENT ?= 100
+.PHONY: check-cluster cluster-long
+check-cluster: $(B)/tests/cluster/test-cluster
+	@$< $(CLUSTER_PERCENT)
+
+cluster-long: $(B)/tests/cluster/long-run
+	@$<
 
 # Writes what the engine does now over the stored results.  Read the diff.
 .PHONY: regenerate-golden

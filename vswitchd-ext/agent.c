@@ -15,12 +15,14 @@
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "seq.h"
-#include "sset.h"
 #include "timeval.h"
 #include "util.h"
+#include "vswitchd-ext/agent-config.h"
+#include "vswitchd-ext/agent-moves.h"
+#include "vswitchd-ext/agent-report.h"
 #include "vswitchd-ext/datapath.h"
 #include "vswitchd-ext/explain.h"
-#include "vswitchd-ext/handover.h"
+#include "vswitchd-ext/flow-maker.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
 #include "vswitchd-ext/table-builder.h"
@@ -31,15 +33,8 @@ VLOG_DEFINE_THIS_MODULE(agent);
 enum {
     SWEEP_INTERVAL_MS = 1000,
     SWEEP_ROUND_S     = 600,
-    FLOWS_RETRY_MS    = 10000,
-    FLOWS_LOCKED_MS   = 50,     /* While another process has the file. */
+    RESOLVER_RETRY_MS = 1000,
     MAX_TRACES        = 64,
-    MAX_WANTS         = 64,     /* Questions of other hosts about flows, ... */
-    WANTS_AT_ONCE     = 4,      /* ... each a walk through the flow table. */
-    PROVOKE_BATCH     = 500,    /* Clients at once, ... */
-    PROVOKE_PAUSE_MS  = 20,     /* ... and then a pause. */
-    PROVOKE_ROUNDS    = 3,
-    PROVOKE_ROUND_MS  = 1000,
 };
 
 /* What is handed over between the main thread and the agent's: held for a few
@@ -74,64 +69,17 @@ struct agent {
     unsigned int n_snapshots;   /* When it was built. */
     uint64_t snapshot_serial;   /* Of the first table after a snapshot. */
     long long int sweep_at;
-    long long int flows_at;     /* When to try to make the flow table. */
+    struct flow_maker *maker;
+    struct agent_report report;
+    int resolver_error;         /* Why there is no resolver; 0: none tried. */
+    long long int resolver_at;  /* When to try again. */
 
     struct relay_trace traces[MAX_TRACES]; /* To be answered. */
     size_t n_traces;
-    struct relay_want wants[MAX_WANTS]; /* Likewise. */
-    size_t n_wants;
-
-    struct sset dead;           /* Hosts, in the last table. */
-    unsigned int provoke_rounds; /* Still to go. */
-    uint64_t provoke_cursor;
-    long long int provoke_at;
+    struct agent_moves moves;
 };
 
 /* Configuration. */
-
-static void
-agent_config_copy(struct agent_config *dst, const struct agent_config *src)
-{
-    *dst = *src;
-    dst->mapd = nullable_xstrdup(src->mapd);
-    dst->host = nullable_xstrdup(src->host);
-    dst->region = nullable_xstrdup(src->region);
-    dst->zone = nullable_xstrdup(src->zone);
-    dst->rack = nullable_xstrdup(src->rack);
-    dst->flows_file = nullable_xstrdup(src->flows_file);
-    dst->vnis = src->n_vnis
-                ? xmemdup(src->vnis, src->n_vnis * sizeof *src->vnis) : NULL;
-}
-
-static void
-agent_config_uninit(struct agent_config *c)
-{
-    free(CONST_CAST(char *, c->mapd));
-    free(CONST_CAST(char *, c->host));
-    free(CONST_CAST(char *, c->region));
-    free(CONST_CAST(char *, c->zone));
-    free(CONST_CAST(char *, c->rack));
-    free(CONST_CAST(char *, c->flows_file));
-    free(CONST_CAST(uint32_t *, c->vnis));
-    memset(c, 0, sizeof *c);
-}
-
-static bool
-agent_config_equal(const struct agent_config *a, const struct agent_config *b)
-{
-    return nullable_string_is_equal(a->mapd, b->mapd)
-           && nullable_string_is_equal(a->host, b->host)
-           && nullable_string_is_equal(a->region, b->region)
-           && nullable_string_is_equal(a->zone, b->zone)
-           && nullable_string_is_equal(a->rack, b->rack)
-           && nullable_string_is_equal(a->flows_file, b->flows_file)
-           && inet_addr_equal(a->vtep, b->vtep) && a->encap == b->encap
-           && a->n_flows == b->n_flows && a->n_flows6 == b->n_flows6
-           && a->all_vnis == b->all_vnis && a->n_vnis == b->n_vnis
-           && (!a->n_vnis
-               || !memcmp(a->vnis, b->vnis, a->n_vnis * sizeof *a->vnis))
-           && a->underlay_ifindex == b->underlay_ifindex;
-}
 
 void
 agent_configure(const struct agent_config *c)
@@ -167,67 +115,20 @@ take_config(struct agent_config *new_config)
     return changed;
 }
 
-/* Flows that move with their client, and those that have lost their host. */
+/* Messages that come by way of mapd. */
 
-/* The answer may take a while, and the replica is locked just now.  More than
- * MAX_WANTS are not answered: who asks knows to do without. */
 static void
 handle_want_flows(void *agent_, const struct relay_want *want)
 {
     struct agent *agent = agent_;
 
-    if (agent->n_wants < MAX_WANTS) {
-        agent->wants[agent->n_wants++] = *want;
-    }
-}
-
-static void
-answer_want(struct agent *agent, const struct relay_want *want)
-{
-    struct engine_world world = datapath_world();
-    struct relay_flow *flows = xmalloc(RELAY_MAX_FLOWS * sizeof *flows);
-    struct relay_flows answer = {
-        .vni = want->vni, .source = want->source, .flows = flows,
-    };
-    uint64_t cursor = 0;
-
-    if (world.sources) {
-        source_table_forget(world.sources, want->vni, want->source);
-    }
-    ovs_strlcpy(answer.host, want->host, sizeof answer.host);
-    do {
-        answer.n = handover_collect(&world, want->vni, want->source,
-                                    time_usec(), &cursor, flows,
-                                    RELAY_MAX_FLOWS);
-        if (answer.n) {
-            mapd_session_send_flows(agent->session, &answer);
-            handover_let_go(&world, &answer, time_usec());
-        }
-    } while (answer.n == RELAY_MAX_FLOWS);
-    free(flows);
-}
-
-static void
-answer_wants(struct agent *agent)
-{
-    size_t n = MIN(agent->n_wants, WANTS_AT_ONCE);
-
-    for (size_t i = 0; i < n; i++) {
-        answer_want(agent, &agent->wants[i]);
-    }
-    agent->n_wants -= n;
-    memmove(agent->wants, agent->wants + n,
-            agent->n_wants * sizeof *agent->wants);
+    agent_moves_want(&agent->moves, want);
 }
 
 static void
 handle_flows(void *agent OVS_UNUSED, const struct relay_flows *flows)
 {
-    struct engine_world world = datapath_world();
-    size_t n = handover_enter(&world, flows, time_usec());
-
-    VLOG_DBG("%"PRIuSIZE" of %"PRIuSIZE" flows of a client that has moved "
-             "here were entered", n, flows->n);
+    agent_moves_enter(flows);
 }
 
 /* The answer needs the replica, which is being changed just now. */
@@ -265,63 +166,6 @@ static const struct mapd_handlers handlers = {
     .trace = handle_trace,
 };
 
-/* Asks for flows that packet threads miss. */
-static void
-ask_for_flows(struct agent *agent)
-{
-    struct engine_question questions[8];
-    size_t n;
-
-    while ((n = datapath_take_questions(questions, ARRAY_SIZE(questions)))) {
-        for (size_t i = 0; i < n; i++) {
-            mapd_session_want_flows(agent->session, questions[i].vni,
-                                    questions[i].source);
-        }
-    }
-}
-
-/* Clients of flows on lost endpoints are provoked bit by bit, and the whole
- * table is gone through PROVOKE_ROUNDS times: a provocation may get lost. */
-static void
-provoke_lost(struct agent *agent)
-{
-    struct engine_world world = datapath_world();
-    long long int now = time_msec();
-
-    if (!agent->provoke_rounds || now < agent->provoke_at || !world.table) {
-        return;
-    }
-    if (handover_provoke_lost(&world, time_usec(), &agent->provoke_cursor,
-                              PROVOKE_BATCH) == PROVOKE_BATCH) {
-        agent->provoke_at = now + PROVOKE_PAUSE_MS;
-    } else {
-        agent->provoke_cursor = 0;
-        agent->provoke_rounds--;
-        agent->provoke_at = now + PROVOKE_ROUND_MS;
-    }
-}
-
-/* Starts doing so if a host is dead that was not in the table before. */
-static void
-note_dead_hosts(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
-{
-    struct sset dead = SSET_INITIALIZER(&dead);
-    const struct replica_host *host;
-
-    HMAP_FOR_EACH (host, node, &replica.hosts) {
-        if (!host->alive) {
-            sset_add(&dead, host->record.name);
-            if (!sset_contains(&agent->dead, host->record.name)) {
-                agent->provoke_rounds = PROVOKE_ROUNDS;
-                agent->provoke_cursor = 0;
-                agent->provoke_at = time_msec();
-            }
-        }
-    }
-    sset_swap(&agent->dead, &dead);
-    sset_destroy(&dead);
-}
-
 /* The session with mapd. */
 
 static void
@@ -351,13 +195,14 @@ prepare_to_serve(struct agent *agent)
     if (!agent->resolver) {
         int error = resolver_create(&agent->resolver);
 
-        if (error) {
-            VLOG_ERR("cannot ask the kernel for routes over netlink: %s",
-                     ovs_strerror(error));
-            return false;
+        if (error && error != agent->resolver_error) {
+            VLOG_ERR("cannot ask the kernel for routes over netlink (%s); "
+                     "will try again every second", ovs_strerror(error));
         }
+        agent->resolver_error = error;
+        agent->resolver_at = time_msec() + RESOLVER_RETRY_MS;
     }
-    return true;
+    return agent->resolver != NULL;
 }
 
 /* Serves nothing any more, as before the first snapshot. */
@@ -397,7 +242,7 @@ configure_session(struct agent *agent, const struct agent_config *old)
 
     mapd_session_destroy(agent->session);
     agent->session = NULL;
-    agent->n_wants = 0;
+    agent_moves_forget(&agent->moves);
     if (!c->mapd) {
         forget_mapping(agent);
     } else if (prepare_to_serve(agent)) {
@@ -408,6 +253,13 @@ configure_session(struct agent *agent, const struct agent_config *old)
     }
 }
 
+/* Whether that is all that keeps it from having a session. */
+static bool
+lacks_resolver(const struct agent *agent)
+{
+    return agent->config.mapd && !agent->resolver;
+}
+
 static void
 reconfigure(struct agent *agent)
 {
@@ -415,16 +267,10 @@ reconfigure(struct agent *agent)
 
     if (take_config(&agent->config)) {
         agent->dirty = true;
-        if (datapath_flows()
-            && (old.n_flows != agent->config.n_flows
-                || old.n_flows6 != agent->config.n_flows6
-                || !nullable_string_is_equal(old.flows_file,
-                                             agent->config.flows_file))) {
-            VLOG_INFO("external_ids:grapnel-flows, -flows6 and -flows-file "
-                      "take effect when the switch starts the next time");
-        }
         configure_session(agent, &old);
         agent_config_uninit(&old);
+    } else if (lacks_resolver(agent) && time_msec() >= agent->resolver_at) {
+        configure_session(agent, &agent->config);
     }
 }
 
@@ -451,10 +297,20 @@ report(struct agent *agent) OVS_REQUIRES(mutex)
 }
 
 static void
-update_status(struct agent *agent)
+update_status(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 {
+    const struct agent_subjects subjects = {
+        .config = &agent->config,
+        .session = agent->session,
+        .resolver = agent->session ? agent->resolver : NULL,
+        .resolver_error = agent->resolver ? 0 : agent->resolver_error,
+        .maker = agent->maker,
+        .replica = &replica,
+    };
+
     ovs_mutex_lock(&mutex);
-    status.configured = agent->session != NULL;
+    status.configured = agent->config.mapd != NULL;
+    agent_report_run(&agent->report, &subjects, &status);
     status.connected = (agent->session
                         && mapd_session_is_synced(agent->session));
     if (status.connected) {
@@ -472,29 +328,17 @@ replica_is_filled(void) OVS_NO_THREAD_SAFETY_ANALYSIS
     return replica.generation != 0;
 }
 
-/* Makes the flow table if there is none yet; false if it cannot be made. */
+/* Whether there is a flow table; sees to it that there will be. */
 static bool
 prepare_flows(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 {
-    const struct datapath_flows_config c = {
+    const struct flow_maker_config c = {
         .n_flows = agent->config.n_flows,
         .n_flows6 = agent->config.n_flows6,
         .file = agent->config.flows_file,
     };
 
-    if (datapath_flows()) {
-        return true;
-    }
-    if (time_msec() < agent->flows_at) {
-        return false;
-    }
-
-    int error = datapath_create_flows(&c, &replica.key);
-    if (error) {
-        agent->flows_at = time_msec() + (error == EAGAIN ? FLOWS_LOCKED_MS
-                                         : FLOWS_RETRY_MS);
-    }
-    return !error;
+    return flow_maker_run(agent->maker, &c, &replica.key);
 }
 
 static void
@@ -517,7 +361,7 @@ publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
     engine_recount(&world, time_usec());
     datapath_publish(table);
     table_builder_published(agent->builder);
-    note_dead_hosts(agent);
+    agent_moves_note_dead(&agent->moves, &replica);
 
     ovs_mutex_lock(&mutex);
     status.revision = replica.revision;
@@ -546,6 +390,7 @@ sweep_flows(struct agent *agent)
                                       SWEEP_ROUND_S),
                          note_flow_ended,
                          CONST_CAST(struct anycast_table *, datapath_table()));
+        datapath_tick_idle(time_usec());
         agent->sweep_at = now + SWEEP_INTERVAL_MS;
     }
 }
@@ -559,18 +404,19 @@ agent_run(struct agent *agent)
 
         receive(agent);
         answer_traces(agent);
-        answer_wants(agent);
         seqno = resolver_run(agent->resolver);
         if (seqno != agent->resolver_seqno) {
             agent->resolver_seqno = seqno;
             agent->dirty = true;
         }
-        if (agent->dirty && replica_is_filled() && prepare_flows(agent)) {
-            agent->dirty = false;
-            publish(agent);
+        if (replica_is_filled() && prepare_flows(agent)) {
+            if (agent->dirty) {
+                agent->dirty = false;
+                publish(agent);
+            }
+            mapd_session_set_serving(agent->session);
         }
-        ask_for_flows(agent);
-        provoke_lost(agent);
+        agent_moves_run(&agent->moves, agent->session);
     }
     update_status(agent);
     sweep_flows(agent);
@@ -591,16 +437,13 @@ agent_main(void *agent_)
         latch_wait(&exit_latch);
         if (datapath_flows()) {
             poll_timer_wait_until(agent->sweep_at);
-        } else if (agent->dirty && agent->flows_at) {
-            poll_timer_wait_until(agent->flows_at);
         }
-        if (agent->provoke_rounds) {
-            poll_timer_wait_until(agent->provoke_at);
+        if (lacks_resolver(agent)) {
+            poll_timer_wait_until(agent->resolver_at);
         }
+        flow_maker_wait(agent->maker);
         if (agent->session) {
-            if (agent->n_wants) {
-                poll_immediate_wake();
-            }
+            agent_moves_wait(&agent->moves);
             resolver_wait(agent->resolver);
             mapd_session_wait(agent->session);
         }
@@ -611,8 +454,9 @@ agent_main(void *agent_)
     mapd_session_destroy(agent->session);
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
+    flow_maker_destroy(agent->maker);
     agent_config_uninit(&agent->config);
-    sset_destroy(&agent->dead);
+    agent_moves_uninit(&agent->moves);
     free(agent);
     return NULL;
 }
@@ -623,7 +467,8 @@ agent_start(void)
     struct agent *agent = xzalloc(sizeof *agent);
 
     agent->builder = table_builder_create();
-    sset_init(&agent->dead);
+    agent->maker = flow_maker_create();
+    agent_moves_init(&agent->moves);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);
     ovs_mutex_unlock(&replica_mutex);

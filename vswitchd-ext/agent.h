@@ -19,6 +19,8 @@
 
 #include "encap/tunnel.h"
 #include "mapping/record.h"
+#include "vswitchd-ext/flow-maker.h"
+#include "vswitchd-ext/resolver.h"
 
 /* What the agent works with.  Nothing is kept of the pointers. */
 struct agent_config {
@@ -35,8 +37,30 @@ struct agent_config {
     int underlay_ifindex;       /* Routes must lead there; 0: unknown. */
 };
 
+enum {
+    AGENT_TEXT_LEN      = 320,
+    AGENT_MAX_UNREACHED = 16,   /* As many are listed. */
+};
+
+/* A host without a next hop. */
+struct agent_unreached {
+    record_name host;
+    struct inet_addr vtep;
+    char why[RESOLVER_WHY_LEN];
+    bool passed_over;           /* It gets no new flows for now. */
+};
+
+/* Texts are for people, "" if there is nothing to say. */
 struct agent_status {
     bool configured;
+    char trouble[AGENT_TEXT_LEN]; /* What keeps the agent from its work. */
+    bool registered;            /* As a host that serves. */
+    char refusal[AGENT_TEXT_LEN]; /* Why mapd did not register it. */
+    char vtep_trouble[AGENT_TEXT_LEN];
+    enum flow_maker_state flow_table;
+    char flow_remark[AGENT_TEXT_LEN];
+    size_t n_unreached;
+    struct agent_unreached unreached[AGENT_MAX_UNREACHED];
     bool connected;             /* To mapd, and in step with it. */
     uint64_t revision;          /* Published; 0: none yet. */
     long long int age_ms;       /* Since mapd was last known to agree. */

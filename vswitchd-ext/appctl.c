@@ -12,11 +12,9 @@
 #include "unixctl.h"
 #include "util.h"
 #include "vswitchd-ext/agent.h"
-#include "vswitchd-ext/config.h"
+#include "vswitchd-ext/appctl-show.h"
 #include "vswitchd-ext/datapath.h"
 #include "vswitchd-ext/explain.h"
-#include "vswitchd-ext/steering.h"
-#include "vswitchd-ext/underlay.h"
 
 enum { FLOWS_SHOWN = 100 };     /* By anycast/flows, unless told. */
 
@@ -70,105 +68,18 @@ put_int(struct json *object, const char *name, long long int value)
 
 /* anycast/show. */
 
-/* One line of `anycast/show`, and one member of its JSON. */
-struct fact {
-    const char *name;
-    long long int value;
-};
-
-static const char *
-mapd_state(const struct agent_status *status)
-{
-    return !status->configured ? "not configured"
-           : status->connected ? "connected" : "away";
-}
-
-static size_t
-collect_facts(const struct agent_status *status, struct fact *facts)
-{
-    struct engine_counters total;
-    struct flow_table_stats flows;
-    size_t n = 0;
-
-    memset(&flows, 0, sizeof flows);
-    if (datapath_flows()) {
-        flow_table_get_stats(datapath_flows(), &flows);
-    }
-    datapath_get_counters(&total);
-    facts[n++] = (struct fact) { "revision", status->revision };
-    facts[n++] = (struct fact) { "age_ms", status->age_ms };
-    facts[n++] = (struct fact) { "groups", status->n_groups };
-    facts[n++] = (struct fact) { "hosts", status->n_hosts };
-    facts[n++] = (struct fact) { "hosts_without_next_hop",
-                                 status->n_unresolved };
-    facts[n++] = (struct fact) { "steering_rules", steering_n_rules() };
-    facts[n++] = (struct fact) { "flow_capacity", flows.capacity };
-    facts[n++] = (struct fact) { "flow_capacity_ipv6", flows.capacity6 };
-    facts[n++] = (struct fact) { "flow_memory_bytes", flows.memory };
-    facts[n++] = (struct fact) { "flows_used", flows.used };
-    facts[n++] = (struct fact) { "flows_inserted", flows.inserted };
-    facts[n++] = (struct fact) { "flows_expired", flows.expired };
-    facts[n++] = (struct fact) { "flows_evicted", flows.evicted };
-    facts[n++] = (struct fact) { "flows_refused", flows.refused };
-    facts[n++] = (struct fact) { "packets_to_underlay", total.underlay };
-    facts[n++] = (struct fact) { "packets_to_local_endpoints", total.local };
-    facts[n++] = (struct fact) { "packets_from_tunnels", total.from_tunnel };
-    facts[n++] = (struct fact) { "packets_forwarded", total.forwarded };
-    facts[n++] = (struct fact) { "fragments", total.fragments };
-    facts[n++] = (struct fact) { "icmp_errors_to_their_flow",
-                                 total.icmp_routed };
-    facts[n++] = (struct fact) { "hints_sent", total.hints_sent };
-    facts[n++] = (struct fact) { "hints_limited", total.hints_limited };
-    facts[n++] = (struct fact) { "hints_accepted", total.hints_accepted };
-    facts[n++] = (struct fact) { "handovers_asked", total.handovers_asked };
-    facts[n++] = (struct fact) { "resets", total.resets };
-    facts[n++] = (struct fact) { "arp_replies", total.arp_replies };
-    facts[n++] = (struct fact) { "nd_replies", total.nd_replies };
-    facts[n++] = (struct fact) { "icmp_errors", total.icmp_errors };
-    facts[n++] = (struct fact) { "endpoints_selected", total.new_flows };
-    facts[n++] = (struct fact) { "endpoints_selected_again", total.repicked };
-    facts[n++] = (struct fact) { "flows_untracked", total.untracked };
-    facts[n++] = (struct fact) { "checksums_completed",
-                                 total.completed_csums };
-    return n;
-}
-
 static void
 anycast_show(struct unixctl_conn *conn, int argc, const char *argv[],
              void *aux OVS_UNUSED)
 {
     struct args args = parse_args(argc, argv);
-    struct agent_status status;
-    struct fact facts[48];
-    size_t n;
 
-    agent_get_status(&status);
-    n = collect_facts(&status, facts);
     if (args.json) {
-        struct json *json = json_object_create();
-
-        json_object_put_string(json, "version", GRAPNEL_VERSION);
-        json_object_put_string(json, "mapd", mapd_state(&status));
-        json_object_put_string(json, "underlay", underlay_description());
-        if (config_error()) {
-            json_object_put_string(json, "config_error", config_error());
-        }
-        for (size_t i = 0; i < n; i++) {
-            put_int(json, facts[i].name, facts[i].value);
-        }
-        reply_json(conn, json);
+        reply_json(conn, appctl_show_json());
     } else {
         struct ds ds = DS_EMPTY_INITIALIZER;
 
-        ds_put_format(&ds, "%-28s %s\n", "version", GRAPNEL_VERSION);
-        ds_put_format(&ds, "%-28s %s\n", "mapd", mapd_state(&status));
-        ds_put_format(&ds, "%-28s %s\n", "underlay", underlay_description());
-        if (config_error()) {
-            ds_put_format(&ds, "%-28s %s\n", "config error", config_error());
-        }
-        for (size_t i = 0; i < n; i++) {
-            ds_put_format(&ds, "%-28s %lld\n", facts[i].name, facts[i].value);
-        }
+        appctl_show_text(&ds);
         reply_ds(conn, &ds);
     }
 }
@@ -194,7 +105,7 @@ anycast_drops(struct unixctl_conn *conn, int argc, const char *argv[],
         struct ds ds = DS_EMPTY_INITIALIZER;
 
         for (int i = DROP_NONE + 1; i < N_DROP_REASONS; i++) {
-            ds_put_format(&ds, "%-16s %12"PRIu64"  %s\n", drop_reason_name(i),
+            ds_put_format(&ds, "%-17s %12"PRIu64"  %s\n", drop_reason_name(i),
                           total.drops[i], drop_reason_text(i));
         }
         reply_ds(conn, &ds);
@@ -324,6 +235,16 @@ describe_endpoint(const struct group *group, uint16_t index,
     return true;
 }
 
+/* An endpoint that takes new flows, but not from here, is passed over as if it
+ * were draining. */
+static const char *
+endpoint_line_state(const struct endpoint_line *line)
+{
+    return (line->endpoint.state == ENDPOINT_UP
+            && line->e->state == ENDPOINT_DRAINING
+            ? "unreachable" : record_state_name(line->e->state));
+}
+
 static struct json *
 endpoint_line_to_json(const struct endpoint_line *line)
 {
@@ -336,8 +257,8 @@ endpoint_line_to_json(const struct endpoint_line *line)
                            pick_algorithm_name(line->g->algorithm));
     json_object_put_string(json, "endpoint", line->endpoint.name);
     json_object_put_string(json, "host", line->endpoint.host);
-    json_object_put_string(json, "state", record_state_name(line->e->state));
-    put_int(json, "class", line->e->tier);
+    json_object_put_string(json, "state", endpoint_line_state(line));
+    put_int(json, "tier", line->e->tier);
     put_int(json, "open", MAX(load->open, 0));
     put_int(json, "pending", MAX(load->pending, 0));
     put_int(json, "selected", load->selected);
@@ -356,11 +277,11 @@ endpoint_line_to_text(const struct endpoint_line *line, struct ds *ds)
     char *group = xasprintf("%"PRIu32"/%s", line->group.vni,
                             line->group.name);
 
-    ds_put_format(ds, "%-20s %-20s %-14s %-12s %-9s %7d %10"PRIu64
+    ds_put_format(ds, "%-20s %-20s %-14s %-12s %-11s %7d %10"PRIu64
                   " %10"PRIu64" %8"PRIu64" %8"PRIu64" %9.3f %5u%%\n", group,
                   pick_algorithm_name(line->g->algorithm),
                   line->endpoint.name, line->endpoint.host,
-                  record_state_name(line->e->state), MAX(load->open, 0),
+                  endpoint_line_state(line), MAX(load->open, 0),
                   load->selected, load->answered, load->unanswered,
                   load->resets, load->response_us / 1e3,
                   load->health * 100 / LOAD_HEALTHY);
@@ -413,7 +334,7 @@ anycast_groups(struct unixctl_conn *conn, int argc, const char *argv[],
     struct json *array = args.json ? json_array_create_empty() : NULL;
     struct ds ds = DS_EMPTY_INITIALIZER;
 
-    ds_put_format(&ds, "%-20s %-20s %-14s %-12s %-9s %7s %10s %10s %8s %8s "
+    ds_put_format(&ds, "%-20s %-20s %-14s %-12s %-11s %7s %10s %10s %8s %8s "
                   "%9s %6s\n", "group", "algorithm", "endpoint", "host",
                   "state", "open", "selected", "answered", "unansw.",
                   "resets", "resp. ms", "health");

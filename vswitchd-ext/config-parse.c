@@ -8,8 +8,8 @@
 #include "dirs.h"
 #include "mapping/metrics-address.h"
 #include "mapping/record.h"
+#include "mapping/remote.h"
 #include "smap.h"
-#include "socket-util.h"
 #include "util.h"
 #include "vswitchd-ext/address.h"
 
@@ -18,6 +18,7 @@ enum {
     FLOWS_MIN     = 1 << 10,
     FLOWS_MAX     = 1 << 27,
     FLOWS6_PART   = 4,          /* Of the IPv4 flows, by default. */
+    FLOWS6_MIN    = 64,         /* The least table that there is. */
 };
 
 void
@@ -60,16 +61,6 @@ read_id(const struct smap *ids, const char *key)
     return value && *value ? value : NULL;
 }
 
-static bool
-is_remote(const char *remote)
-{
-    struct sockaddr_storage ss;
-
-    return (!strncmp(remote, "unix:", 5) && remote[5] == '/')
-           || (!strncmp(remote, "tcp:", 4)
-               && inet_parse_active(remote + 4, 0, &ss, false, NULL));
-}
-
 /* Each of these reads some keys of 'ids' into '*config'.  Returns NULL, or why
  * they cannot be used, which the caller frees. */
 
@@ -78,12 +69,15 @@ read_mapd(const struct smap *ids, struct config *config)
 {
     const char *mapd = read_id(ids, "grapnel-mapd");
 
-    if (mapd && !is_remote(mapd)) {
-        return xasprintf("external_ids:grapnel-mapd: \"%s\" is neither "
-                         "tcp:IP:PORT nor unix:PATH", mapd);
+    if (!mapd) {
+        return NULL;
     }
-    config->mapd = nullable_xstrdup(mapd);
-    return NULL;
+    config->mapd = (!strncmp(mapd, "unix:/", 6) ? xstrdup(mapd)
+                    : remote_with_port(mapd));
+    return (config->mapd ? NULL
+            : xasprintf("external_ids:grapnel-mapd: \"%s\" is neither "
+                        "tcp:IP[:PORT], ssl:IP[:PORT] nor unix:PATH (of an "
+                        "absolute path)", mapd));
 }
 
 static char *
@@ -164,7 +158,7 @@ read_flows(const struct smap *ids, struct config *config)
                                &config->n_flows);
 
     return error ? error
-           : read_n_flows(ids, "grapnel-flows6", 0,
+           : read_n_flows(ids, "grapnel-flows6", FLOWS6_MIN,
                           config->n_flows / FLOWS6_PART, &config->n_flows6);
 }
 

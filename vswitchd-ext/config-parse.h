@@ -12,7 +12,8 @@
 struct smap;
 
 struct config {
-    char *mapd;                 /* Remote, or NULL: not configured. */
+    char *mapd;                 /* Remote, with its port, or NULL: not
+                                 * configured. */
     char *host;                 /* This host's name. */
     struct inet_addr vtep;      /* {0, 0}: not configured, nor is mapd. */
     enum tunnel_type encap;
@@ -20,7 +21,7 @@ struct config {
 
     /* The flow table: capacities, and where it outlasts this process. */
     size_t n_flows;             /* IPv4. */
-    size_t n_flows6;            /* IPv6; may be 0. */
+    size_t n_flows6;            /* IPv6. */
     char *flows_file;           /* Absolute, or NULL: nowhere. */
 
     /* Where this host is, for the mapping service: names, or NULL for what it

@@ -4,44 +4,39 @@
 
 #include <errno.h>
 
-#include "anycast/flow-table.h"
 #include "anycast/anycast-table.h"
 #include "dp-packet.h"
 #include "netdev-provider.h"
 #include "openvswitch/list.h"
-#include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "random.h"
 #include "seq.h"
-#include "timeval.h"
 #include "util.h"
-#include "vswitchd-ext/flow-file.h"
 #include "vswitchd-ext/virtual-port.h"
-
-VLOG_DEFINE_THIS_MODULE(datapath);
 
 static OVSRCU_TYPE(struct anycast_table *) published_table;
 static OVSRCU_TYPE(struct datapath_underlay *) published_underlay;
 static OVSRCU_TYPE(struct flow_table *) published_flows;
 static OVSRCU_TYPE(struct source_table *) published_sources;
 
-/* One per thread that has ever processed packets. */
+/* One per thread that processes packets.  That of a thread that has ended is
+ * kept for the next one: what it has begun to follow (handshakes) counts in
+ * endpoints' loads until it ends. */
 struct thread_node {
     struct ovs_list node;       /* In 'threads'. */
-    struct engine_thread engine;
+    bool idle;                  /* Nobody's.  Under 'threads_mutex'. */
+    struct engine_thread engine; /* Its thread's; if idle, for who holds
+                                  * 'threads_mutex'. */
 };
 
 static struct ovs_mutex threads_mutex = OVS_MUTEX_INITIALIZER;
 static struct ovs_list threads OVS_GUARDED_BY(threads_mutex)
     = OVS_LIST_INITIALIZER(&threads);
-static struct engine_counters ended OVS_GUARDED_BY(threads_mutex);
 static ovsthread_key_t thread_key;
 
 enum {
-    N_SOURCES     = 65536,      /* Clients of this host. */
     MAX_QUESTIONS = 64,         /* Ten a second are asked. */
-    LOCK_WAIT_MS  = 5000,       /* For another process's flow file. */
 };
 
 /* Ten a second are asked at most, so that a packet thread takes this mutex
@@ -65,10 +60,16 @@ add_counters(struct engine_counters *total, const struct engine_counters *c)
     }
 }
 
+/* Drops the packets that 'engine' holds. */
 static void
-release_packet(void *packet)
+drop_held(struct engine_thread *engine)
 {
-    dp_packet_delete(packet);
+    struct dp_packet *packet;
+    bool expired;
+
+    while ((packet = engine_resume(engine, UINT64_MAX, &expired))) {
+        dp_packet_delete(packet);
+    }
 }
 
 static void
@@ -76,12 +77,10 @@ thread_node_end(void *node_)
 {
     struct thread_node *node = node_;
 
+    drop_held(&node->engine);
     ovs_mutex_lock(&threads_mutex);
-    add_counters(&ended, &node->engine.count);
-    ovs_list_remove(&node->node);
+    node->idle = true;
     ovs_mutex_unlock(&threads_mutex);
-    engine_thread_uninit(&node->engine, release_packet);
-    free_cacheline(node);
 }
 
 static struct hash_key
@@ -102,90 +101,12 @@ datapath_init(void)
     question_seq = seq_create();
 }
 
-/* Flows. */
-
-/* The agent thread's own: until then the flow file is waited for. */
-static long long int flows_wait_until;
-
-static int
-create_flows_in_file(const struct flow_table_size *size, const char *file,
-                     const struct hash_key *key, struct flow_table **flows)
+void
+datapath_set_flows(struct flow_table *flows, struct source_table *sources)
 {
-    size_t adopted;
-    void *memory;
-    int error = flow_file_map(file, flow_table_memory(size), &memory);
-
-    /* The process before may be on its way out. */
-    if (error == EAGAIN && time_msec() < flows_wait_until) {
-        return error;
-    }
-    if (error) {
-        VLOG_WARN("%s: %s; flows are kept in memory only, and forgotten when "
-                  "the switch restarts (external_ids:grapnel-flows-file)",
-                  file, (error == EAGAIN ? "another process uses it"
-                         : error == EINVAL ? "not a file of ours"
-                         : ovs_strerror(error)));
-        return error;
-    }
-    *flows = flow_table_create_at(size, memory,
-                                  flow_file_stamp(key->word), &adopted);
-    if (!*flows) {
-        return ENOMEM;
-    }
-    if (adopted) {
-        VLOG_INFO("%s: %"PRIuSIZE" flows go on where they were", file,
-                  adopted);
-    } else {
-        VLOG_INFO("%s: no flows to go on with (a new file, or one of another "
-                  "size, boot or mapping)", file);
-    }
-    return 0;
-}
-
-int
-datapath_create_flows(const struct datapath_flows_config *config,
-                      const struct hash_key *key)
-{
-    const struct flow_table_size size = {
-        .n_flows4 = config->n_flows, .n_flows6 = config->n_flows6,
-    };
-    struct source_table *sources;
-    struct hash_key sources_key = random_key();
-    struct flow_table *flows = NULL;
-
-    if (datapath_flows()) {
-        return EALREADY;
-    }
-    if (!flows_wait_until) {
-        flows_wait_until = time_msec() + LOCK_WAIT_MS;
-    }
-    if (!flow_table_memory(&size)) {
-        VLOG_ERR("a flow table of %"PRIuSIZE" and %"PRIuSIZE" flows is too "
-                 "large: lower external_ids:grapnel-flows",
-                 config->n_flows, config->n_flows6);
-        return EINVAL;
-    }
-    if (config->file) {
-        int error = create_flows_in_file(&size, config->file, key, &flows);
-
-        if (error == EAGAIN && time_msec() < flows_wait_until) {
-            return error;
-        }
-    }
-    if (!flows) {
-        flows = flow_table_create(&size);
-    }
-    sources = source_table_create(N_SOURCES, &sources_key);
-    if (!flows || !sources) {
-        VLOG_ERR("no memory for a flow table of %"PRIuSIZE" MiB: lower "
-                 "external_ids:grapnel-flows", flow_table_memory(&size) >> 20);
-        flow_table_destroy(flows);
-        source_table_destroy(sources);
-        return ENOMEM;
-    }
+    ovs_assert(!datapath_flows());
     ovsrcu_set(&published_sources, sources);
     ovsrcu_set(&published_flows, flows);
-    return 0;
 }
 
 /* Questions about sources, from packet threads to the agent's. */
@@ -281,25 +202,66 @@ datapath_underlay(void)
     return ovsrcu_get(struct datapath_underlay *, &published_underlay);
 }
 
+static struct thread_node *
+take_idle_node(void)
+{
+    struct thread_node *node;
+
+    ovs_mutex_lock(&threads_mutex);
+    LIST_FOR_EACH (node, node, &threads) {
+        if (node->idle) {
+            node->idle = false;
+            ovs_mutex_unlock(&threads_mutex);
+            return node;
+        }
+    }
+    ovs_mutex_unlock(&threads_mutex);
+    return NULL;
+}
+
+static struct thread_node *
+create_node(void)
+{
+    struct thread_node *node = xzalloc_cacheline(sizeof *node);
+    struct hash_key key = random_key();
+
+    if (!engine_thread_init(&node->engine, key.word[0] ^ key.word[1], &key)) {
+        out_of_memory();
+    }
+    ovs_mutex_lock(&threads_mutex);
+    ovs_list_push_back(&threads, &node->node);
+    ovs_mutex_unlock(&threads_mutex);
+    return node;
+}
+
 struct engine_thread *
 datapath_thread(void)
 {
     struct thread_node *node = ovsthread_getspecific(thread_key);
 
     if (OVS_UNLIKELY(!node)) {
-        struct hash_key key = random_key();
-
-        node = xzalloc_cacheline(sizeof *node);
-        if (!engine_thread_init(&node->engine, key.word[0] ^ key.word[1],
-                                &key)) {
-            out_of_memory();
+        node = take_idle_node();
+        if (!node) {
+            node = create_node();
         }
         ovsthread_setspecific(thread_key, node);
-        ovs_mutex_lock(&threads_mutex);
-        ovs_list_push_back(&threads, &node->node);
-        ovs_mutex_unlock(&threads_mutex);
     }
     return &node->engine;
+}
+
+void
+datapath_tick_idle(uint64_t now_us)
+{
+    struct engine_world world = datapath_world();
+    struct thread_node *node;
+
+    ovs_mutex_lock(&threads_mutex);
+    LIST_FOR_EACH (node, node, &threads) {
+        if (node->idle) {
+            engine_tick(&world, &node->engine, now_us);
+        }
+    }
+    ovs_mutex_unlock(&threads_mutex);
 }
 
 void
@@ -308,7 +270,7 @@ datapath_get_counters(struct engine_counters *total)
     const struct thread_node *node;
 
     ovs_mutex_lock(&threads_mutex);
-    *total = ended;
+    memset(total, 0, sizeof *total);
     LIST_FOR_EACH (node, node, &threads) {
         add_counters(total, &node->engine.count);
     }

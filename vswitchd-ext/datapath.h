@@ -16,6 +16,7 @@ struct dp_packet;
 struct dp_packet_batch;
 struct flow_table;
 struct seq;
+struct source_table;
 
 /* Where encapsulated frames go.  Immutable. */
 struct datapath_underlay {
@@ -25,20 +26,9 @@ struct datapath_underlay {
 
 void datapath_init(void);
 
-/* What remembers flows, made once. */
-struct datapath_flows_config {
-    size_t n_flows, n_flows6;   /* Capacity. */
-    const char *file;           /* NULL: in memory of this process alone. */
-};
-
-/* Creates the flow table, with the flows that an earlier process left in the
- * file.  'key' is the deployment's.  Returns 0; EALREADY; EAGAIN, for the first
- * seconds, while another process has the file: try again soon; or another
- * positive errno, after logging what to do about it.  Must precede the first
- * datapath_publish(); the agent's thread does it, since touching all that
- * memory takes a while. */
-int datapath_create_flows(const struct datapath_flows_config *,
-                          const struct hash_key *key);
+/* Publishes what remembers flows, once: it stays to the end of the process.
+ * Must precede the first datapath_publish(). */
+void datapath_set_flows(struct flow_table *, struct source_table *);
 
 /* Publishes 'table', which it takes ownership of, and destroys the one before
  * once nobody reads it.  Only the agent's thread may call it.  'table'
@@ -58,8 +48,13 @@ struct source_table *datapath_sources(void);
 struct engine_world datapath_world(void);
 const struct datapath_underlay *datapath_underlay(void);
 
-/* This thread's counters and state. */
+/* This thread's counters and state: its own until it ends, then the next new
+ * thread's. */
 struct engine_thread *datapath_thread(void);
+
+/* engine_tick() for what ended threads have left and no other has taken over.
+ * For the agent's thread, about once a second. */
+void datapath_tick_idle(uint64_t now_us);
 
 /* Sums up all threads' counters, ended ones' included.  A count may be a few
  * packets behind. */

@@ -199,7 +199,7 @@ put_selection(const struct finding *f, struct ds *ds)
         const struct pick_trail *t = &e->trail;
 
         ds_put_format(ds, "filters    %d endpoints are up; %d of them in the "
-                      "best class (%d); %d not well, %d starting slowly%s\n",
+                      "best tier (%d); %d not well, %d starting slowly%s\n",
                       t->n_candidates, t->n_tier, t->tier, t->n_skipped,
                       t->n_ramping,
                       t->ignored_health ? "; none is well, so that does not "
@@ -370,8 +370,8 @@ trail_to_json(const struct group *group, const struct pick_trail *trail)
     struct json *compared = json_array_create_empty();
 
     put_int(json, "up", trail->n_candidates);
-    put_int(json, "in_class", trail->n_tier);
-    put_int(json, "class", trail->tier);
+    put_int(json, "in_tier", trail->n_tier);
+    put_int(json, "tier", trail->tier);
     put_int(json, "unwell", trail->n_skipped);
     put_int(json, "starting", trail->n_ramping);
     for (int i = 0; i < trail->n_compared; i++) {

@@ -30,39 +30,66 @@ ends_here(const struct group *group, uint16_t endpoint)
             && group->endpoints[endpoint].local);
 }
 
-size_t
-handover_collect(const struct engine_world *world, uint32_t vni,
-                 struct inet_addr source, uint64_t now_us, uint64_t *cursor,
-                 struct relay_flow *flows, size_t max)
+/* Which of 'wants', from 'i' on, asks for flows of 'source' in tenant 'vni';
+ * 'n' if none does. */
+static size_t
+find_want(const struct relay_want *wants, size_t n, size_t i, uint32_t vni,
+          struct inet_addr source)
+{
+    while (i < n && (wants[i].vni != vni
+                     || !inet_addr_equal(wants[i].source, source))) {
+        i++;
+    }
+    return i;
+}
+
+static struct relay_flow
+make_flow(const struct flow_key *key, const struct flow_ref *ref)
+{
+    struct relay_flow flow = {
+        .group = key->group,
+        .src_port = key->src_port,
+        .dst_port = key->dst_port,
+        .endpoint = ref->endpoint,
+        .idle_s = ref->idle,
+    };
+
+    ovs_strlcpy(flow.state, flow_state_name(ref->state), sizeof flow.state);
+    return flow;
+}
+
+bool
+handover_collect(const struct engine_world *world,
+                 const struct relay_want *wants, size_t n, uint64_t now_us,
+                 uint64_t *cursor, size_t max,
+                 void (*found)(void *aux, size_t want,
+                               const struct relay_flow *), void *aux)
 {
     struct flow_key key;
     struct flow_ref ref;
-    size_t n = 0;
 
-    while (n < max && world->flows
-           && flow_table_next(world->flows, cursor, now_us / 1000000, &key,
-                              &ref)) {
-        if (!inet_addr_equal(key.src, source)) {
-            continue;
+    if (!world->flows || !world->table) {
+        return false;
+    }
+    for (size_t seen = 0; seen < max; seen++) {
+        if (!flow_table_next(world->flows, cursor, now_us / 1000000, &key,
+                             &ref)) {
+            return false;
         }
 
-        const struct group *group = find_group(world, key.group, vni);
+        const struct group *group = anycast_table_lookup_id(world->table,
+                                                            key.group);
         if (!group || ends_here(group, ref.endpoint)) {
             continue;
         }
 
-        struct relay_flow *flow = &flows[n++];
-        *flow = (struct relay_flow) {
-            .group = key.group,
-            .src_port = key.src_port,
-            .dst_port = key.dst_port,
-            .endpoint = ref.endpoint,
-            .idle_s = ref.idle,
-        };
-        ovs_strlcpy(flow->state, flow_state_name(ref.state),
-                    sizeof flow->state);
+        struct relay_flow flow = make_flow(&key, &ref);
+        for (size_t i = find_want(wants, n, 0, group->key.vni, key.src); i < n;
+             i = find_want(wants, n, i + 1, group->key.vni, key.src)) {
+            found(aux, i, &flow);
+        }
     }
-    return n;
+    return true;
 }
 
 static struct flow_key
@@ -148,22 +175,55 @@ provoke(const struct engine_world *world, const struct group *group,
     return true;
 }
 
-size_t
+static bool
+has_lost_endpoint(const struct group *group)
+{
+    for (uint16_t i = 0; i < group->n_endpoints; i++) {
+        if (group->endpoints[i].state == ENDPOINT_LOST) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+handover_can_provoke(const struct engine_world *world)
+{
+    const struct anycast_table *table = world->table;
+
+    for (size_t i = 0; table && i <= table->ids_mask; i++) {
+        const struct group *group = table->ids[i].group;
+
+        if (group && group->flags & GROUP_RESET_LOST
+            && group->key.protocol == IPPROTO_NR_TCP
+            && has_lost_endpoint(group)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
 handover_provoke_lost(const struct engine_world *world, uint64_t now_us,
-                      uint64_t *cursor, size_t max)
+                      uint64_t *cursor, size_t max_flows, size_t max_clients,
+                      size_t *n)
 {
     struct flow_key key;
     struct flow_ref ref;
-    size_t n = 0;
 
-    while (n < max && flow_table_next(world->flows, cursor, now_us / 1000000,
-                                      &key, &ref)) {
+    *n = 0;
+    for (size_t seen = 0; seen < max_flows && *n < max_clients; seen++) {
+        if (!flow_table_next(world->flows, cursor, now_us / 1000000, &key,
+                             &ref)) {
+            return false;
+        }
+
         const struct group *group = anycast_table_lookup_id(world->table,
                                                             key.group);
 
         if (is_lost(group, &key, &ref)) {
-            n += provoke(world, group, &key);
+            *n += provoke(world, group, &key);
         }
     }
-    return n;
+    return true;
 }

@@ -5,6 +5,7 @@
 #ifndef VSWITCHD_EXT_HANDOVER_H
 #define VSWITCHD_EXT_HANDOVER_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,14 +14,17 @@
 struct engine_world;
 struct relay_flow;
 struct relay_flows;
+struct relay_want;
 
-/* The flows that 'source' in tenant 'vni' has begun here, from '*cursor' (0 to
- * begin with) on, up to 'max', into 'flows'.  Returns how many there were:
- * fewer than 'max' at the end. */
-size_t handover_collect(const struct engine_world *, uint32_t vni,
-                        struct inet_addr source, uint64_t now_us,
-                        uint64_t *cursor, struct relay_flow *flows,
-                        size_t max);
+/* Calls 'found' for the flows that the sources of 'wants', 'n' of them, have
+ * begun here: in one walk for all, from '*cursor' (0 to begin with) on, over
+ * up to 'max' flows of whatever source.  Returns false at the end of the
+ * table. */
+bool handover_collect(const struct engine_world *,
+                      const struct relay_want *wants, size_t n,
+                      uint64_t now_us, uint64_t *cursor, size_t max,
+                      void (*found)(void *aux, size_t want,
+                                    const struct relay_flow *), void *aux);
 
 /* The flows have been sent to the host to which their client has gone: those
  * that are not seen here again are forgotten soon. */
@@ -33,12 +37,17 @@ void handover_let_go(const struct engine_world *, const struct relay_flows *,
 size_t handover_enter(const struct engine_world *, const struct relay_flows *,
                       uint64_t now_us);
 
+/* Whether there can be clients for handover_provoke_lost(): a group resets
+ * flows and has a lost endpoint.  Looks at groups only. */
+bool handover_can_provoke(const struct engine_world *);
+
 /* Provokes the clients of TCP flows on lost endpoints, in groups that reset
  * such flows, to send something, which the packet path will answer with a
- * reset.  Goes through the flow table from '*cursor' (0 to begin with) on, and
- * stops after 'max' of them.  Returns how many there were: fewer than 'max' at
- * the end of the table. */
-size_t handover_provoke_lost(const struct engine_world *, uint64_t now_us,
-                             uint64_t *cursor, size_t max);
+ * reset.  Goes through the flow table from '*cursor' (0 to begin with) on,
+ * over up to 'max_flows', and stops after 'max_clients' of them.  '*n' becomes
+ * how many there were.  Returns false at the end of the table. */
+bool handover_provoke_lost(const struct engine_world *, uint64_t now_us,
+                           uint64_t *cursor, size_t max_flows,
+                           size_t max_clients, size_t *n);
 
 #endif /* vswitchd-ext/handover.h */

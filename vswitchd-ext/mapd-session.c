@@ -33,6 +33,10 @@ struct mapd_session {
     struct mapd_handlers handlers;
     void *aux;                  /* For them. */
 
+    bool serving;               /* Then this host registers. */
+    char *refusal;              /* Why mapd did not register it, or NULL. */
+    bool registered;            /* Over this connection. */
+
     struct json *register_id;   /* Outstanding requests, or NULL. */
     struct json *subscribe_id;
     bool resubscribe;           /* Its answer is not what we want any more. */
@@ -89,6 +93,7 @@ mapd_session_destroy(struct mapd_session *s)
         forget_requests(s);
         jsonrpc_session_close(s->rpc);
         interest_uninit(&s->interest);
+        free(s->refusal);
         free(s);
     }
 }
@@ -145,6 +150,23 @@ send_subscribe(struct mapd_session *s)
                                    json_array_create_1(param));
 }
 
+static void
+register_if_serving(struct mapd_session *s)
+{
+    if (s->serving && jsonrpc_session_is_connected(s->rpc)) {
+        send_register(s);
+    }
+}
+
+void
+mapd_session_set_serving(struct mapd_session *s)
+{
+    if (!s->serving) {
+        s->serving = true;
+        register_if_serving(s);
+    }
+}
+
 void
 mapd_session_set_self(struct mapd_session *s, const struct record_host *self)
 {
@@ -152,9 +174,7 @@ mapd_session_set_self(struct mapd_session *s, const struct record_host *self)
 
     if (!record_equal(&record, &s->self)) {
         s->self = record;
-        if (jsonrpc_session_is_connected(s->rpc)) {
-            send_register(s);
-        }
+        register_if_serving(s);
     }
 }
 
@@ -229,20 +249,32 @@ read_error(const struct jsonrpc_msg *msg, struct diagnosis *diag)
 }
 
 static void
+handle_registered(struct mapd_session *s, const struct jsonrpc_msg *msg)
+{
+    struct diagnosis diag;
+
+    json_destroy(s->register_id);
+    s->register_id = NULL;
+    free(s->refusal);
+    s->refusal = NULL;
+    s->registered = msg->type != JSONRPC_ERROR;
+    if (!s->registered) {
+        read_error(msg, &diag);
+        VLOG_WARN_RL(&rl, "%s: refused to register this host: %s",
+                     jsonrpc_session_get_name(s->rpc), diag.message);
+        s->refusal = xstrdup(diag.message);
+        s->register_at = time_msec() + RETRY_MS;
+    }
+}
+
+static void
 handle_reply(struct mapd_session *s, struct replica *replica,
              const struct jsonrpc_msg *msg, bool *changed)
 {
     struct diagnosis diag;
 
     if (s->register_id && json_equal(msg->id, s->register_id)) {
-        json_destroy(s->register_id);
-        s->register_id = NULL;
-        if (msg->type == JSONRPC_ERROR) {
-            read_error(msg, &diag);
-            VLOG_WARN_RL(&rl, "%s: refused to register this host: %s",
-                         jsonrpc_session_get_name(s->rpc), diag.message);
-            s->register_at = time_msec() + RETRY_MS;
-        }
+        handle_registered(s, msg);
     } else if (s->subscribe_id && json_equal(msg->id, s->subscribe_id)) {
         json_destroy(s->subscribe_id);
         s->subscribe_id = NULL;
@@ -377,13 +409,15 @@ mapd_session_run(struct mapd_session *s, struct replica *replica)
 
     jsonrpc_session_run(s->rpc);
     if (!jsonrpc_session_is_connected(s->rpc)) {
-        s->synced = false;
+        s->synced = s->registered = false;
         return false;
     }
     if (s->rpc_seqno != jsonrpc_session_get_seqno(s->rpc)) {
         s->rpc_seqno = jsonrpc_session_get_seqno(s->rpc);
         forget_requests(s);
-        send_register(s);
+        s->registered = false;
+        s->register_at = LLONG_MAX;
+        register_if_serving(s);
         send_subscribe(s);
     }
     if (time_msec() >= s->register_at) {
@@ -469,6 +503,18 @@ mapd_session_send_traced(struct mapd_session *s, uint64_t id,
 {
     json_object_put(answer, "id", json_integer_create(id));
     send_notification(s, "traced", answer);
+}
+
+bool
+mapd_session_is_registered(const struct mapd_session *s)
+{
+    return s->registered;
+}
+
+const char *
+mapd_session_refusal(const struct mapd_session *s)
+{
+    return s->refusal;
 }
 
 bool

@@ -1,9 +1,11 @@
-/* One host's conversation with mapd: registers, subscribes, keeps a replica up
- * to date, reports what is applied; and, by way of mapd, hands flows over to
- * other hosts and answers traces.  Reconnects by itself.  Not thread-safe.
+/* One host's conversation with mapd: subscribes, registers once it can serve,
+ * keeps a replica up to date, reports what is applied; and, by way of mapd,
+ * hands flows over to other hosts and answers traces.  Reconnects by itself.
+ * Not thread-safe.
  *
  *     s = mapd_session_create(remote, &self, &interest);
  *     mapd_session_set_handlers(s, &handlers, aux);
+ *     mapd_session_set_serving(s);              as soon as it can
  *     for (;;) {
  *         if (mapd_session_run(s, &replica)) { build and publish a table; }
  *         mapd_session_applied(s, revision);
@@ -96,6 +98,16 @@ void mapd_session_send_flows(struct mapd_session *,
  * "error", a text that says why not.  Takes it over. */
 void mapd_session_send_traced(struct mapd_session *, uint64_t id,
                               struct json *answer);
+
+/* This host can serve: it registers, now and over each connection to come.
+ * Until then it only listens, and is not alive to mapd. */
+void mapd_session_set_serving(struct mapd_session *);
+
+/* Whether mapd has registered this host over the present connection; and why
+ * it refused to the last time, for people: NULL if it did not.  The text stays
+ * until the next mapd_session_run(). */
+bool mapd_session_is_registered(const struct mapd_session *);
+const char *mapd_session_refusal(const struct mapd_session *);
 
 /* Whether there is a connection and a snapshot came over it. */
 bool mapd_session_is_synced(const struct mapd_session *);

@@ -429,7 +429,6 @@ netdev_anycast_config_seq(void)
 void
 netdev_anycast_deliver(uint32_t vni, struct dp_packet *packet)
 {
-    struct netdev_anycast *best = NULL;
     struct shash devices = SHASH_INITIALIZER(&devices);
     struct shash_node *node;
 
@@ -438,17 +437,11 @@ netdev_anycast_deliver(uint32_t vni, struct dp_packet *packet)
         struct netdev_anycast *dev = netdev_anycast_cast(node->data);
         uint32_t served = __atomic_load_n(&dev->vni, __ATOMIC_SEQ_CST);
 
-        if (served == vni || (!served && !best)) {
-            best = dev;
+        if (!served || served == vni) {
+            virtual_port_deliver(&dev->vp, dp_packet_clone(packet));
         }
-    }
-    if (best) {
-        virtual_port_deliver(&best->vp, packet);
-    } else {
-        dp_packet_delete(packet);
-    }
-    SHASH_FOR_EACH (node, &devices) {
         netdev_close(node->data);
     }
+    dp_packet_delete(packet);
     shash_destroy(&devices);
 }

@@ -32,8 +32,9 @@ void netdev_anycast_register(void);
 struct netdev_anycast_config *netdev_anycast_get_configs(size_t *n);
 void netdev_anycast_free_configs(struct netdev_anycast_config *, size_t n);
 
-/* Hands 'packet', which it takes ownership of, to the bridge of the port that
- * serves tenant 'vni', as if it came out of that port. */
+/* Hands 'packet', which it takes ownership of, to the bridges of all ports
+ * that serve tenant 'vni', as if it came out of these ports: its receiver may
+ * be in any of them. */
 void netdev_anycast_deliver(uint32_t vni, struct dp_packet *packet);
 
 /* Changes whenever netdev_anycast_get_configs() might. */

@@ -46,6 +46,10 @@ struct target {
     struct resolver_hop hop;
 
     int trouble;                /* Last errno reported, 0: none. */
+
+    int error;                  /* The newest answer: an errno, 0: known. */
+    long long int missing_since; /* While not 'known'. */
+    bool gave_up;               /* Nor has it been for long. */
 };
 
 struct resolver {
@@ -121,10 +125,12 @@ get_source(struct resolver *r)
 
     if (!r->src_checked) {
         /* A route to oneself is how the kernel says that one is local. */
-        r->src_is_local = (address_is_set(r->src_ip)
-                           && rtnl_get_route(r->rtnl, r->src_ip, ADDRESS_NONE,
-                                             &route) == EHOSTUNREACH);
-        r->src_checked = true;
+        int error = (address_is_set(r->src_ip)
+                     ? rtnl_get_route(r->rtnl, r->src_ip, ADDRESS_NONE, &route)
+                     : 0);
+
+        r->src_is_local = error == EHOSTUNREACH;
+        r->src_checked = error != EAGAIN;
     }
     return r->src_is_local ? r->src_ip : ADDRESS_NONE;
 }
@@ -206,27 +212,44 @@ device_name(int ifindex, char name[IF_NAMESIZE])
     return name;
 }
 
+/* Says in 'why' what 'error' means for the way to 'target'. */
+static void
+explain_error(const struct resolver *r, const struct target *target,
+              int error, char *why, size_t size)
+{
+    char wrong[IF_NAMESIZE], right[IF_NAMESIZE];
+    char next_hop[INET6_ADDRSTRLEN];
+
+    if (error == EXDEV) {
+        snprintf(why, size, "its route leads to %s, but frames go to %s",
+                 device_name(target->ifindex, wrong),
+                 device_name(r->ifindex, right));
+    } else if (error == EPROTOTYPE) {
+        snprintf(why, size, "this host's own VTEP is an IPv%d address",
+                 inet_addr_is4(r->src_ip) ? 4 : 6);
+    } else if (error == EINPROGRESS) {
+        snprintf(why, size, "its next hop %s has not answered %s yet",
+                 address_format(target->next_hop, next_hop),
+                 inet_addr_is4(target->next_hop) ? "ARP" : "ND");
+    } else {
+        snprintf(why, size, "%s", ovs_strerror(error));
+    }
+}
+
 /* Says why there is no way to 'target', if that is news. */
 static void
 complain(const struct resolver *r, struct target *target, int error)
 {
-    char wrong[IF_NAMESIZE], right[IF_NAMESIZE];
-    char vtep[INET6_ADDRSTRLEN];
+    char vtep[INET6_ADDRSTRLEN], why[RESOLVER_WHY_LEN];
 
     if (error == target->trouble) {
         return;
     }
     target->trouble = error;
-    address_format(target->vtep, vtep);
-    if (error == EXDEV) {
-        VLOG_WARN_RL(&rl, "route to %s leads to %s, but frames go to %s",
-                     vtep, device_name(target->ifindex, wrong),
-                     device_name(r->ifindex, right));
-    } else if (error == EPROTOTYPE) {
-        VLOG_WARN_RL(&rl, "no way to %s: this host's own VTEP is an IPv%d "
-                     "address", vtep, inet_addr_is4(r->src_ip) ? 4 : 6);
-    } else if (error) {
-        VLOG_WARN_RL(&rl, "no way to %s: %s", vtep, ovs_strerror(error));
+    if (error) {
+        explain_error(r, target, error, why, sizeof why);
+        VLOG_WARN_RL(&rl, "no way to %s: %s",
+                     address_format(target->vtep, vtep), why);
     }
 }
 
@@ -253,7 +276,17 @@ set_hop(struct resolver *r, struct target *target,
     if (!target->known || memcmp(&target->hop, hop, sizeof *hop)) {
         target->hop = *hop;
         target->known = true;
+        target->gave_up = false;
         r->seqno++;
+    }
+}
+
+static void
+set_unknown(struct target *target)
+{
+    if (target->known) {
+        target->known = false;
+        target->missing_since = time_msec();
     }
 }
 
@@ -268,6 +301,9 @@ refresh(struct resolver *r, struct target *target)
     error = find_hop(r, target, &hop);
     target->stale = false;
     target->current = !error;
+    if (error != EAGAIN) {
+        target->error = error;
+    }
     target->check_at = time_msec() + (error ? RETRY_INTERVAL_MS
                                       : CHECK_INTERVAL_MS);
     switch (error) {
@@ -284,10 +320,8 @@ refresh(struct resolver *r, struct target *target)
     case EAGAIN:
         break;
     default:
-        if (target->known) {
-            target->known = false;
-            r->seqno++;
-        }
+        r->seqno += target->known;
+        set_unknown(target);
         complain(r, target, error);
         break;
     }
@@ -304,7 +338,9 @@ resolver_set_origin(struct resolver *r, struct inet_addr vtep, int ifindex)
     }
     HMAP_FOR_EACH (target, node, &r->targets) {
         /* What is known leads out of another device. */
-        target->known &= !ifindex || r->ifindex == ifindex;
+        if (ifindex && r->ifindex != ifindex) {
+            set_unknown(target);
+        }
     }
     r->src_ip = vtep;
     r->ifindex = ifindex;
@@ -315,24 +351,39 @@ resolver_set_origin(struct resolver *r, struct inet_addr vtep, int ifindex)
     r->seqno = seqno;           /* The caller is about to look. */
 }
 
+static uint32_t
+hash_vtep(struct inet_addr vtep)
+{
+    return hash_uint64_basis(vtep.hi, hash_uint64(vtep.lo));
+}
+
+static struct target *
+find_target(const struct resolver *r, struct inet_addr vtep)
+{
+    struct target *target;
+
+    HMAP_FOR_EACH_WITH_HASH (target, node, hash_vtep(vtep), &r->targets) {
+        if (inet_addr_equal(target->vtep, vtep)) {
+            return target;
+        }
+    }
+    return NULL;
+}
+
 bool
 resolver_lookup(struct resolver *r, struct inet_addr vtep,
                 struct resolver_hop *hop)
 {
-    uint32_t hash = hash_uint64_basis(vtep.hi, hash_uint64(vtep.lo));
-    struct target *target;
+    struct target *target = find_target(r, vtep);
 
-    HMAP_FOR_EACH_WITH_HASH (target, node, hash, &r->targets) {
-        if (inet_addr_equal(target->vtep, vtep)) {
-            break;
-        }
-    }
     if (!target) {
         uint64_t seqno = r->seqno;
 
         target = xzalloc(sizeof *target);
         target->vtep = vtep;
-        hmap_insert(&r->targets, &target->node, hash);
+        target->error = EINPROGRESS;
+        target->missing_since = time_msec();
+        hmap_insert(&r->targets, &target->node, hash_vtep(vtep));
         refresh(r, target);
         r->seqno = seqno;       /* The caller is told at once. */
     }
@@ -341,6 +392,33 @@ resolver_lookup(struct resolver *r, struct inet_addr vtep,
         *hop = target->hop;
     }
     return target->known;
+}
+
+bool
+resolver_gave_up(const struct resolver *r, struct inet_addr vtep)
+{
+    const struct target *target = find_target(r, vtep);
+
+    return target && target->gave_up;
+}
+
+void
+resolver_explain(const struct resolver *r, struct inet_addr vtep, char *why,
+                 size_t size)
+{
+    const struct target *target = find_target(r, vtep);
+
+    if (!target || target->known) {
+        ovs_strlcpy(why, "", size);
+    } else {
+        explain_error(r, target, target->error, why, size);
+    }
+}
+
+bool
+resolver_origin_is_local(struct resolver *r)
+{
+    return !address_is_set(r->src_ip) || address_is_set(get_source(r));
 }
 
 void
@@ -424,6 +502,16 @@ note_event(const struct rtnl_event *event, void *r_)
     }
 }
 
+static void
+lose_patience(struct resolver *r, struct target *target, long long int now)
+{
+    if (!target->known && !target->gave_up
+        && now - target->missing_since >= RESOLVER_PATIENCE_MS) {
+        target->gave_up = true;
+        r->seqno++;
+    }
+}
+
 uint64_t
 resolver_run(struct resolver *r)
 {
@@ -437,6 +525,7 @@ resolver_run(struct resolver *r)
         if (now >= target->check_at || (act_on_news && target->stale)) {
             refresh(r, target);
         }
+        lose_patience(r, target, now);
     }
     if (act_on_news) {
         r->any_stale = false;

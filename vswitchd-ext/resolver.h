@@ -13,11 +13,17 @@
 #define VSWITCHD_EXT_RESOLVER_H 1
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "encap/inet.h"
 
 struct resolver;
+
+enum {
+    RESOLVER_PATIENCE_MS = 3000, /* For ARP or ND, or a route that flaps. */
+    RESOLVER_WHY_LEN     = 128,  /* Enough for any explanation. */
+};
 
 struct resolver_hop {
     struct mac src_mac;         /* The device's. */
@@ -44,12 +50,26 @@ void resolver_set_origin(struct resolver *, struct inet_addr vtep,
 bool resolver_lookup(struct resolver *, struct inet_addr vtep,
                      struct resolver_hop *hop);
 
+/* Whether the way to 'vtep', which has been looked up, has been unknown for
+ * RESOLVER_PATIENCE_MS: long enough not to be just on the way to being known.
+ */
+bool resolver_gave_up(const struct resolver *, struct inet_addr vtep);
+
+/* Writes into 'why', of 'size' bytes, why the way to 'vtep' is unknown, for
+ * people; "" if it is known. */
+void resolver_explain(const struct resolver *, struct inet_addr vtep,
+                      char *why, size_t size);
+
+/* Whether frames start from an address of this machine; true if none is set.
+ */
+bool resolver_origin_is_local(struct resolver *);
+
 /* Call between two rounds of lookups: drops VTEPs not looked up since the
  * last call. */
 void resolver_forget_unused(struct resolver *);
 
-/* Takes in the kernel's news.  Returns a number that changes when a lookup
- * has another result than before. */
+/* Takes in the kernel's news.  Returns a number that changes when a lookup, or
+ * resolver_gave_up(), has another result than before. */
 uint64_t resolver_run(struct resolver *);
 void resolver_wait(struct resolver *);
 

@@ -11,6 +11,7 @@
 #include "openvswitch/hmap.h"
 #include "openvswitch/shash.h"
 #include "ovs-rcu.h"
+#include "sset.h"
 #include "util.h"
 #include "vswitchd-ext/resolver.h"
 
@@ -36,7 +37,7 @@ struct built_group {
     struct group *group;
     uint32_t id;
     uint64_t changed;           /* replica_group->changed it was built from. */
-    uint64_t premises;          /* table_builder->premises at that time. */
+    uint64_t premises;          /* What it was built with besides that. */
     bool seen;                  /* In the table being built. */
     struct group_load *load;
     struct built_load *loads;   /* By endpoint index. */
@@ -57,9 +58,10 @@ struct table_builder {
     struct retired *retired;    /* No longer in the last table. */
     size_t n_retired, allocated_retired;
     size_t n_unresolved;
+    struct sset out_of_reach;   /* Hosts that the resolver has given up. */
     uint64_t n_numberings;      /* How often hosts were numbered anew. */
-    uint64_t premises;          /* Digest of what groups are built with besides
-                                 * their own records. */
+    uint64_t premises;          /* Digest of what all groups are built with
+                                 * besides their own records. */
 };
 
 struct table_builder *
@@ -69,6 +71,7 @@ table_builder_create(void)
 
     hmap_init(&b->groups);
     shash_init(&b->hosts);
+    sset_init(&b->out_of_reach);
     return b;
 }
 
@@ -135,6 +138,7 @@ table_builder_destroy(struct table_builder *b)
         table_builder_published(b);
         hmap_destroy(&b->groups);
         shash_destroy(&b->hosts);
+        sset_destroy(&b->out_of_reach);
         free(b->retired);
         free(b);
     }
@@ -173,7 +177,7 @@ distance_class(const struct record_host *self, const struct record_host *host)
             ? SAME_RACK : SAME_ZONE);
 }
 
-/* The class of an endpoint, as its group's algorithm orders them. */
+/* The tier of an endpoint, as its group's algorithm orders them. */
 static uint16_t
 endpoint_tier(const struct replica *replica, const char *self,
               const struct record_group *group,
@@ -236,6 +240,41 @@ endpoint_state(const struct replica *replica, const struct record_endpoint *r)
     return serves && host && !host->alive ? ENDPOINT_LOST : r->state;
 }
 
+/* Whether some endpoint of 'rg' takes new flows and can be reached. */
+static bool
+has_choice(const struct table_builder *b, const struct replica *replica,
+           const struct replica_group *rg)
+{
+    for (size_t i = 0; i < rg->n_endpoints; i++) {
+        const struct record_endpoint *r = &rg->endpoints[i].record;
+
+        if (endpoint_state(replica, r) == ENDPOINT_UP
+            && !sset_contains(&b->out_of_reach, r->host)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Has endpoints that cannot be reached keep what they have and take nothing
+ * new, unless there would be nobody left. */
+static void
+pass_over(const struct table_builder *b, const struct replica *replica,
+          const struct replica_group *rg, struct group_endpoint *endpoints)
+{
+    if (sset_is_empty(&b->out_of_reach) || !has_choice(b, replica, rg)) {
+        return;
+    }
+    for (size_t i = 0; i < rg->n_endpoints; i++) {
+        struct group_endpoint *e = &endpoints[rg->endpoints[i].index];
+
+        if (e->state == ENDPOINT_UP
+            && sset_contains(&b->out_of_reach, rg->endpoints[i].record.host)) {
+            e->state = ENDPOINT_DRAINING;
+        }
+    }
+}
+
 /* The endpoints of 'rg' by index; the caller frees them. */
 static struct group_endpoint *
 build_endpoints(struct table_builder *b, struct built_group *built,
@@ -263,6 +302,7 @@ build_endpoints(struct table_builder *b, struct built_group *built,
         e->quic_id = r->quic_id.value;
         e->load = get_load(built, rg->endpoints[i].index, r);
     }
+    pass_over(b, replica, rg, endpoints);
     *np = n;
     return endpoints;
 }
@@ -308,11 +348,39 @@ build_group(struct table_builder *b, struct built_group *built,
     return group;
 }
 
+static uint64_t
+digest_add(uint64_t digest, const void *data, size_t size)
+{
+    const struct hash_key key = {
+        { digest | 1, UINT64_C(0x9e3779b97f4a7c15) }
+    };
+
+    return flow_hash_bytes(&key, data, size);
+}
+
+/* A number that changes when other endpoints of 'rg' are out of reach. */
+static uint64_t
+digest_reach(const struct table_builder *b, const struct replica_group *rg)
+{
+    uint64_t digest = 0;
+
+    if (sset_is_empty(&b->out_of_reach)) {
+        return 0;
+    }
+    for (size_t i = 0; i < rg->n_endpoints; i++) {
+        if (sset_contains(&b->out_of_reach, rg->endpoints[i].record.host)) {
+            digest = digest_add(digest, &i, sizeof i);
+        }
+    }
+    return digest;
+}
+
 /* The group for 'rg', built anew only if it has changed. */
 static const struct group *
 get_group(struct table_builder *b, const struct replica *replica,
           const struct replica_group *rg, const char *self)
 {
+    uint64_t premises = b->premises ^ digest_reach(b, rg);
     struct built_group *built;
 
     HMAP_FOR_EACH_WITH_HASH (built, node, hash_int(rg->id, 0), &b->groups) {
@@ -326,7 +394,7 @@ get_group(struct table_builder *b, const struct replica *replica,
         built->load = xzalloc_cacheline(sizeof *built->load);
         hmap_insert(&b->groups, &built->node, hash_int(rg->id, 0));
     } else if (built->changed == rg->changed
-               && built->premises == b->premises) {
+               && built->premises == premises) {
         built->seen = true;
         return built->group;
     } else {
@@ -334,9 +402,33 @@ get_group(struct table_builder *b, const struct replica *replica,
     }
     built->group = build_group(b, built, replica, rg, self);
     built->changed = rg->changed;
-    built->premises = b->premises;
+    built->premises = premises;
     built->seen = true;
     return built->group;
+}
+
+/* Looks the ways to all hosts up.  A host that was found is kept resolved, and
+ * the others are noted. */
+static void
+look_up_hosts(struct table_builder *b, const struct replica *replica,
+              struct resolver *resolver, const char *self)
+{
+    const struct replica_host *host;
+    struct resolver_hop hop;
+
+    b->n_unresolved = 0;
+    sset_clear(&b->out_of_reach);
+    HMAP_FOR_EACH (host, node, &replica->hosts) {
+        /* This one needs no way.  All others may send us packets, and then
+         * get hints. */
+        if (strcmp(host->record.name, self)
+            && !resolver_lookup(resolver, host->record.vtep, &hop)) {
+            b->n_unresolved++;
+            if (resolver_gave_up(resolver, host->record.vtep)) {
+                sset_add(&b->out_of_reach, host->record.name);
+            }
+        }
+    }
 }
 
 static bool
@@ -368,20 +460,13 @@ set_tunnels(struct table_builder *b, const struct replica *replica,
     const struct replica_host *host;
     struct tunnel tunnel;
 
-    b->n_unresolved = 0;
     HMAP_FOR_EACH (host, node, &replica->hosts) {
-        /* This one needs no way.  All others may send us packets, and then
-         * get hints. */
-        if (!strcmp(host->record.name, self)) {
-            continue;
-        }
-        if (get_tunnel(resolver, &host->record, vtep, &tunnel)) {
+        if (strcmp(host->record.name, self)
+            && get_tunnel(resolver, &host->record, vtep, &tunnel)) {
             uint32_t index = host_index(b, host->record.name);
 
             anycast_table_set_tunnel(table, index, &tunnel);
             anycast_table_set_vtep(table, index, host->record.vtep);
-        } else {
-            b->n_unresolved++;
         }
     }
     resolver_forget_unused(resolver);
@@ -396,16 +481,6 @@ renumber_hosts(struct table_builder *b, const struct replica *replica)
         shash_clear(&b->hosts);
         b->n_numberings++;
     }
-}
-
-static uint64_t
-digest_add(uint64_t digest, const void *data, size_t size)
-{
-    const struct hash_key key = {
-        { digest | 1, UINT64_C(0x9e3779b97f4a7c15) }
-    };
-
-    return flow_hash_bytes(&key, data, size);
 }
 
 static uint64_t
@@ -464,6 +539,8 @@ table_builder_build(struct table_builder *b, const struct replica *replica,
     struct anycast_table *table;
     size_t i = 0;
 
+    resolver_set_origin(resolver, vtep, ifindex);
+    look_up_hosts(b, replica, resolver, self);
     renumber_hosts(b, replica);
     b->premises = digest_premises(b, replica, self);
     HMAP_FOR_EACH (rg, node, &replica->groups) {
@@ -485,7 +562,6 @@ table_builder_build(struct table_builder *b, const struct replica *replica,
         /* The replica has validated what a group is made of. */
         ovs_assert(added);
     }
-    resolver_set_origin(resolver, vtep, ifindex);
     set_tunnels(b, replica, resolver, self, vtep, table);
     free(groups);
     return table;

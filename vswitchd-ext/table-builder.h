@@ -5,6 +5,7 @@
 #ifndef VSWITCHD_EXT_TABLE_BUILDER_H
 #define VSWITCHD_EXT_TABLE_BUILDER_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,7 +22,9 @@ struct table_builder *table_builder_create(void);
  * after a grace period. */
 void table_builder_destroy(struct table_builder *);
 
-/* Builds a table of all that 'replica' holds.  'self' is the name of this
+/* Builds a table of all that 'replica' holds.  Endpoints on hosts that the
+ * resolver has given up take no new flows, in groups where there are others;
+ * they keep those that they have.  'self' is the name of this
  * host: its endpoints are local; 'vtep' the address that encapsulated frames
  * come from; 'ifindex' the device that they leave by, as for
  * resolver_set_origin().  The caller owns the result, must publish it, and

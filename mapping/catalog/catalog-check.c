@@ -114,6 +114,20 @@ unknown_vni(const struct catalog *catalog, uint32_t vni,
     return error;
 }
 
+int
+catalog_check_vni(const struct catalog *catalog, uint32_t vni,
+                  struct diagnosis *diag)
+{
+    const struct catalog_group_node *node;
+
+    HMAP_FOR_EACH (node, by_name, &catalog->groups) {
+        if (node->group.record.vni == vni) {
+            return 0;
+        }
+    }
+    return unknown_vni(catalog, vni, diag);
+}
+
 static int
 unknown_group(const struct catalog *catalog, const char *field,
               uint32_t vni, const char *name, struct diagnosis *diag)

@@ -89,6 +89,11 @@ size_t catalog_host_users(const struct catalog *, const char *name);
 const struct record_host **catalog_hosts(const struct catalog *, size_t *n);
 const struct catalog_group **catalog_groups(const struct catalog *, size_t *n);
 
+/* Whether there is a group in 'vni': 0, or a positive errno with '*diag'
+ * filled in, which names VNIs that have some. */
+int catalog_check_vni(const struct catalog *, uint32_t vni,
+                      struct diagnosis *diag);
+
 /* Copies the record with the key of 'key' to '*record', if there is one. */
 bool catalog_find_record(const struct catalog *, const struct record *key,
                          struct record *record);

@@ -100,6 +100,23 @@ ctl_change_print_applied(struct ctl_output *out, long long revision,
     ds_destroy(&away);
 }
 
+/* What mapd did, and thinks is a mistake. */
+static void
+print_warnings(struct ctl_output *out, const struct json *result)
+{
+    struct json *const *warnings;
+    size_t n;
+
+    warnings = ctl_record_array(result, "warnings", &n);
+    for (size_t i = 0; i < n; i++) {
+        struct ds text = DS_EMPTY_INITIALIZER;
+
+        ctl_record_put_value(&text, warnings[i]);
+        ctl_output_note(out, "warning: %s", ds_cstr(&text));
+        ds_destroy(&text);
+    }
+}
+
 enum ctl_exit
 ctl_change_finish(struct ctl *ctl, struct json *result)
 {
@@ -113,6 +130,7 @@ ctl_change_finish(struct ctl *ctl, struct json *result)
         ctl_output_line(ctl->out, CTL_PLAIN, "%srevision %lld",
                         n ? "" : "nothing to change, ", revision);
         ctl_output_flush(ctl->out);
+        print_warnings(ctl->out, result);
     }
     status = wait_if_asked(ctl, result);
     if (!status && ctl->json) {
@@ -172,9 +190,12 @@ ctl_change_set(struct ctl *ctl)
         any = any || ctl->args.values[id];
     }
     if (!any) {
-        return ctl_output_error(
-            ctl->out, CTL_USAGE, "usage", "add --help to see what there is",
-            "%s set: nothing to set", ctl->verb->noun);
+        char hint[64];
+
+        snprintf(hint, sizeof hint, "'grapnelctl help %s set' lists what can "
+                 "be set", ctl->verb->noun);
+        return ctl_output_error(ctl->out, CTL_USAGE, "usage", hint,
+                                "%s set: nothing to set", ctl->verb->noun);
     }
     status = ctl_call_key(ctl, ctl->verb->noun, ctl->operands[0], &record);
     if (status) {

@@ -127,7 +127,7 @@ static const struct ctl_range ranges[N_CTL_OPTIONS] = {
     [CTL_IF_REVISION] = {0, LLONG_MAX},
 };
 
-static const char see_help[] = "see 'grapnelctl help' or add --help";
+static const char see_help[] = "see 'grapnelctl help'";
 
 enum ctl_option_id
 ctl_options_find(const char *name, size_t length)

@@ -233,7 +233,7 @@ hint_for(const char *code)
     static const struct {
         const char *code, *hint;
     } hints[] = {
-        {"invalid", "--help tells what a verb takes"},
+        {"invalid", "'grapnelctl help NOUN VERB' tells what a verb takes"},
         {"exists", "'set' changes what exists"},
         {"not-found", "'grapnelctl dump' shows what there is"},
         {"in-use", "remove first what uses it"},

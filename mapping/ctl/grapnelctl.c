@@ -14,6 +14,7 @@
 #include "mapping/ctl/ctl-options.h"
 #include "mapping/ctl/ctl-output.h"
 #include "mapping/ctl/ctl.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/vlog.h"
 #include "util.h"
 
@@ -121,26 +122,53 @@ refuse_option(struct ctl *ctl, enum ctl_option_id id, const char *name,
                             "%s has no option --%s", name, option);
 }
 
+/* "grapnelctl group add VNI/NAME --address ADDRESS": the least that works, and
+ * where to read on. */
+static char *
+make_hint(const struct ctl_verb *verb, const char *name)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ds_put_format(&ds, "grapnelctl %s%s%s", name, *verb->operands ? " " : "",
+                  verb->operands);
+    for (size_t id = 0; id < N_CTL_OPTIONS; id++) {
+        if (verb->required & CTL_BIT(id)) {
+            ds_put_format(&ds, " --%s %s", ctl_options[id].name,
+                          ctl_options[id].metavar);
+        }
+    }
+    ds_put_format(&ds, "; more with 'grapnelctl help %s'", name);
+    return ds_steal_cstr(&ds);
+}
+
+static enum ctl_exit
+refuse_operand(struct ctl *ctl, const char *name, const char *hint)
+{
+    const char *operand = ctl->operands[ctl->verb->max_operands];
+    char vni[64];
+
+    if (ctl->verb->options & CTL_BIT(CTL_VNI)
+        && operand[strspn(operand, "0123456789")] == '\0') {
+        snprintf(vni, sizeof vni, "did you mean --vni %.16s?", operand);
+        hint = vni;
+    }
+    return ctl_output_error(ctl->out, CTL_USAGE, "usage", hint,
+                            "%s does not know what to do with \"%s\"", name,
+                            operand);
+}
+
 /* Checks that the verb takes what was given and was given what it needs. */
 static enum ctl_exit
-check_usage(struct ctl *ctl)
+check_form(struct ctl *ctl, const char *name, const char *hint)
 {
     const struct ctl_verb *verb = ctl->verb;
-    char name[64], hint[128];
-
-    snprintf(name, sizeof name, "%s%s%s", verb->noun ? verb->noun : "",
-             verb->noun ? " " : "", verb->name);
-    snprintf(hint, sizeof hint, "grapnelctl %s%s%s; more with --help", name,
-             *verb->operands ? " " : "", verb->operands);
 
     if (ctl->n_operands < verb->min_operands) {
         return ctl_output_error(ctl->out, CTL_USAGE, "usage", hint,
                                 "%s needs %s", name, verb->operands);
     }
     if (ctl->n_operands > verb->max_operands) {
-        return ctl_output_error(ctl->out, CTL_USAGE, "usage", hint,
-                                "%s does not know what to do with \"%s\"",
-                                name, ctl->operands[verb->max_operands]);
+        return refuse_operand(ctl, name, hint);
     }
     for (size_t id = 0; id < N_CTL_OPTIONS; id++) {
         bool given = ctl->args.values[id];
@@ -154,6 +182,24 @@ check_usage(struct ctl *ctl)
                                     ctl_options[id].name,
                                     ctl_options[id].metavar);
         }
+    }
+    return CTL_OK;
+}
+
+static enum ctl_exit
+check_usage(struct ctl *ctl)
+{
+    const struct ctl_verb *verb = ctl->verb;
+    enum ctl_exit status;
+    char name[64], *hint;
+
+    snprintf(name, sizeof name, "%s%s%s", verb->noun ? verb->noun : "",
+             verb->noun ? " " : "", verb->name);
+    hint = make_hint(verb, name);
+    status = check_form(ctl, name, hint);
+    free(hint);
+    if (status) {
+        return status;
     }
     if (!ctl_client_is_remote(ctl->remote)) {
         return ctl_output_error(ctl->out, CTL_USAGE, "usage",

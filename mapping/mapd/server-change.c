@@ -196,7 +196,8 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
 /* Method: transact. */
 
 static int
-apply_op(struct catalog_txn *txn, const struct json *json,
+apply_op(struct catalog_txn *txn, const struct catalog *catalog,
+         const struct json *json, struct json *warnings,
          struct diagnosis *diag)
 {
     struct json *array = json_array_create_1(json_clone(json));
@@ -244,6 +245,9 @@ apply_op(struct catalog_txn *txn, const struct json *json,
             error = catalog_remove(txn, &record, if_exists, cascade, diag);
         }
     }
+    if (!error) {
+        server_change_warn(catalog, contents, warnings);
+    }
     json_destroy(array);
     return error;
 }
@@ -274,7 +278,7 @@ server_transact(struct connection *conn, const struct json *params,
 {
     struct server *server = conn->server;
     struct server_change_options options;
-    struct json *result;
+    struct json *result, *warnings;
     const struct json *ops;
     struct catalog_txn *txn;
     struct params p;
@@ -287,16 +291,24 @@ server_transact(struct connection *conn, const struct json *params,
         return NULL;
     }
 
+    warnings = json_array_create_empty();
     txn = server_begin(server);
     for (size_t i = 0; i < json_array(ops)->n; i++) {
         catalog_set_op(txn, i);
-        if (apply_op(txn, json_array(ops)->elems[i], diag)) {
+        if (apply_op(txn, server->catalog, json_array(ops)->elems[i],
+                     warnings, diag)) {
             diag->op = i;
             catalog_abort(txn);
+            json_destroy(warnings);
             return NULL;
         }
     }
     result = server_finish(server, txn, options.dry_run, diag);
+    if (result && json_array(warnings)->n) {
+        json_object_put(result, "warnings", warnings);
+    } else {
+        json_destroy(warnings);
+    }
     if (!result && diag->code == DIAG_IN_USE) {
         diag->op = find_removal(ops, diag->value);
     }

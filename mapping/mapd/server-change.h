@@ -33,4 +33,9 @@ int server_change_check(const struct server *,
 int server_change_merge(struct server *, struct catalog_txn *,
                         const struct record *record, struct diagnosis *diag);
 
+/* Adds lines to the array 'warnings' about the members that 'given', which has
+ * just been added or set, gives and that have no effect. */
+void server_change_warn(const struct catalog *, const struct json *given,
+                        struct json *warnings);
+
 #endif /* mapping/mapd/server-change.h */

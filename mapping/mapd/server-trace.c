@@ -131,6 +131,9 @@ server_trace(struct connection *conn, const struct json *id,
     int error = parse(params, &message, &host, diag);
 
     if (!error) {
+        error = catalog_check_vni(server->catalog, message.vni, diag);
+    }
+    if (!error) {
         error = find_host(server, host, &host_conn, diag);
     }
     if (!error && server->n_traces >= SERVER_MAX_TRACES) {

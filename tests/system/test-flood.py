@@ -5,6 +5,7 @@ import sys
 sys.dont_write_bytecode = True
 
 import os
+import re
 import time
 
 import harness
@@ -19,6 +20,11 @@ SERVERS = ('red-web1', 'red-web2', 'red-web3')
 CAPACITY = 20000                # Of h4's flow table.
 SYNS = 100000
 LIVE = 100                      # Connections, of each IP version.
+
+# Of a switch that ends before mapd has read everything; and of the flood.
+CUT_OFF = r'jsonrpc\|WARN\|.* receive error: Connection reset by peer'
+FULL = r'the flow table is full: \d+ more flows were not kept .*: raise ' \
+       r'external_ids:grapnel-flows, now %d' % CAPACITY
 
 # SYNs from addresses that servers have no route to, so that nobody answers.
 FLOOD = r'''
@@ -60,7 +66,8 @@ tests = harness.Tests()
 
 @tests.add
 def a_flood_of_syns_does_not_push_out_established_flows(network):
-    network.expect_log(REGISTERED_ANEW)
+    for line in (REGISTERED_ANEW, CUT_OFF, FULL):
+        network.expect_log(line)
     host = h4(network)
     host.ovs.vsctl('set', 'open_vswitch', '.',
                    'external_ids:grapnel-flows=%d' % CAPACITY)
@@ -82,6 +89,10 @@ def a_flood_of_syns_does_not_push_out_established_flows(network):
         check(came > SYNS, 'only %d SYNs came so far', came)
         check(shown['flows_used'] <= shown['flow_capacity']
               + shown['flow_capacity_ipv6'], '%s', shown)
+        check(len(re.findall(FULL, host.ovs.log())) == 1,
+              'warned of a full table more often than once, or not at all')
+        check(re.search(r'^ready, \d+ % full, \d+ flows not kept for want of '
+                        r'room$', shown['flow_table']), '%s', shown)
         for address in (ANYCAST, ANYCAST6):
             connect(red(network), 50, address=address)
         for holder in held:

@@ -71,6 +71,35 @@ def every_member_can_be_changed_alone(w):
 
 
 @test
+def what_has_no_effect_is_warned_of(w):
+    def warnings(*argv):
+        result = w.json(*argv, '--if-revision', str(w.revision()))
+        return sorted(re.search(r': (\w+) has no effect', text)[1]
+                      for text in result.get('warnings', []))
+
+    set_group = ['group', 'set', '5001/web']
+    set_endpoint = ['endpoint', 'set', '5001/web/w1']
+    equal(warnings('group', 'add', '9/a', '--address', '10.9.0.1',
+                   '--affinity-timeout', '5', '--distance', 'measured',
+                   '--ramp', '9'), ['affinity_timeout', 'distance'])
+    equal(warnings(*set_group, '--affinity-timeout', '10800', '--distance',
+                   'labels'), [], 'what is as it always is')
+    equal(warnings(*set_endpoint, '--cost', '3', '--priority', '4',
+                   '--weight', '5'), ['cost', 'priority'])
+    equal(warnings(*set_endpoint, '--weight', '6'), [], 'what is not given')
+    for algorithm, idle in (('least-cost', ['priority']),
+                            ('availability', ['cost']),
+                            ('nearest', ['cost', 'priority'])):
+        equal(warnings(*set_group, '--algorithm', algorithm), [])
+        equal(warnings(*set_endpoint, '--cost', '7', '--priority', '8'), idle)
+    equal(warnings(*set_group, '--distance', 'measured'), [])
+    equal(warnings('group', 'set', '5002/web', '--affinity-timeout', '7'), [])
+    err = w.run(*set_endpoint, '--cost', '9', note='warning').err
+    equal(err, "grapnelctl: warning: 5001/web/w1: cost has no effect without "
+          "the group's algorithm least-cost\n")
+
+
+@test
 def every_algorithm_and_protocol_is_known(w):
     for algorithm in ALGORITHMS:
         w.run('group', 'set', '5001/web', '--algorithm', algorithm)

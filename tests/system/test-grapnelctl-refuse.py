@@ -101,6 +101,18 @@ def bad_input_is_refused_with_field_and_value(w):
 
 
 @test
+def hints_work_as_they_stand(w):
+    for argv, hint in (
+            (['group', 'list', '5001'], 'did you mean --vni 5001?'),
+            (['group', 'add', '9/x'], 'group add VNI/NAME --address ADDRESS'),
+            (['endpoint', 'add', '9/x/e', '--host', 'h1'],
+             'endpoint add VNI/GROUP/NAME --host HOST --mac MAC'),
+            (['group', 'set', '5001/web'], "'grapnelctl help group set'")):
+        error = refused(w, *argv, status=2)
+        check(hint in error['hint'], 'the hint is %r', error)
+
+
+@test
 def weight_zero_says_what_to_do_instead(w):
     error = refused(w, 'endpoint', 'set', '5001/web/w1', '--weight', '0')
     check('1' in error['message'] and '1000' in error['message']

@@ -68,6 +68,15 @@ def the_words_of_the_host_are_printed(w):
 
 
 @test
+def an_unknown_vni_is_called_that(w):
+    with oracle(w, answer={'text': TEXT}) as host:
+        error = refused(w, 'trace', '77', *FLOW[2:], '--host', 'h1',
+                        names=['unknown VNI 77', '5001'])
+        equal((error['error'], error['field'], host.asked),
+              ('not-found', 'vni', []))
+
+
+@test
 def addresses_stand_with_and_without_ports(w):
     with oracle(w, answer={'text': 'so'}) as host:
         for src, dst, want in (

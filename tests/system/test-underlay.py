@@ -396,8 +396,8 @@ def a_route_out_of_another_device_is_reported_not_used(network):
     network.ip('route', 'replace', REMOTES, 'via', '172.16.0.2')
     network.wait_for_drop('no_next_hop')
     time.sleep(2.5)             # Time enough for it to be repeated.
-    said = network.ovs.log().count('route to 198.51.100.2 leads to dmz, but '
-                                   'frames go to br-phy')
+    said = network.ovs.log().count('no way to 198.51.100.2: its route leads to '
+                                   'dmz, but frames go to br-phy')
     check(said == 1, 'reported %d times', said)
     network.ip('route', 'replace', REMOTES, 'via', GATEWAY)
     network.wait_for_frame(GATEWAY_MAC, seconds=3)

@@ -179,7 +179,10 @@ check_flow(struct crew_worker *w, const struct anycast_table *table,
     if (flow->endpoint >= 0 && now_s - flow->seen_s < CREW_FRESH_S
         && !item->opens && is_sure
         && group_keeps_flows(group, flow->endpoint)) {
-        bool is_reset = packet->reason == DROP_HOST_DEAD;
+        /* What comes from a tunnel is dealt with as if nobody knew it. */
+        bool is_reset = (packet->reason == DROP_HOST_DEAD
+                         || (flow->arrives
+                             && group->flags & GROUP_RESET_LOST));
 
         CREW_CHECK(w, endpoint == flow->endpoint
               || (is_reset && group->endpoints[flow->endpoint].state
@@ -189,8 +192,12 @@ check_flow(struct crew_worker *w, const struct anycast_table *table,
     flow->endpoint = -1;
     flow->seen_s = now_s;
     if (is_known) {
+        bool is_lost = (flow->arrives && group->flags & GROUP_RESET_LOST
+                        && group->endpoints[ref.endpoint].state
+                           == ENDPOINT_LOST);
+
         CREW_CHECK(w, endpoint < 0 || endpoint == ref.endpoint || !is_sure
-              || packet->view.life & ENCAP_ABORTS);
+              || is_lost || packet->view.life & ENCAP_ABORTS);
         flow->endpoint = ref.endpoint;
     }
 }

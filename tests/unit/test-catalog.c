@@ -748,6 +748,51 @@ a_load_of_111000_records_takes_seconds(void **state OVS_UNUSED)
     catalog_destroy(catalog);
 }
 
+static void
+another_affinity_needs_force_while_endpoints_may_have_flows(void **state)
+{
+    static const char to_source[]
+        = "{'kind':'group','vni':1,'name':'a','affinity':'source'}";
+    static const char *const states[] = { "up", "draining" };
+    struct catalog *catalog = catalog_create();
+    struct catalog_txn *txn = catalog_begin(catalog);
+    struct diagnosis diag;
+    char *text;
+
+    (void) state;
+    must(add(txn, NULL, "{'kind':'host','name':'h','vtep':'192.0.2.1'}"));
+    must(add(txn, NULL, "{'kind':'group','vni':1,'name':'a',"
+             "'address':'10.0.0.1','slots':256}"));
+    must(add(txn, NULL, "{'kind':'endpoint','vni':1,'group':'a','name':'e',"
+             "'host':'h','mac':'02:00:00:00:00:01'}"));
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+        text = xasprintf("{'kind':'endpoint','vni':1,'group':'a','name':'e',"
+                         "'state':'%s'}", states[i]);
+        must(set(txn, NULL, text));
+        free(text);
+        assert_int_not_equal(set(txn, &diag, to_source), 0);
+        assert_int_equal(diag.code, DIAG_IN_USE);
+        assert_string_equal(diag.field, "affinity");
+        assert_non_null(strstr(diag.message, "1/a: affinity source would "
+                               "break the connections of its 1 endpoint"));
+        must(set(txn, NULL, "{'kind':'group','vni':1,'name':'a',"
+                 "'affinity':'flow','ramp':5}"));
+
+        catalog_set_force(txn, true);
+        must(set(txn, NULL, to_source));
+        must(set(txn, NULL, "{'kind':'group','vni':1,'name':'a',"
+                 "'affinity':'flow'}"));
+        catalog_set_force(txn, false);
+    }
+    must(set(txn, NULL, "{'kind':'endpoint','vni':1,'group':'a','name':'e',"
+             "'state':'down'}"));
+    must(set(txn, NULL, to_source));
+    commit(txn);
+    assert_int_equal(catalog_find_group(catalog, 1, "a")->record.affinity,
+                     AFFINITY_SOURCE);
+    catalog_destroy(catalog);
+}
+
 int
 main(void)
 {
@@ -755,6 +800,8 @@ main(void)
         cmocka_unit_test(what_does_not_fit_is_refused_in_clear_words),
         cmocka_unit_test(what_is_unique_in_the_end_may_be_swapped),
         cmocka_unit_test(an_empty_catalog_says_where_to_begin),
+        cmocka_unit_test(
+            another_affinity_needs_force_while_endpoints_may_have_flows),
         cmocka_unit_test(hints_name_the_first_few),
         cmocka_unit_test(what_may_differ_or_be_absent_passes),
         cmocka_unit_test(a_record_has_one_change_or_none),

@@ -74,7 +74,7 @@ test_all_keys(void **state OVS_UNUSED)
 {
     struct config *c = parse_well(
         "mapd=tcp:192.0.2.9:6670 host=h1 vtep=192.0.2.1 encap=vxlan"
-        " underlay=vtep0 flows=2000 flows6=0 flows-file=none region=eu"
+        " underlay=vtep0 flows=2000 flows6=64 flows-file=none region=eu"
         " zone=eu-1 rack=r17 metrics=[2001:db8::1]:9464");
 
     assert_string_equal(c->mapd, "tcp:192.0.2.9:6670");
@@ -83,7 +83,7 @@ test_all_keys(void **state OVS_UNUSED)
     assert_int_equal(c->encap, TUNNEL_VXLAN);
     assert_string_equal(c->underlay, "vtep0");
     assert_int_equal(c->n_flows, 2000);
-    assert_int_equal(c->n_flows6, 0);
+    assert_int_equal(c->n_flows6, 64);
     assert_null(c->flows_file);
     assert_string_equal(c->region, "eu");
     assert_string_equal(c->zone, "eu-1");
@@ -110,19 +110,45 @@ test_an_ipv6_vtep_and_a_file(void **state OVS_UNUSED)
     config_parse_free(c);
 }
 
+/* Open vSwitch would take its database's port. */
+static void
+test_the_port_of_mapd(void **state OVS_UNUSED)
+{
+    static const char *const cases[][2] = {
+        { "tcp:192.0.2.9", "tcp:192.0.2.9:6670" },
+        { "tcp:192.0.2.9:80", "tcp:192.0.2.9:80" },
+        { "ssl:192.0.2.9", "ssl:192.0.2.9:6670" },
+        { "tcp:[2001:db8::9]", "tcp:[2001:db8::9]:6670" },
+        { "ssl:[2001:db8::9]:1", "ssl:[2001:db8::9]:1" },
+        { "unix:/run/m", "unix:/run/m" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *text = xasprintf("vtep=192.0.2.1 mapd=%s", cases[i][0]);
+        struct config *c = parse_well(text);
+
+        assert_string_equal(c->mapd, cases[i][1]);
+        config_parse_free(c);
+        free(text);
+    }
+}
+
 /* Each is refused with the key and the value. */
 static void
 test_bad_values(void **state OVS_UNUSED)
 {
     static const char *const bad[] = {
         "mapd=192.0.2.9", "mapd=unix:relative", "mapd=tcp:h1:1",
+        "mapd=ssl:h1", "mapd=udp:192.0.2.9", "mapd=tcp:192.0.2.9:0",
+        "mapd=tcp:192.0.2.9:65536", "mapd=ssl:",
         "vtep=192.0.2", "vtep=0.0.0.0", "vtep=224.0.0.1", "vtep=127.0.0.1",
         "vtep=255.255.255.255", "vtep=::", "vtep=::1", "vtep=ff02::1",
         "vtep=::ffff:127.0.0.1", "vtep=fe80::1", "vtep=febf::1",
         "vtep=2001:db8::1/64", "vtep=2001:db8::1%eth0", "vtep=2001:db8:::1",
         "encap=gre", "encap=GENEVE",
         "flows=0", "flows=1023", "flows=134217729", "flows=-1", "flows=1e6",
-        "flows6=-1", "flows6=134217729", "flows6=many", "flows6=4294967296",
+        "flows6=-1", "flows6=0", "flows6=63", "flows6=134217729",
+        "flows6=many", "flows6=4294967296",
         "flows-file=flows", "flows-file=None", "flows-file=./f",
         "region=-x", "zone=a/b", "rack=.", "rack=\xc3\xa4",
         "metrics=0", "metrics=65536", "metrics=-1", "metrics=any",
@@ -181,6 +207,7 @@ main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_all_keys),
         cmocka_unit_test(test_an_ipv6_vtep_and_a_file),
+        cmocka_unit_test(test_the_port_of_mapd),
         cmocka_unit_test(test_bad_values),
         cmocka_unit_test(test_what_depends_on_what),
     };

@@ -336,6 +336,38 @@ test_what_was_handed_over_is_let_go(void **state)
     engine_let_go(&w->engine, w->now_ms * 1000, &keys[0], 0);
 }
 
+/* A client whose SYN was lost moves, and sends it again: what its former host
+ * remembers is the endpoint of the one that was lost. */
+static void
+test_a_connection_that_is_opened_here_stays(void **state)
+{
+    static const enum flow_state theirs[]
+        = { FLOW_NEW, FLOW_UNPROVEN, FLOW_CLOSING };
+    struct world *w = *state;
+
+    for (int i = 0; i < 3; i++) {
+        struct world_packet p = world_packet(i, 0);
+        int first = world_send_flow(w, i, SYN);
+        struct flow_key key = {
+            .src = inet_addr_from4(p.spec.src), .src_port = p.src_port,
+            .dst_port = 80, .group = 1,
+        };
+
+        assert_false(engine_import(&w->engine, w->now_ms * 1000, &key,
+                                   (first + 1) % 4, theirs[i], 0));
+        assert_int_equal(world_send_flow(w, i, ACK), first);
+
+        /* One that was given up here is another matter. */
+        first = world_send_flow(w, 10 + i, SYN);
+        p = world_packet(10 + i, 0);
+        key.src = inet_addr_from4(p.spec.src);
+        key.src_port = p.src_port;
+        w->now_ms += 3000;
+        assert_true(engine_import(&w->engine, w->now_ms * 1000, &key,
+                                  (first + 1) % 4, theirs[i], 0));
+    }
+}
+
 static void
 test_what_makes_no_sense_is_not_taken(void **state)
 {
@@ -399,6 +431,7 @@ main(void)
         TEST(test_an_answer_that_comes_late_does_no_harm),
         TEST(test_who_saw_a_flow_last_is_believed),
         TEST(test_what_was_handed_over_is_let_go),
+        TEST(test_a_connection_that_is_opened_here_stays),
         TEST(test_what_makes_no_sense_is_not_taken),
         TEST(test_a_source_is_taken_over_as_one_flow),
     };

@@ -236,6 +236,31 @@ test_a_previous_owner_that_keeps_no_flows_is_not_asked(void **state)
     }
 }
 
+/* The slot's owner knows the flow to be on a dead host, and the sender has
+ * forgotten it. */
+static void
+test_a_flow_of_a_dead_host_is_the_owners_to_reset(void **state)
+{
+    struct cluster *c = *state;
+    struct world *client = c->hosts[CLIENT];
+    const struct flow_table_size size = { .n_flows4 = 100 };
+
+    cluster_set_algorithm(c, ALGORITHM_HASH);
+    cluster_move_slots(c, 0, CLIENT, 0);
+    CHECK_FLOW(c, 0, SYN, 0, 1);
+    cluster_move_slots(c, 0, CLIENT, 1);
+    CHECK_FLOW(c, 0, ACK, 0, 2);
+    for (int reset = 0; reset < 2; reset++) {
+        flow_table_destroy(client->flows);
+        client->engine.flows = client->flows = flow_table_create(&size);
+        client->group_loads[0].pinned = 0;
+        c->hosts[0]->groups[0].states[0] = ENDPOINT_LOST;
+        c->hosts[0]->groups[0].flags = reset ? GROUP_RESET_LOST : 0;
+        cluster_copy(c);
+        CHECK_FLOW(c, 0, ACK, reset, reset ? 1 : 2);
+    }
+}
+
 static void
 test_datagrams_of_a_moved_slot_stay_and_new_ones_go_to_the_owner(void **state)
 {
@@ -301,6 +326,59 @@ test_a_stale_sender_is_corrected_within_a_round_trip(void **state)
         assert_int_equal(c->hosts[CLIENT]->thread.count.hints_accepted,
                          accepted + 1);
     }
+}
+
+/* A receiver that is behind by an endpoint: that one has the flow, and those
+ * that the receiver can ask would leave it to the receiver. */
+static void
+test_who_cannot_ask_a_previous_owner_yet_waits(void **state)
+{
+    struct cluster *c = *state;
+
+    cluster_set_algorithm(c, ALGORITHM_HASH);
+    c->hosts[1]->groups[0].n_endpoints = 2;
+    world_publish(c->hosts[1]);
+    cluster_move_slots(c, 0, 0, 2);
+    cluster_move_slots(c, 2, CLIENT, 2);
+    CHECK_FLOW(c, 0, SYN, 2, 1);
+    CHECK_FLOW(c, 0, ACK, 2, 1);
+    cluster_move_slots(c, 0, 0, 1);
+    cluster_move_slots(c, 2, CLIENT, 1);
+
+    struct journey j = cluster_send_flow(c, CLIENT, 0, ACK);
+    assert_int_equal(j.host, 1);
+    assert_int_equal(j.verdict, ENGINE_DROP);
+    assert_int_equal(j.reason, DROP_MISDELIVERED);
+    assert_int_equal(world_census(c->hosts[1], 0).entries, 0);
+
+    c->hosts[1]->groups[0] = c->hosts[0]->groups[0];
+    world_publish(c->hosts[1]);
+    CHECK_FLOW(c, 0, ACK, 2, 2);
+}
+
+/* Endpoint 1 is so new that its own host has not heard of it, and endpoint 0
+ * is in doubt whether it has the flow: endpoint 2, the last in line, does, and
+ * is not there only to take what nobody knows. */
+static void
+test_who_is_in_doubt_asks_the_last_in_line_first(void **state)
+{
+    struct cluster *c = *state;
+
+    cluster_set_algorithm(c, ALGORITHM_HASH);
+    c->hosts[1]->groups[0].states[1] = ENDPOINT_ABSENT;
+    cluster_move_slots(c, 0, CLIENT, 2);
+    CHECK_FLOW(c, 0, SYN, 2, 1);
+    CHECK_FLOW(c, 0, ACK, 2, 1);
+    cluster_move_slots(c, 0, CLIENT, 0);
+    CHECK_FLOW(c, 0, SYN, 0, 1);
+    cluster_advance(c, 3000);
+    cluster_move_slots(c, 0, 0, 1);
+    cluster_move_slots(c, 2, CLIENT, 1);
+
+    struct journey j = cluster_send_flow(c, CLIENT, 0, ACK);
+    check_arrives(&j, 2, 3);
+    assert_int_equal(j.path[1], 1);
+    assert_int_equal(j.path[2], 0);
 }
 
 /* What ends a connection that nobody knows leaves nothing behind. */
@@ -428,8 +506,11 @@ main(void)
         TEST(test_a_moved_slots_flows_are_found_at_its_previous_owners),
         TEST(test_an_owner_on_the_clients_host_asks_previous_owners_too),
         TEST(test_a_previous_owner_that_keeps_no_flows_is_not_asked),
+        TEST(test_a_flow_of_a_dead_host_is_the_owners_to_reset),
         TEST(test_datagrams_of_a_moved_slot_stay_and_new_ones_go_to_the_owner),
         TEST(test_a_stale_sender_is_corrected_within_a_round_trip),
+        TEST(test_who_cannot_ask_a_previous_owner_yet_waits),
+        TEST(test_who_is_in_doubt_asks_the_last_in_line_first),
         TEST(test_an_unknown_reset_is_delivered_and_forgotten),
         TEST(test_a_closed_connections_ports_are_free),
         TEST(test_a_choice_stands_unless_its_endpoint_drains),

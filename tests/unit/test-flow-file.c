@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -29,6 +30,7 @@
 enum {
     ROOM = 8 << 20,             /* On the tmpfs. */
     SIZE = 2 << 20,
+    FULL = SIZE + FLOW_FILE_PAGE, /* Of the file. */
     BAD  = 255,                 /* No errno. */
 };
 
@@ -44,19 +46,20 @@ struct use {
 static int
 map_and_use(const char *file, size_t size, struct use use)
 {
-    void *memory = NULL;
-    int error = flow_file_map(file, size, &memory);
-    uint8_t *bytes = memory;
+    struct flow_file *mapped = NULL;
+    int error = flow_file_map(file, size, &mapped);
 
     if (error) {
-        return memory ? BAD : error;
+        return mapped ? BAD : error;
     }
+
+    uint8_t *bytes = flow_file_memory(mapped);
     for (size_t i = 0; i < size; i++) {
         if (bytes[i] != use.expect) {
             return BAD;
         }
     }
-    memset(memory, use.fill, size);
+    memset(bytes, use.fill, size);
     return 0;
 }
 
@@ -147,22 +150,24 @@ a_file_is_ours_alone_and_all_there(void **state)
     (void) state;
     assert_int_equal(map(path, SIZE, (struct use) { 0, 0 }), 0);
     assert_int_equal(stat_of(path).st_mode & 07777, 0600);
-    assert_int_equal(stat_of(path).st_size, SIZE);
-    assert_int_equal(stat_of(path).st_blocks * 512, SIZE);
+    assert_int_equal(stat_of(path).st_size, FULL);
+    assert_int_equal(stat_of(path).st_blocks * 512, FULL);
 }
 
 static void
 holes_are_filled(void **state)
 {
-    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    int fd;
 
     (void) state;
-    assert_int_equal(ftruncate(fd, SIZE), 0);
-    assert_int_equal(pwrite(fd, "", 1, SIZE / 2), 1);
+    assert_int_equal(map(path, SIZE, (struct use) { 0, 0 }), 0);
+    fd = open(path, O_RDWR);
+    assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               SIZE / 2, SIZE / 4), 0);
     close(fd);
     assert_true(stat_of(path).st_blocks * 512 < SIZE);
     end(map_and_stay(path, SIZE, (struct use) { 0, 0 }));
-    assert_int_equal(stat_of(path).st_blocks * 512, SIZE);
+    assert_int_equal(stat_of(path).st_blocks * 512, FULL);
 }
 
 static void
@@ -171,9 +176,9 @@ of_another_size_it_is_made_anew(void **state)
     (void) state;
     assert_int_equal(map(path, SIZE, (struct use) { 0, 7 }), 0);
     assert_int_equal(map(path, 2 * SIZE, (struct use) { 0, 8 }), 0);
-    assert_int_equal(stat_of(path).st_size, 2 * SIZE);
+    assert_int_equal(stat_of(path).st_size, FULL + SIZE);
     assert_int_equal(map(path, SIZE, (struct use) { 0, 7 }), 0);
-    assert_int_equal(stat_of(path).st_size, SIZE);
+    assert_int_equal(stat_of(path).st_size, FULL);
 }
 
 static void
@@ -184,7 +189,7 @@ what_another_process_has_is_left_alone(void **state)
     (void) state;
     assert_int_equal(map(path, SIZE, (struct use) { 7, 8 }), EAGAIN);
     assert_int_equal(map(path, 2 * SIZE, (struct use) { 0, 8 }), EAGAIN);
-    assert_int_equal(stat_of(path).st_size, SIZE);
+    assert_int_equal(stat_of(path).st_size, FULL);
     end(pid);
     assert_int_equal(map(path, SIZE, (struct use) { 7, 8 }), 0);
 }
@@ -231,17 +236,108 @@ another_users_file_is_refused_and_left_alone(void **state)
     assert_int_equal(map(path, SIZE, (struct use) { 7, 7 }), 0);
 }
 
+/* Whatever root may write is not all ours. */
+static void
+a_file_with_something_else_in_it_is_left_alone(void **state)
+{
+    static const size_t sizes[] = {
+        1, 100, FLOW_FILE_PAGE, SIZE, FULL, FULL + 1
+    };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char first = 0;
+        int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+        assert_int_equal(ftruncate(fd, sizes[i]), 0);
+        assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+        assert_int_equal(map(path, SIZE, (struct use) { 0, 7 }), EEXIST);
+        assert_int_equal(stat_of(path).st_size, sizes[i]);
+        assert_int_equal(pread(fd, &first, 1, 0), 1);
+        assert_int_equal(first, 'x');
+        close(fd);
+    }
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(map(path, SIZE, (struct use) { 0, 7 }), 0);
+}
+
+static void
+its_memory_is_refused_and_the_file_goes(void **state)
+{
+    pid_t pid = fork();
+    int status;
+
+    (void) state;
+    if (!pid) {
+        const struct rlimit limit = { 1 << 20, 1 << 20 };
+
+        /* Room for the file, but not to map it. */
+        setrlimit(RLIMIT_AS, &limit);
+        _exit(map_and_use(path, SIZE, (struct use) { 0, 7 }));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), ENOMEM);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* In a process of its own: flow_file_move(), then another process looks. */
+static int
+map_and_move(const char *from, const char *to)
+{
+    struct flow_file *file;
+    int error = flow_file_map(from, SIZE, &file);
+
+    if (!error) {
+        memset(flow_file_memory(file), 7, SIZE);
+        error = flow_file_move(file, to);
+    }
+    _exit(error);
+}
+
+static void
+a_file_moves_with_its_contents_or_goes(void **state)
+{
+    static const struct {
+        const char *to;
+        int error;
+    } cases[] = {
+        { "moved", 0 }, { NULL, 0 }, { "taken", EEXIST },
+        { "no/folder", ENOENT },
+    };
+
+    (void) state;
+    assert_int_equal(map("taken", SIZE, (struct use) { 0, 5 }), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        pid_t pid = fork();
+        int status;
+
+        if (!pid) {
+            map_and_move(path, cases[i].to);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(WEXITSTATUS(status), cases[i].error);
+        assert_int_equal(access(path, F_OK), -1);
+    }
+    assert_int_equal(map("moved", SIZE, (struct use) { 7, 7 }), 0);
+    assert_int_equal(unlink("moved"), 0);
+    assert_int_equal(map("taken", SIZE, (struct use) { 5, 5 }), 0);
+}
+
 /* Rather than by a signal on the packet path. */
 static void
 too_little_room_shows_at_once(void **state)
 {
     (void) state;
     assert_int_equal(map(path, 2 * ROOM, (struct use) { 0, 7 }), ENOSPC);
-    assert_int_equal(map("other", ROOM - SIZE, (struct use) { 0, 7 }), 0);
-    assert_int_equal(map(path, 2 * SIZE, (struct use) { 0, 7 }), ENOSPC);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(map("other", ROOM - 2 * SIZE, (struct use) { 0, 7 }), 0);
     assert_int_equal(map(path, SIZE, (struct use) { 0, 7 }), 0);
+    assert_int_equal(map(path, 2 * SIZE, (struct use) { 0, 7 }), ENOSPC);
 
-    /* Nobody holds what could not be had. */
+    /* Nobody holds what could not be had, nor what is there in its stead. */
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(map(path, SIZE, (struct use) { 0, 7 }), 0);
+    assert_int_equal(unlink(path), 0);
     assert_int_equal(unlink("other"), 0);
     assert_int_equal(map(path, 2 * SIZE, (struct use) { 0, 7 }), 0);
 }
@@ -299,6 +395,9 @@ main(void)
         TEST(a_link_is_not_followed),
         TEST(what_is_no_file_is_refused),
         TEST(another_users_file_is_refused_and_left_alone),
+        TEST(a_file_with_something_else_in_it_is_left_alone),
+        TEST(its_memory_is_refused_and_the_file_goes),
+        TEST(a_file_moves_with_its_contents_or_goes),
         TEST(too_little_room_shows_at_once),
         TEST(a_stamp_is_the_same_until_key_or_boot_is_another),
     };

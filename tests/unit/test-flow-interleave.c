@@ -115,6 +115,24 @@ insert_flow(uint32_t i, uint16_t endpoint, enum flow_state state)
     }
 }
 
+/* The short way; false if it leads nowhere. */
+static bool
+begin_flow(uint32_t i, uint16_t endpoint, enum flow_state state)
+{
+    struct flow_key key = make_key(i);
+
+    if (world.is6
+        || !flow_table_begin4(world.table, make_hash(i),
+                              (uint64_t) inet_addr_to4(key.src) << 32
+                              | flow_key_ports(&key), key.group, endpoint,
+                              world.now, state)) {
+        return false;
+    }
+    flow_table_count_begun(world.table, 1);
+    world.counts[endpoint]++;
+    return true;
+}
+
 /* Looks flow 'i' up, in one of two ways. */
 static bool
 look_up(uint32_t i, struct flow_ref *ref)
@@ -137,12 +155,16 @@ act(struct actor *actor)
     uint32_t own = flow_keys_random(&world.seed) % N_OWN;
     uint32_t settled = flow_keys_random(&world.seed) % N_SETTLED;
     uint32_t i = N_SETTLED + actor->number * N_OWN + own;
+    enum flow_state begins;
     struct flow_ref ref;
 
     switch (dice % 8) {
     case 0: case 1: case 2:
-        insert_flow(i, make_endpoint(i, dice / 8),
-                    own < N_STRONG ? FLOW_DATAGRAM : FLOW_NEW);
+        begins = own < N_STRONG ? FLOW_DATAGRAM : FLOW_NEW;
+        if (dice % 8 == 2
+            || !begin_flow(i, make_endpoint(i, dice / 8), begins)) {
+            insert_flow(i, make_endpoint(i, dice / 8), begins);
+        }
         break;
     case 3: case 4:
         assert_true(look_up(settled, &ref));

@@ -28,6 +28,7 @@ enum {
     N_FLOWS    = 40,
     MAX_FLOWS  = 1000,
     MAX_FRAMES = 100,
+    MAX_WANTS  = 4,
 };
 
 /* The test double of the ports. */
@@ -155,22 +156,48 @@ address_of(const struct connection *c)
     return world_address(c->client, c->group == TCP6);
 }
 
-/* All flows of the source in 'flows', 'max' at a time. */
+/* What was found for each want. */
+struct findings {
+    size_t max, n_step;         /* In one step. */
+    size_t n[MAX_WANTS];
+    struct relay_flow *flows[MAX_WANTS]; /* MAX_FLOWS each. */
+};
+
+static void
+note_found(void *findings_, size_t want, const struct relay_flow *flow)
+{
+    struct findings *f = findings_;
+
+    assert_true(want < MAX_WANTS && f->n[want] < MAX_FLOWS);
+    f->flows[want][f->n[want]++] = *flow;
+    f->n_step++;
+}
+
+static void
+collect_for(const struct world *w, const struct relay_want *wants,
+            size_t n_wants, struct findings *f)
+{
+    uint64_t cursor = 0;
+    bool more;
+
+    do {
+        f->n_step = 0;
+        more = handover_collect(&w->engine, wants, n_wants, w->now_ms * 1000,
+                                &cursor, f->max, note_found, f);
+        assert_true(f->n_step <= f->max * n_wants);
+    } while (more);
+}
+
+/* All flows of the source in 'flows', looking at 'max' at a time. */
 static size_t
 collect(const struct world *w, uint32_t vni, struct inet_addr source,
         size_t max, struct relay_flow flows[MAX_FLOWS])
 {
-    uint64_t cursor = 0;
-    size_t n = 0, more;
+    const struct relay_want want = { .vni = vni, .source = source };
+    struct findings f = { .max = max, .flows = { flows } };
 
-    do {
-        assert_true(n + max <= MAX_FLOWS);
-        more = handover_collect(&w->engine, vni, source, w->now_ms * 1000,
-                                &cursor, flows + n, max);
-        assert_true(more <= max);
-        n += more;
-    } while (more == max);
-    return n;
+    collect_for(w, &want, 1, &f);
+    return f.n[0];
 }
 
 /* Each of the connections is once among the flows. */
@@ -230,6 +257,41 @@ the_flows_of_one_source_are_collected(void **state OVS_UNUSED)
     world_destroy(w);
 }
 
+/* The same as in a walk for each, two wanting the same. */
+static void
+several_questions_are_answered_in_one_walk(void **state OVS_UNUSED)
+{
+    static struct connection connections[N_FLOWS];
+    static struct relay_flow flows[MAX_WANTS][MAX_FLOWS], alone[MAX_FLOWS];
+    const struct relay_want wants[MAX_WANTS] = {
+        { .vni = 5001, .source = inet_addr_from4(CLIENT) },
+        { .vni = 5002, .source = inet_addr_from4(CLIENT) },
+        { .vni = 5001, .source = inet_addr_from4(CLIENT + 1) },
+        { .vni = 5001, .source = inet_addr_from4(CLIENT) },
+    };
+    struct world *w = make_world();
+
+    make_connections(w, TCP4, CLIENT, connections);
+    make_connections(w, UDP4, CLIENT + 1, connections);
+    make_connections(w, OTHER_TENANT, CLIENT, connections);
+    for (size_t max = 1; max <= 1000; max *= 10) {
+        struct findings f = {
+            .max = max, .flows = { flows[0], flows[1], flows[2], flows[3] },
+        };
+
+        memset(flows, 0, sizeof flows);
+        collect_for(w, wants, MAX_WANTS, &f);
+        for (int i = 0; i < MAX_WANTS; i++) {
+            memset(alone, 0, sizeof alone);
+            assert_int_equal(f.n[i], N_FLOWS);
+            assert_int_equal(collect(w, wants[i].vni, wants[i].source, 1000,
+                                     alone), N_FLOWS);
+            assert_memory_equal(flows[i], alone, sizeof alone);
+        }
+    }
+    world_destroy(w);
+}
+
 static void
 flows_that_have_timed_out_and_groups_that_have_gone_are_not(
     void **state OVS_UNUSED)
@@ -237,8 +299,7 @@ flows_that_have_timed_out_and_groups_that_have_gone_are_not(
     static struct connection mine[N_FLOWS], udp[N_FLOWS];
     static struct relay_flow flows[MAX_FLOWS];
     struct world *w = make_world();
-    struct engine_world empty = { .table = NULL };
-    uint64_t cursor = 0;
+    struct world empty = { .engine = { .table = NULL } };
 
     make_connections(w, TCP4, CLIENT, mine);
     make_connections(w, UDP4, CLIENT, udp);
@@ -249,13 +310,11 @@ flows_that_have_timed_out_and_groups_that_have_gone_are_not(
     world_publish(w);
     assert_int_equal(collect(w, 5001, address_of(mine), 10, flows), 0);
 
-    assert_int_equal(handover_collect(&empty, 5001, address_of(mine), 0,
-                                      &cursor, flows, 10), 0);
-    empty = w->engine;
-    empty.table = NULL;
-    assert_int_equal(handover_collect(&empty, 5001, address_of(mine),
-                                      w->now_ms * 1000, &cursor, flows, 10),
-                     0);
+    assert_int_equal(collect(&empty, 5001, address_of(mine), 10, flows), 0);
+    empty.engine = w->engine;
+    empty.engine.table = NULL;
+    empty.now_ms = w->now_ms;
+    assert_int_equal(collect(&empty, 5001, address_of(mine), 10, flows), 0);
     world_destroy(w);
 }
 
@@ -385,6 +444,27 @@ flows_that_no_answer_names_wait_on(void **state OVS_UNUSED)
     world_destroy(w);
 }
 
+/* Without looking at flows. */
+static void
+whether_anybody_can_be_provoked_is_known(void **state OVS_UNUSED)
+{
+    struct world *w = make_world();
+    struct engine_world empty = { .table = NULL };
+
+    assert_false(handover_can_provoke(&empty));
+    assert_false(handover_can_provoke(&w->engine));
+    w->groups[TCP6].flags = GROUP_RESET_LOST;
+    w->groups[TCP4].states[3] = ENDPOINT_LOST;
+    w->groups[UDP4].flags = GROUP_RESET_LOST;
+    w->groups[UDP4].states[3] = ENDPOINT_LOST;
+    world_publish(w);
+    assert_false(handover_can_provoke(&w->engine));
+    w->groups[TCP6].states[3] = ENDPOINT_LOST;
+    world_publish(w);
+    assert_true(handover_can_provoke(&w->engine));
+    world_destroy(w);
+}
+
 /* Endpoints 0 and 1 of all groups are lost, and all groups reset flows. */
 static void
 lose_endpoints(struct world *w)
@@ -397,22 +477,31 @@ lose_endpoints(struct world *w)
     world_publish(w);
 }
 
-/* Provokes, up to 'max' at a time, and returns how many there were. */
+/* Provokes, up to 'max' at a time out of so many flows, and returns how many
+ * there were. */
 static size_t
-provoke(const struct world *w, size_t max)
+provoke_of(const struct world *w, size_t max_flows, size_t max)
 {
     uint64_t cursor = 0;
-    size_t n = 0, more;
+    size_t n = 0, step;
+    bool more;
 
     n_delivered = 0;
     do {
         more = handover_provoke_lost(&w->engine, w->now_ms * 1000, &cursor,
-                                     max);
-        assert_true(more <= max);
-        n += more;
+                                     max_flows, max, &step);
+        assert_true(step <= max && step <= max_flows);
+        n += step;
         assert_int_equal(n_delivered, n);
-    } while (more == max);
+    } while (more);
+    assert_true(!n || handover_can_provoke(&w->engine));
     return n;
+}
+
+static size_t
+provoke(const struct world *w, size_t max)
+{
+    return provoke_of(w, SIZE_MAX, max);
 }
 
 /* Checks the frame for connection 'c', as its service would send it. */
@@ -464,6 +553,7 @@ clients_of_lost_flows_are_provoked(void **state OVS_UNUSED)
 
         lose_endpoints(w);
         for (size_t max = 1; max <= 64; max *= 4) {
+            assert_int_equal(provoke_of(w, max, 100), n_hopeless);
             assert_int_equal(provoke(w, max), n_hopeless);
         }
         for (int i = 0; i < N_FLOWS; i++) {
@@ -635,12 +725,14 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_flows_of_one_source_are_collected),
+        cmocka_unit_test(several_questions_are_answered_in_one_walk),
         cmocka_unit_test(
             flows_that_have_timed_out_and_groups_that_have_gone_are_not),
         cmocka_unit_test(
             connections_stay_where_they_are_when_their_client_moves),
         cmocka_unit_test(what_does_not_fit_is_not_entered),
         cmocka_unit_test(flows_that_no_answer_names_wait_on),
+        cmocka_unit_test(whether_anybody_can_be_provoked_is_known),
         cmocka_unit_test(clients_of_lost_flows_are_provoked),
         cmocka_unit_test(
             a_client_whose_only_packet_was_in_mid_flow_is_provoked),

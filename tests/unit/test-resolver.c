@@ -274,6 +274,75 @@ test_a_way_that_comes_back(void **state)
 }
 
 static void
+check_why(const struct resolver *r, const char *expected)
+{
+    char why[RESOLVER_WHY_LEN];
+
+    resolver_explain(r, vtep(), why, sizeof why);
+    if (expected[0] ? !strstr(why, expected) : why[0]) {
+        fail_msg("\"%s\" does not say \"%s\"", why, expected);
+    }
+}
+
+static void
+test_patience_has_an_end(void **state)
+{
+    struct resolver *r = *state;
+    uint64_t seqno;
+
+    assert_false(resolver_gave_up(r, vtep()));
+    kernel.resolved = false;
+    assert_int_equal(gateway(r), 0);
+    seqno = resolver_run(r);
+    check_why(r, kernel.v6 ? "has not answered ND" : "has not answered ARP");
+    assert_false(resolver_gave_up(r, vtep()));
+    usleep(RESOLVER_PATIENCE_MS / 2 * 1000);
+    assert_int_equal(resolver_run(r), seqno);
+    assert_false(resolver_gave_up(r, vtep()));
+    usleep((RESOLVER_PATIENCE_MS / 2 + 10) * 1000);
+    assert_int_not_equal(resolver_run(r), seqno);
+    assert_true(resolver_gave_up(r, vtep()));
+    seqno = resolver_run(r);
+
+    kernel.resolved = true;
+    send_neighbour_news(DEVICE, 10);
+    wait_a_while();
+    assert_int_not_equal(resolver_run(r), seqno);
+    assert_false(resolver_gave_up(r, vtep()));
+    check_why(r, "");
+    assert_int_equal(gateway(r), 10);
+
+    /* What was known once is missed from then on. */
+    kernel.error = ENETUNREACH;
+    wait_a_while();
+    send_route_news();
+    seqno = resolver_run(r);
+    assert_int_equal(gateway(r), 0);
+    check_why(r, "unreachable");
+    assert_false(resolver_gave_up(r, vtep()));
+    assert_int_equal(resolver_run(r), seqno);
+}
+
+static void
+test_an_origin_that_is_not_ours(void **state)
+{
+    struct resolver *r = *state;
+
+    assert_true(resolver_origin_is_local(r));
+    resolver_set_origin(r, self(), 0);
+    assert_true(resolver_origin_is_local(r));
+    resolver_set_origin(r, vtep(), 0);
+    assert_false(resolver_origin_is_local(r));
+
+    /* It may be said to be of this machine, or not be known, later. */
+    kernel.error = EHOSTUNREACH;
+    send_news((struct rtnl_event) { .kind = RTNL_ADDRESS, .ip = vtep(),
+                                    .prefix_len = 128 });
+    resolver_run(r);
+    assert_true(resolver_origin_is_local(r));
+}
+
+static void
 test_a_gateway_whose_news_is_lost(void **state)
 {
     struct resolver *r = *state;
@@ -559,6 +628,8 @@ main(void)
         BOTH(test_a_gateway_that_resolves_late),
         BOTH(test_a_way_that_comes_back),
         BOTH(test_a_gateway_whose_news_is_lost),
+        BOTH(test_patience_has_an_end),
+        BOTH(test_an_origin_that_is_not_ours),
         BOTH(test_what_the_kernel_says_and_does_not_say),
         BOTH(test_a_route_out_of_another_device),
         BOTH(test_news_is_sifted_and_gathered),

@@ -38,6 +38,21 @@ static struct {
     unsigned int n_lookups;
 } asked;
 
+/* Whether it has given up who has no next hop; and that is all hosts. */
+static bool gave_up, all_unresolved;
+
+static bool
+is_unresolved(uint32_t vtep)
+{
+    return all_unresolved || vtep == VTEP(UNRESOLVED);
+}
+
+bool
+resolver_gave_up(const struct resolver *r OVS_UNUSED, struct inet_addr address)
+{
+    return gave_up && is_unresolved(inet_addr_to4(address));
+}
+
 void
 resolver_set_origin(struct resolver *r OVS_UNUSED, struct inet_addr vtep,
                     int ifindex)
@@ -53,7 +68,7 @@ resolver_lookup(struct resolver *r OVS_UNUSED, struct inet_addr address,
     uint32_t vtep = inet_addr_to4(address);
 
     asked.n_lookups++;
-    if (vtep == VTEP(UNRESOLVED)) {
+    if (is_unresolved(vtep)) {
         return false;
     }
     *hop = (struct resolver_hop) {
@@ -209,8 +224,8 @@ test_endpoints_lead_to_their_hosts(void **state OVS_UNUSED)
     load(&replica, 1, 10, 6);
     table = build(b, &replica, "h11");
     check_table(table, &replica, "h11");
-    /* All but this one; and one cannot be reached. */
-    assert_int_equal(asked.n_lookups, 6);
+    /* All but this one, twice each; and one cannot be reached. */
+    assert_int_equal(asked.n_lookups, 2 * 6);
     assert_int_equal(table_builder_n_unresolved(b), 1);
     table_builder_published(b);
     anycast_table_destroy(table);
@@ -292,6 +307,68 @@ test_a_dead_host_loses_its_endpoints(void **state OVS_UNUSED)
     replica_destroy(&replica);
 }
 
+/* The states of the endpoints w10...w13 in the next table of 'b'. */
+static void
+check_states(struct table_builder *b, const struct replica *replica,
+             const char *self, const int states[4])
+{
+    struct anycast_table *table = build(b, replica, self);
+    const struct group *web = find(table, 0x0a010064);
+
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(web->endpoints[i].state, states[i]);
+    }
+    table_builder_published(b);
+    anycast_table_destroy(table);
+}
+
+/* Its flows stay, for ENDPOINT_DRAINING keeps them. */
+static void
+test_who_is_out_of_reach_gets_no_new_flows(void **state OVS_UNUSED)
+{
+    enum { UP = ENDPOINT_UP, OUT = ENDPOINT_DRAINING, LOST = ENDPOINT_LOST };
+    struct table_builder *b = table_builder_create();
+    const struct group *same;
+    struct anycast_table *table;
+    struct replica replica;
+
+    /* h13 is being resolved; then it is given up; then it is found. */
+    replica_init(&replica);
+    load(&replica, 1, 10, 4);
+    check_states(b, &replica, "h9",
+                 (const int [4]) { UP, UP, UP, UP });
+    table = build(b, &replica, "h9");
+    same = find(table, 0x0a010065);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+    gave_up = true;
+    check_states(b, &replica, "h9",
+                 (const int [4]) { UP, UP, UP, OUT });
+    table = build(b, &replica, "h9");
+    assert_ptr_equal(find(table, 0x0a010065), same);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+
+    /* One that is here needs no way. */
+    check_states(b, &replica, "h13",
+                 (const int [4]) { UP, UP, UP, UP });
+    all_unresolved = true;
+    check_states(b, &replica, "h12",
+                 (const int [4]) { OUT, OUT, UP, OUT });
+
+    /* Nobody else is left: better them than none. */
+    check_states(b, &replica, "h9",
+                 (const int [4]) { UP, UP, UP, UP });
+    load_with_dead(&replica, 2, 10, 4, "\"h12\"");
+    check_states(b, &replica, "h12",
+                 (const int [4]) { UP, UP, LOST, UP });
+    all_unresolved = gave_up = false;
+    check_states(b, &replica, "h12",
+                 (const int [4]) { UP, UP, LOST, UP });
+    table_builder_destroy(b);
+    replica_destroy(&replica);
+}
+
 /* Flows go on while groups are built anew, for whatever reason, and so does
  * their count; what was measured goes when the endpoint does. */
 static void
@@ -368,6 +445,7 @@ main(void)
         cmocka_unit_test(test_endpoints_lead_to_their_hosts),
         cmocka_unit_test(test_only_what_changed_is_built_anew),
         cmocka_unit_test(test_a_dead_host_loses_its_endpoints),
+        cmocka_unit_test(test_who_is_out_of_reach_gets_no_new_flows),
         cmocka_unit_test(test_flows_stay_counted),
         cmocka_unit_test(test_hosts_come_and_go),
     };

@@ -1,0 +1,280 @@
+#include <config.h>
+
+#include "vswitchd-ext/appctl-show.h"
+
+#include <string.h>
+
+#include "anycast/engine.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "util.h"
+#include "vswitchd-ext/address.h"
+#include "vswitchd-ext/agent.h"
+#include "vswitchd-ext/config.h"
+#include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/steering.h"
+#include "vswitchd-ext/underlay.h"
+
+/* One line of `anycast/show`, and one member of its JSON. */
+struct fact {
+    const char *name;
+    long long int value;
+};
+
+static const char *
+mapd_state(const struct agent_status *status)
+{
+    return !status->configured ? "not configured"
+           : status->connected ? "connected" : "away";
+}
+
+/* More lines and members, of text: those that have something to say. */
+struct remark {
+    const char *name;           /* In JSON; with spaces for "_" in text. */
+    char *text;                 /* Owned by the list. */
+};
+
+enum { MAX_REMARKS = 12 };
+
+struct remarks {
+    struct remark remark[MAX_REMARKS];
+    size_t n;
+};
+
+/* Takes 'text' over. */
+static void
+remark(struct remarks *remarks, const char *name, char *text)
+{
+    ovs_assert(remarks->n < MAX_REMARKS);
+    if (text[0]) {
+        remarks->remark[remarks->n++] = (struct remark) { name, text };
+    } else {
+        free(text);
+    }
+}
+
+static char *
+describe_registration(const struct agent_status *status)
+{
+    if (!status->configured) {
+        return xstrdup("");
+    }
+    return (status->refusal[0] ? xasprintf("refused: %s", status->refusal)
+            : xstrdup(status->registered ? "registered"
+                      : !status->connected ? "not connected"
+                      : status->flow_table != FLOW_MAKER_READY
+                      ? "waits for the flow table" : "under way"));
+}
+
+static char *
+describe_flow_table(const struct agent_status *status,
+                    const struct flow_table_stats *stats)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    uint64_t not_kept = stats->evicted + stats->refused;
+
+    if (status->flow_table == FLOW_MAKER_MAKING) {
+        ds_put_cstr(&ds, "making the flow table");
+    } else {
+        ds_put_cstr(&ds, flow_maker_state_name(status->flow_table));
+    }
+    if (stats->capacity) {
+        ds_put_format(&ds, ", %"PRIu64" %% full",
+                      stats->used * 100 / stats->capacity);
+    }
+    if (not_kept) {
+        ds_put_format(&ds, ", %"PRIu64" flows not kept for want of room",
+                      not_kept);
+    }
+    if (status->flow_remark[0]) {
+        ds_put_format(&ds, ": %s", status->flow_remark);
+    }
+    return ds_steal_cstr(&ds);
+}
+
+static void
+collect_remarks(const struct agent_status *status, struct remarks *remarks)
+{
+    struct flow_table_stats flows;
+
+    memset(&flows, 0, sizeof flows);
+    if (datapath_flows()) {
+        flow_table_get_stats(datapath_flows(), &flows);
+    }
+    remarks->n = 0;
+    remark(remarks, "version", xstrdup(GRAPNEL_VERSION));
+    remark(remarks, "mapd", xstrdup(mapd_state(status)));
+    remark(remarks, "registration", describe_registration(status));
+    remark(remarks, "flow_table", describe_flow_table(status, &flows));
+    remark(remarks, "underlay", xstrdup(underlay_description()));
+    remark(remarks, "config_error",
+           xstrdup(config_error() ? config_error() : ""));
+    remark(remarks, "vtep_error", xstrdup(status->vtep_trouble));
+    remark(remarks, "agent_error", xstrdup(status->trouble));
+}
+
+static struct json *
+unreached_to_json(const struct agent_status *status)
+{
+    struct json *array = json_array_create_empty();
+
+    for (size_t i = 0; i < status->n_unreached; i++) {
+        const struct agent_unreached *u = &status->unreached[i];
+        struct json *json = json_object_create();
+        char vtep[INET6_ADDRSTRLEN];
+
+        json_object_put_string(json, "host", u->host);
+        json_object_put_string(json, "vtep", address_format(u->vtep, vtep));
+        json_object_put_string(json, "reason", u->why);
+        json_object_put(json, "passed_over",
+                        json_boolean_create(u->passed_over));
+        json_array_add(array, json);
+    }
+    return array;
+}
+
+static void
+unreached_to_text(const struct agent_status *status, struct ds *ds)
+{
+    for (size_t i = 0; i < status->n_unreached; i++) {
+        const struct agent_unreached *u = &status->unreached[i];
+        char vtep[INET6_ADDRSTRLEN];
+
+        ds_put_format(ds, "%-28s %s (%s): %s%s\n", "no next hop", u->host,
+                      address_format(u->vtep, vtep), u->why,
+                      u->passed_over ? "; it gets no new flows if others can"
+                      : "");
+    }
+    if (status->n_unresolved > status->n_unreached && status->n_unreached) {
+        ds_put_format(ds, "%-28s and %"PRIuSIZE" more hosts\n", "no next hop",
+                      status->n_unresolved - status->n_unreached);
+    }
+}
+
+/* A name with spaces, for people. */
+static void
+put_label(struct ds *ds, const char *name)
+{
+    char *label = xstrdup(name);
+
+    for (char *p = label; *p; p++) {
+        *p = *p == '_' ? ' ' : *p;
+    }
+    ds_put_format(ds, "%-28s ", label);
+    free(label);
+}
+
+static size_t
+collect_facts(const struct agent_status *status, struct fact *facts)
+{
+    struct engine_counters total;
+    struct flow_table_stats flows;
+    size_t n = 0;
+
+    memset(&flows, 0, sizeof flows);
+    if (datapath_flows()) {
+        flow_table_get_stats(datapath_flows(), &flows);
+    }
+    datapath_get_counters(&total);
+    facts[n++] = (struct fact) { "revision", status->revision };
+    facts[n++] = (struct fact) { "age_ms", status->age_ms };
+    facts[n++] = (struct fact) { "groups", status->n_groups };
+    facts[n++] = (struct fact) { "hosts", status->n_hosts };
+    facts[n++] = (struct fact) { "hosts_without_next_hop",
+                                 status->n_unresolved };
+    facts[n++] = (struct fact) { "steering_rules", steering_n_rules() };
+    facts[n++] = (struct fact) { "flow_capacity", flows.capacity };
+    facts[n++] = (struct fact) { "flow_capacity_ipv6", flows.capacity6 };
+    facts[n++] = (struct fact) { "flow_memory_bytes", flows.memory };
+    facts[n++] = (struct fact) { "flows_used", flows.used };
+    facts[n++] = (struct fact) { "flows_inserted", flows.inserted };
+    facts[n++] = (struct fact) { "flows_expired", flows.expired };
+    facts[n++] = (struct fact) { "flows_evicted", flows.evicted };
+    facts[n++] = (struct fact) { "flows_refused", flows.refused };
+    facts[n++] = (struct fact) { "flow_fill_percent",
+                                 (flows.capacity
+                                  ? flows.used * 100 / flows.capacity : 0) };
+    facts[n++] = (struct fact) { "packets_to_underlay", total.underlay };
+    facts[n++] = (struct fact) { "packets_to_local_endpoints", total.local };
+    facts[n++] = (struct fact) { "packets_from_tunnels", total.from_tunnel };
+    facts[n++] = (struct fact) { "packets_forwarded", total.forwarded };
+    facts[n++] = (struct fact) { "fragments", total.fragments };
+    facts[n++] = (struct fact) { "icmp_errors_to_their_flow",
+                                 total.icmp_routed };
+    facts[n++] = (struct fact) { "hints_sent", total.hints_sent };
+    facts[n++] = (struct fact) { "hints_limited", total.hints_limited };
+    facts[n++] = (struct fact) { "hints_accepted", total.hints_accepted };
+    facts[n++] = (struct fact) { "handovers_asked", total.handovers_asked };
+    facts[n++] = (struct fact) { "resets", total.resets };
+    facts[n++] = (struct fact) { "arp_replies", total.arp_replies };
+    facts[n++] = (struct fact) { "nd_replies", total.nd_replies };
+    facts[n++] = (struct fact) { "icmp_errors", total.icmp_errors };
+    facts[n++] = (struct fact) { "endpoints_selected", total.new_flows };
+    facts[n++] = (struct fact) { "endpoints_selected_again", total.repicked };
+    facts[n++] = (struct fact) { "flows_untracked", total.untracked };
+    facts[n++] = (struct fact) { "checksums_completed",
+                                 total.completed_csums };
+    return n;
+}
+
+/* All there is to show. */
+struct shown {
+    struct agent_status status;
+    struct remarks remarks;
+    struct fact facts[48];
+    size_t n_facts;
+};
+
+static void
+collect(struct shown *shown)
+{
+    agent_get_status(&shown->status);
+    collect_remarks(&shown->status, &shown->remarks);
+    shown->n_facts = collect_facts(&shown->status, shown->facts);
+}
+
+static void
+free_remarks(struct remarks *remarks)
+{
+    for (size_t i = 0; i < remarks->n; i++) {
+        free(remarks->remark[i].text);
+    }
+}
+
+struct json *
+appctl_show_json(void)
+{
+    struct json *json = json_object_create();
+    struct shown shown;
+
+    collect(&shown);
+    for (size_t i = 0; i < shown.remarks.n; i++) {
+        json_object_put_string(json, shown.remarks.remark[i].name,
+                               shown.remarks.remark[i].text);
+    }
+    for (size_t i = 0; i < shown.n_facts; i++) {
+        json_object_put(json, shown.facts[i].name,
+                        json_integer_create(shown.facts[i].value));
+    }
+    json_object_put(json, "no_next_hop", unreached_to_json(&shown.status));
+    free_remarks(&shown.remarks);
+    return json;
+}
+
+void
+appctl_show_text(struct ds *ds)
+{
+    struct shown shown;
+
+    collect(&shown);
+    for (size_t i = 0; i < shown.remarks.n; i++) {
+        put_label(ds, shown.remarks.remark[i].name);
+        ds_put_format(ds, "%s\n", shown.remarks.remark[i].text);
+    }
+    for (size_t i = 0; i < shown.n_facts; i++) {
+        ds_put_format(ds, "%-28s %lld\n", shown.facts[i].name,
+                      shown.facts[i].value);
+    }
+    unreached_to_text(&shown.status, ds);
+    free_remarks(&shown.remarks);
+}
