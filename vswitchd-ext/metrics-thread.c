@@ -71,6 +71,11 @@ find_problem(void *aux OVS_UNUSED)
                             silent / 1000);
     } else if (error_text) {
         problem = xstrdup(error_text);
+    } else if (status.trouble[0]) {
+        problem = xstrdup(status.trouble);
+    } else if (status.refusal[0]) {
+        problem = xasprintf("mapd does not register this host: %s",
+                            status.refusal);
     } else if (status.configured && !status.revision) {
         problem = xstrdup("no mapping received yet: no anycast address is "
                           "served");
