@@ -22,6 +22,7 @@ from topology import Topology
 
 PROMTOOL = os.path.join(TOP, '.deps', 'prometheus', 'usr', 'bin', 'promtool')
 PORT = 9464
+MAX_ENDPOINTS = 1000            # SWITCH_METRICS_MAX_ENDPOINTS
 MAX_CLIENTS = 16                # METRICS_SERVER_MAX_CLIENTS
 MAX_SECONDS = 5                 # METRICS_SERVER_MAX_MS
 EXCUSED_SECONDS = 1.0           # For one answer, on a busy machine.
@@ -198,6 +199,33 @@ def the_switch_says_what_appctl_says(network):
 
     # Packets of all kinds come between the two questions.
     wait_until('the same figures', lambda: not differences())
+
+
+@tests.add
+def endpoints_beyond_the_limit_are_left_out(network):
+    """The latest ones, and their number is told."""
+    host = watched(network)
+    with group(network, 'red-web1', name='early'):
+        with group(network, name='many', port=81):
+            records = [{'kind': 'endpoint', 'vni': 5001, 'group': 'many',
+                        'name': 'e%d' % i, 'host': 'h2',
+                        'mac': '02:00:00:01:%02x:%02x' % divmod(i, 256)}
+                       for i in range(MAX_ENDPOINTS + 99)]
+            lines = [{'grapnel': 'dump', 'version': 1, 'revision': 1},
+                     *records, {'end': True, 'records': len(records)}]
+            network.ctl('load', '--wait', '-', stdin=''.join(
+                json.dumps(line) + '\n' for line in lines))
+            start = time.monotonic()
+            now = figures(host)
+            took = time.monotonic() - start
+            judge(host)
+            named = [name for name in now if 'endpoint_flows{' in name]
+            check(len(named) == MAX_ENDPOINTS and any(
+                'group="early"' in name for name in named)
+                and now['grapnel_switch_omitted_endpoints'] == 100,
+                '%d, %s omitted', len(named),
+                now['grapnel_switch_omitted_endpoints'])
+            check(took < EXCUSED_SECONDS, 'took %.3f s', took)
 
 
 @tests.add
