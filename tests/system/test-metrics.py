@@ -17,6 +17,8 @@ from harness import TOP, check
 
 from clients import connect
 from node import Helper, run, wait_until
+from openvswitch import BUILD
+from sandbox import RUN_DIR
 from tenant import group, h4, red
 from topology import Topology
 
@@ -256,7 +258,7 @@ def health_tells_what_is_wrong(network):
 
     mapd = network.mapd_node
     check(curl(mapd, '/healthz').stdout == 'ok\n', 'mapd')
-    store = '/run/grapnel-sim/mapd/mapd.db'
+    store = os.path.join(RUN_DIR, 'mapd', 'mapd.db')
     os.rename(store, store + '.away')
     try:
         wait_until('503', lambda: status(mapd, '/healthz') == '503')
@@ -386,6 +388,23 @@ def an_honest_client_is_answered_while_slow_ones_hold_on(network):
         check(waited < MAX_SECONDS + 10, 'waited for %.1f s', waited)
     finally:
         crowd.kill()
+
+
+@tests.add
+def mapd_does_not_start_with_an_address_that_it_cannot_have(network):
+    """And names the option, the value and the cause."""
+    for address, cause in (('0', 'must be'), ('65536', 'must be'),
+                           ('h1:9464', 'must be'), (':9464', 'must be'),
+                           ('2001:db8::1:9464', 'must be'),
+                           ('203.0.113.9:9464', 'Cannot assign'),
+                           (str(PORT), 'Address already in use')):
+        done = run(network.mapd_node, [
+            os.path.join(BUILD, 'grapnel-mapd'), '--metrics=' + address,
+            '--store=sqlite:' + os.path.join(RUN_DIR, 'refused.db'),
+            '--listen=punix:' + os.path.join(RUN_DIR, 'refused.sock'),
+            '--unixctl=none'], check=False)
+        check(done.returncode == 1 and 'metrics "%s"' % address in done.stderr
+              and cause in done.stderr, '%s: %s', address, done)
 
 
 @tests.add
