@@ -9,8 +9,8 @@
 #include "mapping/diagnosis.h"
 
 /* Reads 'address', with 127.0.0.1 if it names no IP and PORT from 1 to 65535,
- * into '*ss'.  0, or a positive errno with '*diag' filled in, where 'option' is
- * what the address was given by. */
+ * into '*ss'.  0, or a positive errno with '*diag' (which may be NULL) filled
+ * in, where 'option' is what the address was given by. */
 int metrics_address_parse(const char *address, const char *option,
                           struct sockaddr_storage *ss, struct diagnosis *diag);
 

@@ -36,8 +36,8 @@ struct metrics_source {
 };
 
 /* Listens on 'address' (metrics-address.h), which 'option' gave.  Copies
- * '*source'.  Returns 0 and '*server', owned by the caller; or a positive errno
- * with '*diag' filled in. */
+ * '*source'.  Returns 0 and '*server', owned by the caller; or a positive
+ * errno with '*diag' filled in. */
 int metrics_server_create(const char *address, const char *option,
                           const struct metrics_source *source,
                           struct metrics_server **server,

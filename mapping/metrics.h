@@ -9,8 +9,8 @@
  *     ... ds_cstr(&m.text) ...
  *     metrics_destroy(&m);
  *
- * Names and help texts are the program's own: one against Prometheus's rules is
- * a bug, and asserted.  Label values may be anything.  Not thread-safe. */
+ * Names and help texts are the program's own: one against Prometheus's rules
+ * is a bug, and asserted.  Label values may be anything.  Not thread-safe. */
 
 #ifndef MAPPING_METRICS_H
 #define MAPPING_METRICS_H 1

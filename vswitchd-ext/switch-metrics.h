@@ -1,5 +1,5 @@
-/* The switch's figures for monitoring: what `anycast/show`, `anycast/drops` and
- * `anycast/groups` tell people. */
+/* The switch's figures for monitoring: what `anycast/show`, `anycast/drops`
+ * and `anycast/groups` tell people. */
 
 #ifndef VSWITCHD_EXT_SWITCH_METRICS_H
 #define VSWITCHD_EXT_SWITCH_METRICS_H 1
