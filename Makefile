@@ -36,8 +36,12 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	remote.o \
+	metrics-address.o remote.o \
 	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
+
+# What monitoring and systemd ask of both daemons.
+service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
+	service-notify.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
@@ -50,9 +54,9 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
 	server.o server-change.o server-incident.o server-listen.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
-	server-register.o server-relay.o server-warn.o \
+	server-metrics.o server-register.o server-relay.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
-	$(store_OBJS)
+	$(store_OBJS) $(service_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 	ctl-client.o ctl-complete.o ctl-diff.o ctl-dump.o ctl-dump-file.o \
 	ctl-help.o ctl-list.o ctl-load.o ctl-number.o ctl-options.o ctl-output.o \
@@ -64,7 +68,7 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
 	agent.o agent-config.o agent-moves.o \
-	agent-report.o mapd-session.o table-builder.o resolver.o rtnl.o)
+	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o table-builder.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 
@@ -102,6 +106,8 @@ OVS_LIBS     := $(OVS)/lib/.libs/libopenvswitch.a \
 	-lxdp -lbpf -lelf -lz -lnuma -latomic -lm -lpthread
 OFPROTO_LIBS := $(OVS)/vswitchd/bridge.o $(OVS)/vswitchd/system-stats.o \
 	$(OVS)/ofproto/.libs/libofproto.a $(OVS)/lib/.libs/libsflow.a
+# Calls of Open vSwitch that come to vswitchd-ext/main.c.
+OVS_WRAPS    := -Wl,--wrap=daemonize_complete
 JEMALLOC     := $(if $(SANITIZE),,-ljemalloc)
 
 .PHONY: all help
@@ -120,15 +126,17 @@ help:
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
 
 $(B)/grapnel-vswitchd: $(addprefix $(B)/,$(vswitchd_OBJS) $(replica_OBJS) $(mapping_OBJS) \
+		$(service_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
-	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) \
-		-lmnl $(JEMALLOC)
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(OVS_WRAPS) $(OFPROTO_LIBS) \
+		$(OVS_LIBS) -lmnl -lmicrohttpd $(JEMALLOC)
 
 $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
-	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 $(OVS_LIBS) $(JEMALLOC)
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lmicrohttpd \
+		$(OVS_LIBS) $(JEMALLOC)
 
 $(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
@@ -169,6 +177,7 @@ PACKAGES := $(shell sed 's/\#.*//' .ci/packages)
 .PHONY: deps
 deps:
 	@.ci/install-packages $(PACKAGES)
+	@.ci/unpack prometheus usr/bin/promtool
 
 $(OVS)/.built: always
 	@.ci/build-ovs $(OVS)
@@ -187,14 +196,25 @@ sim: deps
 
 DESTDIR ?=
 PREFIX  ?= /usr/local
+SBINDIR := $(PREFIX)/sbin
+UNITS   := grapnel-mapd.service grapnel-vswitchd.service
 .PHONY: install
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	install $(B)/grapnel-vswitchd $(B)/grapnel-mapd $(DESTDIR)$(PREFIX)/sbin/
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin lib/systemd/system \
+		lib/sysusers.d lib/tmpfiles.d share/bash-completion/completions)
+	install $(B)/grapnel-vswitchd $(B)/grapnel-mapd $(DESTDIR)$(SBINDIR)/
 	install $(B)/grapnelctl $(DESTDIR)$(PREFIX)/bin/
-	$(B)/grapnelctl completion bash \
-		> $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grapnelctl
+	$(B)/grapnelctl completion bash | install -m 644 /dev/stdin \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/grapnelctl
+	for u in $(UNITS); do sed 's,@SBINDIR@,$(SBINDIR),' systemd/$$u.in \
+		| install -m 644 /dev/stdin \
+			$(DESTDIR)$(PREFIX)/lib/systemd/system/$$u; done
+	install -m 644 systemd/grapnel-sysusers.conf \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/grapnel.conf
+	install -m 644 systemd/grapnel-tmpfiles.conf \
+		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/grapnel.conf
+	for m in $(wildcard docs/man/*.8); do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $$m; done
 
 .PHONY: clean distclean
 clean:

@@ -93,6 +93,10 @@ unit/test-subscription_OBJS := mapping/mapd/subscription.o $(catalog_OBJS) \
 	$(replica_OBJS) $(mapping_OBJS)
 
 
+ovs_TESTS += unit/test-metrics unit/test-service-notify
+unit/test-metrics_OBJS := mapping/metrics.o
+unit/test-service-notify_OBJS := mapping/service-notify.o
+
 # The same: vswitchd-ext.
 ovs_TESTS += unit/test-config-parse unit/test-flow-file \
 	unit/test-frame-ring unit/test-handover unit/test-resolver unit/test-rtnl \
@@ -146,10 +150,12 @@ bench_switch_OBJS := $(addprefix tests/bench/switch/,commands.o \
 BENCH_SWITCH := $(B)/tests/bench/grapnel-vswitchd-bench
 
 $(BENCH_SWITCH): $(addprefix $(B)/,$(bench_switch_OBJS) $(vswitchd_OBJS) \
-		$(replica_OBJS) $(mapping_OBJS) $(anycast_OBJS) $(encap_OBJS))
+		$(replica_OBJS) $(mapping_OBJS) $(service_OBJS) $(anycast_OBJS) \
+		$(encap_OBJS))
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -Wl,--wrap=grapnel_init,--wrap=engine_process \
-		-o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) -lmnl $(JEMALLOC)
+		$(OVS_WRAPS) -o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) -lmnl -lmicrohttpd \
+		$(JEMALLOC)
 
 # A cluster of engines under a virtual clock: its test, and a long run.
 cluster_OBJS := $(addprefix tests/cluster/,changes.o cluster.o excuses.o \

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "dirs.h"
+#include "mapping/metrics-address.h"
 #include "mapping/record.h"
 #include "mapping/remote.h"
 #include "smap.h"
@@ -31,6 +32,7 @@ config_parse_free(struct config *config)
         free(config->region);
         free(config->zone);
         free(config->rack);
+        free(config->metrics);
         free(config);
     }
 }
@@ -201,13 +203,27 @@ read_labels(const struct smap *ids, struct config *config)
     return error ? error : read_label(ids, "grapnel-rack", &config->rack);
 }
 
+static char *
+read_metrics(const struct smap *ids, struct config *config)
+{
+    const char *text = read_id(ids, "grapnel-metrics");
+    struct sockaddr_storage ss;
+
+    if (text && metrics_address_parse(text, "grapnel-metrics", &ss, NULL)) {
+        return xasprintf("external_ids:grapnel-metrics: \"%s\" is not "
+                         "[IP:]PORT, as in 9464 or [2001:db8::1]:9464", text);
+    }
+    config->metrics = nullable_xstrdup(text);
+    return NULL;
+}
+
 char *
 config_parse(const struct smap *ids, struct config **configp)
 {
     /* In order: whether a VTEP is needed depends on mapd. */
     static char *(*const readers[])(const struct smap *, struct config *) = {
         read_mapd, read_host, read_vtep, read_encap, read_flows,
-        read_flows_file, read_labels,
+        read_flows_file, read_labels, read_metrics,
     };
     struct config *config = xzalloc(sizeof *config);
     char *error = NULL;

@@ -27,6 +27,8 @@ struct config {
     /* Where this host is, for the mapping service: names, or NULL for what it
      * says itself. */
     char *region, *zone, *rack;
+
+    char *metrics;              /* [IP:]PORT, or NULL: tell nobody. */
 };
 
 /* Reads 'ids'.  Returns NULL and '*config', which the caller frees with

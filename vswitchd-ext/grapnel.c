@@ -13,6 +13,7 @@
 #include "vswitchd-ext/appctl.h"
 #include "vswitchd-ext/config.h"
 #include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/metrics-thread.h"
 #include "vswitchd-ext/netdev-anycast.h"
 #include "vswitchd-ext/netdev-underlay.h"
 #include "vswitchd-ext/steering.h"
@@ -32,6 +33,7 @@ grapnel_init(const char *ovsdb_remote)
     netdev_underlay_register();
     config_init(ovsdb_remote);
     agent_start();
+    metrics_thread_init();
     appctl_init();
 }
 
@@ -114,6 +116,7 @@ check(void)
     bool steered;
     size_t n;
 
+    metrics_thread_configure(config ? config->metrics : NULL);
     if (!config) {
         agent_configure(&(struct agent_config) { .mapd = NULL });
         return true;
@@ -148,6 +151,7 @@ grapnel_run(void)
         seen_serial = serial;
         check_at = time_msec() + CHECK_INTERVAL_MS;
         complete = check();
+        metrics_thread_beat(steering_n_rules(), config_error());
     }
 }
 
@@ -162,6 +166,7 @@ grapnel_wait(void)
 void
 grapnel_exit(void)
 {
+    metrics_thread_exit();
     agent_stop();
     underlay_exit();
     steering_exit();

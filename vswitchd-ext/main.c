@@ -17,6 +17,7 @@
 #include "dpif.h"
 #include "dummy.h"
 #include "fatal-signal.h"
+#include "mapping/service-notify.h"
 #include "memory.h"
 #include "netdev.h"
 #include "openvswitch/poll-loop.h"
@@ -214,6 +215,18 @@ main_loop(struct unixctl_server *unixctl, const struct exit_request *request)
     }
 }
 
+/* Open vSwitch says so when its first configuration is in place; the linker
+ * (--wrap) has it say so here. */
+void __real_daemonize_complete(void);
+void __wrap_daemonize_complete(void);
+
+void
+__wrap_daemonize_complete(void)
+{
+    __real_daemonize_complete();
+    service_notify_ready();
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -241,6 +254,7 @@ main(int argc, char *argv[])
 
     main_loop(unixctl, &request);
 
+    service_notify_stopping();
     grapnel_exit();
     bridge_exit(request.cleanup);
     unixctl_server_destroy(unixctl);

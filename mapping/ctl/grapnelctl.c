@@ -43,13 +43,25 @@ wants_json(int argc, char *argv[])
     return false;
 }
 
+/* Where mapd listens when systemd starts it, as a user of its own. */
+#define SERVICE_SOCKET "/run/grapnel/grapnel-mapd.sock"
+
 static char *
 default_remote(void)
 {
     const char *remote = getenv("GRAPNEL_MAPD");
+    char *socket;
 
-    return (remote && *remote ? xstrdup(remote)
-            : xasprintf("unix:%s/grapnel-mapd.sock", ovs_rundir()));
+    if (remote && *remote) {
+        return xstrdup(remote);
+    }
+    socket = xasprintf("unix:%s/grapnel-mapd.sock", ovs_rundir());
+    if (access(socket + strlen("unix:"), F_OK)
+        && !access(SERVICE_SOCKET, F_OK)) {
+        free(socket);
+        socket = xstrdup("unix:" SERVICE_SOCKET);
+    }
+    return socket;
 }
 
 static enum ctl_exit

@@ -20,6 +20,8 @@
 #include "mapping/mapd/server.h"
 #include "mapping/mapd/store.h"
 #include "mapping/mapd/unix-listener.h"
+#include "mapping/metrics-server.h"
+#include "mapping/service-notify.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -33,6 +35,7 @@ VLOG_DEFINE_THIS_MODULE(mapd);
 struct options {
     const char *store;
     const char *unixctl;        /* NULL: the default. */
+    const char *metrics;        /* [IP:]PORT, or NULL. */
     unsigned int host_timeout;  /* ms. */
     struct svec listen;
 };
@@ -40,10 +43,13 @@ struct options {
 /* Set by a signal or `exit`: the main loop is to end. */
 static struct latch quit;
 
+/* Set by SIGHUP: the log file may be another by now. */
+static struct latch reopen;
+
 static void
-handle_signal(int signal OVS_UNUSED)
+handle_signal(int signal)
 {
-    latch_set(&quit);
+    latch_set(signal == SIGHUP ? &reopen : &quit);
 }
 
 /* From here on SIGTERM ends the main loop, so that all is closed in order. */
@@ -51,9 +57,11 @@ static void
 catch_signals(void)
 {
     latch_init(&quit);
+    latch_init(&reopen);
     fatal_signal_init();
     signal(SIGTERM, handle_signal);
     signal(SIGINT, handle_signal);
+    signal(SIGHUP, handle_signal);
 }
 
 static void
@@ -111,7 +119,11 @@ usage(void)
            "  --host-timeout=SECONDS    take a host for dead when it has been "
            "gone\n"
            "                            for SECONDS, such as 2.5; 0: never\n"
-           "                            (default: %d)\n",
+           "                            (default: %d)\n"
+           "  --metrics=[IP:]PORT       tell figures by HTTP, at /metrics and "
+           "/healthz,\n"
+           "                            on 127.0.0.1 unless IP is given "
+           "(default: no)\n",
            program_name, program_name, SERVER_DEFAULT_PORT, ovs_rundir(),
            SERVER_HOST_TIMEOUT_MS / 1000);
     daemon_usage();
@@ -128,6 +140,7 @@ enum {
     OPT_LISTEN,
     OPT_UNIXCTL,
     OPT_HOST_TIMEOUT,
+    OPT_METRICS,
     VLOG_OPTION_ENUMS,
     DAEMON_OPTION_ENUMS,
 };
@@ -139,6 +152,7 @@ static const struct option long_options[] = {
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"unixctl", required_argument, NULL, OPT_UNIXCTL},
     {"host-timeout", required_argument, NULL, OPT_HOST_TIMEOUT},
+    {"metrics", required_argument, NULL, OPT_METRICS},
     DAEMON_LONG_OPTIONS,
     VLOG_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -249,6 +263,10 @@ parse_options(int argc, char *argv[], struct options *options)
             options->host_timeout = parse_timeout(optarg);
             break;
 
+        case OPT_METRICS:
+            options->metrics = optarg;
+            break;
+
         VLOG_OPTION_HANDLERS
         DAEMON_OPTION_HANDLERS
 
@@ -308,15 +326,53 @@ listen_all(struct server *server, const struct svec *targets)
 }
 
 static void
-run(struct server *server, struct unixctl_server *unixctl)
+write_metrics(struct metrics *metrics, void *server)
+{
+    server_write_metrics(server, metrics);
+}
+
+static char *
+find_problem(void *server)
+{
+    return server_health_problem(server);
+}
+
+/* NULL if 'address' is. */
+static struct metrics_server *
+open_metrics(const char *address, struct server *server)
+{
+    const struct metrics_source source = {
+        .write = write_metrics, .problem = find_problem, .aux = server,
+    };
+    struct metrics_server *metrics = NULL;
+    struct diagnosis diag;
+
+    if (address && metrics_server_create(address, "metrics", &source,
+                                         &metrics, &diag)) {
+        die(&diag);
+    }
+    return metrics;
+}
+
+static void
+run(struct server *server, struct unixctl_server *unixctl,
+    struct metrics_server *metrics)
 {
     while (!latch_is_set(&quit)) {
         server_run(server);
         unixctl_server_run(unixctl);
+        metrics_server_run(metrics);
+        service_notify_run();
+        if (latch_poll(&reopen)) {
+            vlog_reopen_log_file();
+        }
 
         server_wait(server);
         unixctl_server_wait(unixctl);
+        metrics_server_wait(metrics);
+        service_notify_wait();
         latch_wait(&quit);
+        latch_wait(&reopen);
         poll_block();
     }
 }
@@ -330,6 +386,7 @@ main(int argc, char *argv[])
         .host_timeout = SERVER_HOST_TIMEOUT_MS,
     };
     struct unixctl_server *unixctl;
+    struct metrics_server *metrics;
     struct catalog *catalog;
     struct diagnosis diag;
     struct server *server;
@@ -360,6 +417,7 @@ main(int argc, char *argv[])
         die(&diag);
     }
     listen_all(server, &options.listen);
+    metrics = open_metrics(options.metrics, server);
     unixctl_command_register("exit", "", 0, 0, unixctl_exit, NULL);
     unixctl_command_register("mapd/backup", "FILE", 1, 1, unixctl_backup,
                              store);
@@ -368,10 +426,13 @@ main(int argc, char *argv[])
     vlog_enable_async();
     VLOG_INFO("grapnel-mapd %s: store %s, revision %"PRIu64, GRAPNEL_VERSION,
               store_name(store), catalog_revision(catalog));
+    service_notify_ready();
 
-    run(server, unixctl);
+    run(server, unixctl, metrics);
 
     VLOG_INFO("exiting");
+    service_notify_stopping();
+    metrics_server_destroy(metrics);
     server_destroy(server);
     store_close(store);
     catalog_destroy(catalog);
@@ -380,5 +441,6 @@ main(int argc, char *argv[])
     service_stop();
     vlog_disable_async();
     latch_destroy(&quit);
+    latch_destroy(&reopen);
     return 0;
 }

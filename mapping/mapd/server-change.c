@@ -153,6 +153,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
 {
     const struct catalog_change *changes;
     struct json *encoded, *result;
+    long long int started;
     size_t n;
 
     if (catalog_prepare(txn, diag)) {
@@ -165,15 +166,18 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         return NULL;
     }
     encoded = encode_changes(changes, n);
+    started = time_usec();
     if (dry_run
         || catalog_txn_revision(txn) == catalog_revision(server->catalog)) {
         catalog_abort(txn);
     } else if (store_commit(server->store, txn, server->catalog, diag)) {
+        server_metrics_committed(&server->metrics, started, true);
         VLOG_ERR_RL(&rl, "a change is refused: %s", diag->message);
         catalog_abort(txn);
         json_destroy(encoded);
         return NULL;
     } else {
+        server_metrics_committed(&server->metrics, started, false);
         server_publish(server, txn, encoded);
         forget_removed_hosts(server, changes, n);
         server_liveness_committed(server, txn);

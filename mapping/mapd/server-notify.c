@@ -139,6 +139,7 @@ notify_subscriber(struct connection *conn,
     }
     if (server_is_full(conn)) {
         server_queue_snapshot(conn, NULL);
+        conn->server->metrics.n_overruns++;
         VLOG_INFO_RL(&rl, "%s: reads too slowly, will get a snapshot",
                      jsonrpc_get_name(conn->rpc));
         return;

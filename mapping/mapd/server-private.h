@@ -2,13 +2,15 @@
  * server-listen.c, server-change.c, server-load.c, server-register.c and
  * server-query.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
- * server-relay.c, server-trace.c, server-incident.c, barrier.c. */
+ * server-relay.c, server-trace.c, server-incident.c, server-metrics.c,
+ * barrier.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
 
 #include "mapping/mapd/presence.h"
 #include "mapping/mapd/server-incident.h"
+#include "mapping/mapd/server-metrics.h"
 #include "mapping/mapd/server.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
@@ -44,6 +46,7 @@ struct server {
     uint64_t last_trace;
     uint64_t n_relay_drops;     /* Messages between hosts. */
     struct server_incidents incidents;
+    struct server_metrics metrics;
     struct ovs_list barriers;
     uint64_t barrier_revision;  /* That barrier_run() has seen. */
     long long int started;      /* time_msec(). */

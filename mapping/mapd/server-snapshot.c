@@ -66,6 +66,7 @@ send_snapshot(struct connection *conn)
 
     server_cancel_snapshot(conn);
     server_send(conn, msg);
+    server->metrics.n_snapshots++;
     conn->snapshot_left = jsonrpc_get_backlog(conn->rpc);
     conn->drained = conn->snapshot_sent = time_msec();
     if (conn->host) {

@@ -114,6 +114,7 @@ server_destroy(struct server *server)
 void
 server_send(struct connection *conn, struct jsonrpc_msg *msg)
 {
+    conn->server->metrics.n_sent++;
     jsonrpc_send(conn->rpc, msg);
 }
 
@@ -168,6 +169,7 @@ handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
     server_method *method = find_method(msg->method);
     struct json *result = NULL;
 
+    server_metrics_received(&conn->server->metrics, msg->method);
     if (!strcmp(msg->method, "echo")) {
         result = json_clone(msg->params);
     } else if (!strcmp(msg->method, "wait")) {
@@ -192,6 +194,7 @@ handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
     if (result) {
         server_send(conn, jsonrpc_create_reply(result, msg->id));
     } else {
+        server_metrics_refused(&conn->server->metrics, msg->method);
         server_send(conn, jsonrpc_create_error(diagnosis_to_json(&diag),
                                                msg->id));
     }
@@ -246,9 +249,11 @@ handle_notification(struct connection *conn, const struct jsonrpc_msg *msg)
 {
     struct diagnosis diag = { .op = -1 };
 
+    server_metrics_received(&conn->server->metrics, msg->method);
     for (size_t i = 0; i < ARRAY_SIZE(notifications); i++) {
         if (!strcmp(notifications[i].name, msg->method)) {
             if (notifications[i].function(conn, msg->params, &diag)) {
+                server_metrics_refused(&conn->server->metrics, msg->method);
                 server_reject(conn, "bad \"%s\": %s", msg->method,
                               diag.message);
             }

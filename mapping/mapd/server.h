@@ -21,6 +21,7 @@
 #include "mapping/diagnosis.h"
 
 struct ds;
+struct metrics;
 struct server;
 struct store;
 
@@ -67,5 +68,10 @@ void server_wait(struct server *);
 
 /* Appends a line per connection, for people. */
 void server_show(const struct server *, struct ds *);
+
+/* Appends figures, for monitoring. */
+void server_write_metrics(const struct server *, struct metrics *);
+/* Why no change can be made, which the caller frees; NULL if one can. */
+char *server_health_problem(const struct server *);
 
 #endif /* mapping/mapd/server.h */

@@ -64,6 +64,7 @@ test_defaults(void **state OVS_UNUSED)
     assert_null(c->region);
     assert_null(c->zone);
     assert_null(c->rack);
+    assert_null(c->metrics);
     config_parse_free(c);
     free(file);
 }
@@ -74,7 +75,7 @@ test_all_keys(void **state OVS_UNUSED)
     struct config *c = parse_well(
         "mapd=tcp:192.0.2.9:6670 host=h1 vtep=192.0.2.1 encap=vxlan"
         " underlay=vtep0 flows=2000 flows6=64 flows-file=none region=eu"
-        " zone=eu-1 rack=r17");
+        " zone=eu-1 rack=r17 metrics=[2001:db8::1]:9464");
 
     assert_string_equal(c->mapd, "tcp:192.0.2.9:6670");
     assert_string_equal(c->host, "h1");
@@ -87,6 +88,7 @@ test_all_keys(void **state OVS_UNUSED)
     assert_string_equal(c->region, "eu");
     assert_string_equal(c->zone, "eu-1");
     assert_string_equal(c->rack, "r17");
+    assert_string_equal(c->metrics, "[2001:db8::1]:9464");
     config_parse_free(c);
 }
 
@@ -149,6 +151,11 @@ test_bad_values(void **state OVS_UNUSED)
         "flows6=many", "flows6=4294967296",
         "flows-file=flows", "flows-file=None", "flows-file=./f",
         "region=-x", "zone=a/b", "rack=.", "rack=\xc3\xa4",
+        "metrics=0", "metrics=65536", "metrics=-1", "metrics=any",
+        "metrics=:9464", "metrics=9464:", "metrics=192.0.2.1:",
+        "metrics=192.0.2:9464", "metrics=h1:9464", "metrics=192.0.2.1:0",
+        "metrics=2001:db8::1:9464", "metrics=[2001:db8::1]",
+        "metrics=9464:127.0.0.1", "metrics=192.0.2.1:9464:1",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
