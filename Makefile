@@ -168,14 +168,15 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 PACKAGES := $(shell sed 's/\#.*//' .ci/packages)
 
-.PHONY: deps
-deps: etcd
+.PHONY: deps packages etcd
+deps: packages etcd
+
+packages:
 	@.ci/install-packages $(PACKAGES)
 
-ETCD := .deps/etcd
-.PHONY: etcd
+# For tests: unpacked, not installed.
 etcd:
-	@.ci/unpack-etcd $(ETCD)
+	@.ci/unpack-etcd .deps/etcd
 
 $(OVS)/.built: always
 	@.ci/build-ovs $(OVS)
@@ -183,12 +184,12 @@ $(OVS)/.built: always
 # Demo, installation, cleaning.
 
 .PHONY: demo sim
-demo: deps
+demo: packages
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@sim/demo
 
 # The demo, and then its hosts are yours to explore, if there is somebody.
-sim: deps
+sim: packages
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@sim/demo $(shell test -t 0 && echo --keep)
 

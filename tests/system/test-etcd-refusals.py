@@ -210,4 +210,56 @@ def test_garbage():
             d.wait(lambda: len(d.events) == 20, "all events")
 
 
-main(test_single, test_tls, test_garbage, program=PROGRAM)
+class Fickle:
+    """Answers the first request of each connection as etcd would a range, and
+    at the second closes without a word, having read it."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.paths = []
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def request(self, f):
+        """Reads a request, and notes its path."""
+        line = f.readline().split()
+        size = 0
+        while True:
+            header = f.readline().strip().lower()
+            if not header:
+                break
+            if header.startswith(b"content-length:"):
+                size = int(header.split(b":")[1])
+        f.read(size)
+        if line:
+            self.paths.append(line[1])
+        return bool(line)
+
+    def serve(self):
+        answer = b'{"header":{"revision":"1"}}'
+        while True:
+            connection, _ = self.socket.accept()
+            with connection, connection.makefile("rb") as f:
+                if self.request(f):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: "
+                                       b"%d\r\n\r\n" % len(answer) + answer)
+                    self.request(f)
+
+
+def test_once():
+    """A connection breaks that was good before: HTTP clients usually send the
+    request again then."""
+    print("no transaction is sent twice", flush=True)
+    fickle = Fickle()
+    with Driver(fickle.url) as d:
+        for i in range(1, 6):
+            check_equal(d.range("")["error"], "", "a first request")
+            answer = d.txn(put("x", "1"), timeout=3000)
+            check_equal(answer["error"], "ETIMEDOUT", "the connection breaks")
+            check_equal(fickle.paths.count(b"/v3/kv/txn"), i, "sent once")
+            # This one may be sent again, and is.
+            check_equal((d.range("")["error"], d.range("")["error"]),
+                        ("", ""), "reads are repeated")
+
+
+main(test_single, test_tls, test_garbage, test_once, program=PROGRAM)
