@@ -12,6 +12,10 @@
 #include "openvswitch/json.h"
 #include "util.h"
 
+enum {
+    PAGE_DIVISOR = 4,           /* After an answer that was too large. */
+};
+
 /* A range that is being read. */
 struct range {
     struct etcd_bytes prefix, end;
@@ -117,7 +121,7 @@ read_pages(struct etcd *etcd, struct range *r, int64_t revision,
         int error = read_page(etcd, r, diag);
 
         if (error == EFBIG && r->limit > 1) {
-            r->limit /= 2;
+            r->limit = MAX(1, r->limit / PAGE_DIVISOR);
         } else if (error == ENODATA && !revision
                    && etcd_http_now() < r->deadline_ms) {
             begin(r, 0);

@@ -82,13 +82,19 @@ add_event(struct etcd_stream *stream, const struct etcd_event *event)
     stream->bytes += event_size(event);
 }
 
+/* The first event of a revision that is not known to be whole. */
+static const struct etcd_event *
+next_part(const struct etcd_stream *stream)
+{
+    return &stream->events[stream->first + stream->n_whole];
+}
+
 /* All events below 'revision' are whole. */
 static void
 set_expected(struct etcd_stream *stream, int64_t revision)
 {
     while (stream->n_whole < stream->n
-           && (stream->events[stream->first + stream->n_whole].kv.mod_revision
-               < revision)) {
+           && next_part(stream)->kv.mod_revision < revision) {
         stream->n_whole++;
     }
     stream->expected = MAX(stream->expected, revision);

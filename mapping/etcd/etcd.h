@@ -1,4 +1,4 @@
-/* A client of etcd's v3 API (3.4 and later), by its JSON gateway, over libcurl.
+/* A client of etcd's v3 API (3.4 and later): its JSON gateway, over libcurl.
  *
  *     error = etcd_create(&options, &etcd, &diag);
  *     for (;;) {
@@ -10,8 +10,8 @@
  * Requests (range, transaction, grant) block, each for at most the time that
  * its caller allows; watches and leases go on meanwhile, and their news wait
  * for the caller to ask.  Of several members, the one that answered last is
- * asked, and another when it does not answer within ETCD_ATTEMPT_MS (longer, if
- * all take longer).
+ * asked, and another when it does not answer within ETCD_ATTEMPT_MS (longer,
+ * if all take longer).
  *
  * Errors of all requests, besides those at each: EACCES (user, password,
  * certificate or permission refused), EPROTO (that is no etcd), ENOSPC (etcd's
@@ -34,9 +34,9 @@ enum {
     ETCD_ATTEMPT_MS    = 250,   /* For one answer of one member. */
     ETCD_REQUEST_MS    = 5000,  /* Usual bound of a request, all attempts. */
     ETCD_MAX_TXN_OPS   = 120,   /* Below etcd's own default of 128. */
-    ETCD_MAX_VALUE     = 1024 * 1024, /* Bytes; etcd's request bound is 1.5 M. */
+    ETCD_MAX_VALUE     = 1024 * 1024, /* Bytes; etcd's requests: 1.5 M. */
     ETCD_MAX_TXN_BYTES = 1024 * 1024, /* Keys and values of a transaction. */
-    ETCD_MAX_ANSWER    = 64 * 1024 * 1024,
+    ETCD_MAX_ANSWER    = 16 * 1024 * 1024, /* Bytes of JSON, one page. */
     ETCD_PAGE          = 1000,  /* Keys per page of a range, at most. */
     ETCD_WATCH_SILENT_MS = 2500, /* Without an answer of a majority. */
 };
@@ -84,9 +84,9 @@ struct etcd_kvs {
 /* All pairs whose keys begin with 'prefix' (empty: all there are), sorted by
  * key, read in pages, as they were at one revision of etcd, which goes to
  * '*revision' (0 going in: the latest, with all that was done before the call;
- * another: that one).  The caller frees '*kvs' with etcd_kvs_destroy().  Returns
- * 0; or a positive errno with '*diag' filled in: ETIMEDOUT if nobody answered
- * within 'timeout_ms'; ENODATA if '*revision' has been compacted. */
+ * another: that one).  The caller frees '*kvs' with etcd_kvs_destroy().
+ * Returns 0; or a positive errno with '*diag' filled in: ETIMEDOUT if nobody
+ * answered within 'timeout_ms'; ENODATA if '*revision' has been compacted. */
 int etcd_range(struct etcd *, struct etcd_bytes prefix, int timeout_ms,
                struct etcd_kvs *kvs, int64_t *revision, struct diagnosis *);
 /* Frees all pairs, not 'kvs' itself, which may be NULL. */
@@ -117,14 +117,14 @@ struct etcd_op {
  * - ETIMEDOUT: the outcome is unknown, and may remain so for some seconds:
  *   nothing that the caller reads now says that it will not be done yet.  The
  *   caller makes sure by a transaction that changes what this one compares.
- * - E2BIG: it is larger than ETCD_MAX_TXN_OPS, ETCD_MAX_TXN_BYTES or etcd's own
- *   bounds.
+ * - E2BIG: it is larger than ETCD_MAX_TXN_OPS, ETCD_MAX_TXN_BYTES or etcd's
+ *   own bounds.
  * - ENOENT: the lease of an operation is gone.
  * - EINVAL: a key is written twice, or also deleted; etcd wants it that way.
  * - EAGAIN: nobody could be reached, or there was no leader, for 'timeout_ms'.
  *
- * For sure nothing was done if it is not ETIMEDOUT.  What may have been done is
- * not repeated by the client. */
+ * For sure nothing was done if it is not ETIMEDOUT.  What may have been done
+ * is not repeated by the client. */
 int etcd_txn(struct etcd *, const struct etcd_compare *compares,
              size_t n_compares, const struct etcd_op *ops, size_t n_ops,
              int timeout_ms, bool *succeeded, int64_t *revision,

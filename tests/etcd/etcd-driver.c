@@ -1,6 +1,6 @@
 /* The etcd client, driven by test-etcd.py: commands are JSON arrays, one per
- * line of standard input; what comes of them, and of watches, are JSON objects,
- * one per line of standard output.  Keys and values are in base64.
+ * line of standard input; what comes of them, and of watches, are JSON
+ * objects, one per line of standard output.  Keys and values are in base64.
  *
  *     etcd-driver OPTIONS         {"urls":..., "user":..., ...} */
 

@@ -29,6 +29,21 @@ def check_back_in_time(cluster):
         w.wait_state("compacted", 30)
 
 
+def check_large(cluster):
+    """A page of so many keys does not fit into what the client reads at
+    once."""
+    print("large values", flush=True)
+    with Driver(cluster.urls) as d:
+        revision = 0
+        for i in range(20):
+            # In base64 4/3 as much: 27 MB in all.
+            revision = d.sure_txn(put("v/%02d" % i, bytes([i]) * 1000000)
+                                  )["revision"]
+        answer = d.range("v/", pairs=False, timeout=60000)
+        check_equal((answer["error"], answer["n"], answer["revision"]),
+                    ("", 20, revision), "all of them are read")
+
+
 def check_quota(cluster):
     print("a full etcd", flush=True)
     with Driver(cluster.urls) as d:
@@ -84,7 +99,7 @@ def check_login(cluster):
 
 def test_single():
     with Cluster(1) as cluster:
-        run(cluster, check_back_in_time, check_login)
+        run(cluster, check_large, check_back_in_time, check_login)
     with Cluster(1, quota=16 << 20) as cluster:
         run(cluster, check_quota)
 

@@ -183,8 +183,8 @@ def check_leases(cluster):
 
 
 def check_watch(cluster):
-    """A watch, and clients that write, while each member in turn is killed, the
-    leader among them."""
+    """A watch, and clients that write, while each member in turn is killed,
+    the leader among them."""
     print("watch, with members dying", flush=True)
     with Driver(cluster.urls) as w, Driver(cluster.urls) as a, \
             Driver(cluster.urls) as b:
@@ -201,7 +201,6 @@ def check_watch(cluster):
             w.wait(lambda: len(w.events) > len(counts) * 2 * N_INCREMENTS
                    + 20, "some increments")
             cluster.kill(member)
-            killed = time.monotonic()
             replies = a.reply(), b.reply()
             counts.append(member)
             print("  a %s killed: slowest increments %d, %d ms; "
