@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "openvswitch/json.h"
 #include "util.h"
@@ -77,16 +78,27 @@ struct request {
     struct etcd_failure failure; /* Of the last one. */
 };
 
-/* How long the member may take: longer if all have taken too long. */
-static int
-patience(const struct etcd *etcd, const struct request *r)
+static struct etcd_patience *
+patience_for(struct etcd *etcd, const struct request *r)
 {
-    int ms = ETCD_ATTEMPT_MS;
+    return &etcd->patience[r->again];
+}
 
-    for (size_t i = r->n_failed / etcd->members.n; i > 0; i--) {
-        ms = MIN(2 * ms, ETCD_REQUEST_MS);
+/* Learns from a call that was answered, or given up, after 'ms'. */
+static void
+learn(struct etcd *etcd, const struct request *r, long long int ms)
+{
+    struct etcd_patience *p = patience_for(etcd, r);
+
+    if (r->failure.remedy == ETCD_REMEDY_NONE) {
+        p->n_late = 0;
+        if (ms < p->ms / 4) {
+            p->ms = MAX(ETCD_ATTEMPT_MS, p->ms / 2);
+        }
+    } else if (r->failure.late && ++p->n_late >= etcd->members.n) {
+        p->n_late = 0;
+        p->ms = MIN(2 * p->ms, ETCD_MAX_PATIENCE_MS);
     }
-    return ms;
 }
 
 /* Waits for a token, if there must be one.  Returns 0 or a positive errno, of
@@ -124,7 +136,8 @@ call(struct etcd *etcd, struct request *r, struct json **answer,
     const struct etcd_http_request request = {
         .path = r->path,
         .body = error ? NULL : xstrdup(r->body),
-        .idle_ms = patience(etcd, r),
+        .idle_ms = (patience_for(etcd, r)->ms
+                    + strlen(r->body) / ETCD_BYTES_PER_MS),
     };
     struct etcd_ask ask;
 
@@ -147,6 +160,7 @@ call(struct etcd *etcd, struct request *r, struct json **answer,
         }
         etcd_run_for(etcd, left);
     }
+    learn(etcd, r, etcd_http_now() - *sent_ms);
     return error;
 }
 

@@ -125,6 +125,7 @@ etcd_failure_from_call(const struct etcd_http_call *call,
     failure->error = error ? error : ETIMEDOUT;
     failure->remedy = error ? ETCD_REMEDY_MEND : ETCD_REMEDY_ASK_ANOTHER;
     failure->harmless = alert || !call->sent;
+    failure->late = call->code == CURLE_OPERATION_TIMEDOUT && call->sent;
     if (call->code == CURLE_WRITE_ERROR) {
         failure->error = EFBIG;
         failure->remedy = ETCD_REMEDY_GIVE_UP;

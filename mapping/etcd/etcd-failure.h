@@ -21,6 +21,7 @@ enum etcd_remedy {
 struct etcd_failure {
     enum etcd_remedy remedy;
     int error;                  /* Positive errno; 0: no failure. */
+    bool late;                  /* It took longer than it might. */
     bool harmless;              /* For sure, nothing was done. */
     char text[256];             /* What happened, for people. */
 };

@@ -15,6 +15,8 @@ enum {
     ETCD_LEASE_BEATS = 3,       /* Keepalives in the time of a lease. */
     ETCD_LOGIN_MS    = 2000,    /* A password takes etcd long to check. */
     ETCD_LOGIN_RETRY_MS = 1000, /* After it was refused. */
+    ETCD_MAX_PATIENCE_MS = 4000,
+    ETCD_BYTES_PER_MS = 1024,   /* Of a request: so much longer it may take. */
     ETCD_RETRY_MS    = 50,      /* After all members have failed. */
 };
 
@@ -24,6 +26,13 @@ struct etcd_ask {
     struct etcd_http_call *http; /* NULL: there is none. */
     size_t member;
     unsigned int login_serial;  /* Of the token that it has. */
+};
+
+/* How long a member may take for an answer: long enough for a slow cluster,
+ * which is learnt, and short enough to turn soon from a dead member. */
+struct etcd_patience {
+    int ms;                     /* At least ETCD_ATTEMPT_MS. */
+    size_t n_late;              /* Calls without answer since the last one. */
 };
 
 struct etcd_login {
@@ -40,6 +49,7 @@ struct etcd {
     struct etcd_members members;
     char *user, *password;      /* NULL: without authentication. */
     struct etcd_login login;
+    struct etcd_patience patience[2]; /* For what is asked again, or not. */
     struct ovs_list leases;     /* Contains "struct etcd_lease"s. */
     struct ovs_list watches;    /* Contains "struct etcd_watch"s. */
     struct ovs_list partings;   /* "struct etcd_lease"s being revoked. */

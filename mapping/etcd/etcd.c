@@ -80,6 +80,9 @@ etcd_create(const struct etcd_options *options, struct etcd **etcdp,
     etcd = xzalloc(sizeof *etcd);
     etcd->members = members;
     etcd->http = etcd_http_create(options->ca, options->cert, options->key);
+    for (size_t i = 0; i < ARRAY_SIZE(etcd->patience); i++) {
+        etcd->patience[i].ms = ETCD_ATTEMPT_MS;
+    }
     etcd->user = nullable_xstrdup(options->user);
     etcd->password = nullable_xstrdup(options->password);
     ovs_list_init(&etcd->leases);

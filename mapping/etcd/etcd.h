@@ -10,8 +10,8 @@
  * Requests (range, transaction, grant) block, each for at most the time that
  * its caller allows; watches and leases go on meanwhile, and their news wait
  * for the caller to ask.  Of several members, the one that answered last is
- * asked, and another when it does not answer within ETCD_ATTEMPT_MS (longer,
- * if all take longer).
+ * asked, and another when it does not answer within ETCD_ATTEMPT_MS (longer
+ * for large requests, and after all have taken longer).
  *
  * Errors of all requests, besides those at each: EACCES (user, password,
  * certificate or permission refused), EPROTO (that is no etcd), ENOSPC (etcd's
@@ -31,7 +31,7 @@ struct etcd;
 
 enum {
     ETCD_MAX_MEMBERS   = 16,
-    ETCD_ATTEMPT_MS    = 250,   /* For one answer of one member. */
+    ETCD_ATTEMPT_MS    = 250,   /* For an answer of one member, at first. */
     ETCD_REQUEST_MS    = 5000,  /* Usual bound of a request, all attempts. */
     ETCD_MAX_TXN_OPS   = 120,   /* Below etcd's own default of 128. */
     ETCD_MAX_VALUE     = 1024 * 1024, /* Bytes; etcd's requests: 1.5 M. */
