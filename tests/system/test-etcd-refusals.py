@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 
 from etcdcluster import Cluster, free_ports, run, wait_until
 from etcddriver import PROGRAM, Driver, put, values
@@ -225,6 +226,20 @@ def test_garbage():
             d.wait(lambda: len(d.events) == 20, "all events")
 
 
+def read_request(f):
+    """Reads an HTTP request.  Returns its path, or None at the end."""
+    line = f.readline().split()
+    size = 0
+    while True:
+        header = f.readline().strip().lower()
+        if not header:
+            break
+        if header.startswith(b"content-length:"):
+            size = int(header.split(b":")[1])
+    f.read(size)
+    return line[1] if line else None
+
+
 class Fickle:
     """Answers the first request of each connection as etcd would a range, and
     at the second closes without a word, having read it."""
@@ -235,30 +250,21 @@ class Fickle:
         self.paths = []
         threading.Thread(target=self.serve, daemon=True).start()
 
-    def request(self, f):
-        """Reads a request, and notes its path."""
-        line = f.readline().split()
-        size = 0
-        while True:
-            header = f.readline().strip().lower()
-            if not header:
-                break
-            if header.startswith(b"content-length:"):
-                size = int(header.split(b":")[1])
-        f.read(size)
-        if line:
-            self.paths.append(line[1])
-        return bool(line)
+    def note(self, f):
+        path = read_request(f)
+        if path:
+            self.paths.append(path)
+        return path
 
     def serve(self):
         answer = b'{"header":{"revision":"1"}}'
         while True:
             connection, _ = self.socket.accept()
             with connection, connection.makefile("rb") as f:
-                if self.request(f):
+                if self.note(f):
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: "
                                        b"%d\r\n\r\n" % len(answer) + answer)
-                    self.request(f)
+                    self.note(f)
 
 
 def test_once():
@@ -277,4 +283,41 @@ def test_once():
                         ("", ""), "reads are repeated")
 
 
-main(test_single, test_tls, test_garbage, test_once, program=PROGRAM)
+class Slow:
+    """An etcd whose answers all take 'seconds'."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self.socket.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            threading.Thread(target=self.serve, args=self.socket.accept()[:1],
+                             daemon=True).start()
+
+    def serve(self, connection):
+        answer = b'{"header":{"revision":"1"},"succeeded":true}'
+        with connection, connection.makefile("rb") as f:
+            try:
+                while read_request(f):
+                    time.sleep(self.seconds)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: "
+                                       b"%d\r\n\r\n" % len(answer) + answer)
+            except OSError:
+                pass
+
+
+def test_slow():
+    """Not for ever is an outcome unknown, only because etcd is slow."""
+    print("a slow etcd", flush=True)
+    with Driver(Slow(0.6).url) as d:
+        check_equal(d.range("")["error"], "", "it is waited for")
+        errors = [d.txn(put("x", ""))["error"] for _ in range(5)]
+        check_equal((errors[0], errors[-1]), ("ETIMEDOUT", ""),
+                    "and longer when all were late")
+
+
+main(test_single, test_tls, test_garbage, test_once, test_slow,
+     program=PROGRAM)
