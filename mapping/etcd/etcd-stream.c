@@ -37,7 +37,8 @@ static void
 truncate_events(struct etcd_stream *stream, size_t n)
 {
     while (stream->n > n) {
-        struct etcd_event *event = &stream->events[stream->first + --stream->n];
+        struct etcd_event *event = &stream->events[stream->first
+                                                   + --stream->n];
 
         stream->bytes -= event_size(event);
         etcd_answer_kv_uninit(&event->kv);
