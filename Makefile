@@ -49,6 +49,12 @@ replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
 	catalog-unique.o slot-dues.o slot-history.o slots.o)
+# The client of etcd; what of it does no I/O.
+etcd_pure_OBJS := $(addprefix mapping/etcd/,etcd-answer.o etcd-request.o \
+	etcd-stream.o) mapping/base64.o mapping/diagnosis.o
+etcd_OBJS := $(addprefix mapping/etcd/,etcd.o etcd-ask.o etcd-failure.o \
+	etcd-http.o etcd-kv.o etcd-lease.o etcd-login.o etcd-members.o \
+	etcd-watch.o) $(etcd_pure_OBJS)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
@@ -132,10 +138,10 @@ $(B)/grapnel-vswitchd: $(addprefix $(B)/,$(vswitchd_OBJS) $(replica_OBJS) $(mapp
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(OVS_WRAPS) $(OFPROTO_LIBS) \
 		$(OVS_LIBS) -lmnl -lmicrohttpd $(JEMALLOC)
 
-$(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
+$(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(etcd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
-	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lmicrohttpd \
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lcurl -lmicrohttpd \
 		$(OVS_LIBS) $(JEMALLOC)
 
 $(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS)) $(OVS)/.built
@@ -174,9 +180,17 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 PACKAGES := $(shell sed 's/\#.*//' .ci/packages)
 
-.PHONY: deps
-deps:
+.PHONY: deps packages etcd promtool
+deps: packages etcd promtool
+
+packages:
 	@.ci/install-packages $(PACKAGES)
+
+# For tests: unpacked, not installed.
+etcd:
+	@.ci/unpack-etcd .deps/etcd
+
+promtool:
 	@.ci/unpack prometheus usr/bin/promtool
 
 $(OVS)/.built: always
@@ -185,12 +199,12 @@ $(OVS)/.built: always
 # Demo, installation, cleaning.
 
 .PHONY: demo sim
-demo: deps
+demo: packages
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@sim/demo
 
 # The demo, and then its hosts are yours to explore, if there is somebody.
-sim: deps
+sim: packages
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@sim/demo $(shell test -t 0 && echo --keep)
 

@@ -85,6 +85,10 @@ unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 ovs_TESTS += unit/test-relay
 unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 
+ovs_TESTS += unit/test-etcd-answer unit/test-etcd-stream
+unit/test-etcd-answer_OBJS := $(etcd_pure_OBJS) mapping/etcd/etcd-members.o
+unit/test-etcd-stream_OBJS := $(etcd_pure_OBJS)
+
 ovs_TESTS += unit/test-store unit/test-store-faults unit/test-subscription
 unit/test-store_OBJS := $(store_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 	anycast/flow-hash.o tests/unit/opened.o
@@ -142,7 +146,7 @@ $(B)/tests/$(1): $(B)/tests/$(1).o $(addprefix $(B)/,$($(1)_OBJS))
 	@$$(CC) $$(ALL_CFLAGS) -o $$@ $$(filter %.o,$$^) $($(1)_LIBS) $(2)
 endef
 $(foreach t,$(pure_TESTS),$(eval $(call test_rules,$(t),-lcmocka -lm)))
-$(foreach t,$(ovs_TESTS) $(ovs_BENCHES),$(eval $(call test_rules,$(t),-lcmocka -lmnl -lsqlite3 $(OVS_LIBS))))
+$(foreach t,$(ovs_TESTS) $(ovs_BENCHES),$(eval $(call test_rules,$(t),-lcmocka -lmnl -lsqlite3 -lcurl $(OVS_LIBS))))
 
 # The switch as it is, with ports that make up packets and discard them.
 bench_switch_OBJS := $(addprefix tests/bench/switch/,commands.o \
@@ -167,6 +171,11 @@ cluster/test-cluster_OBJS := $(cluster_OBJS)
 cluster/long-run_OBJS := $(cluster_OBJS)
 $(foreach t,$(cluster_PROGRAMS),$(eval $(call test_rules,$(t),-lcmocka $(OVS_LIBS))))
 
+# The etcd client, driven by test-etcd.py.
+etcd/etcd-driver_OBJS := $(etcd_OBJS)
+$(eval $(call test_rules,etcd/etcd-driver,-lcurl $(OVS_LIBS)))
+ETCD_DRIVER := $(B)/tests/etcd/etcd-driver
+
 # Golden packets: the whole engine, stored frames in and out.
 golden/golden_OBJS := $(encap_OBJS) $(anycast_OBJS) tests/golden/pcap.o \
 	tests/golden/world.o
@@ -182,12 +191,15 @@ fuzz/fuzz-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
+fuzz_ovs_TARGETS := fuzz/fuzz-etcd
+fuzz/fuzz-etcd_OBJS := $(etcd_pure_OBJS)
+$(foreach t,$(fuzz_ovs_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer $(OVS_LIBS))))
 $(eval $(call test_rules,fuzz/seeds,))
 
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/tests/golden/golden \
+tests: $(UNIT_TESTS) $(B)/tests/golden/golden $(ETCD_DRIVER) \
 	$(cluster_PROGRAMS:%=$(B)/tests/%)
 
 .PHONY: check check-unit check-golden check-sanitize bench
@@ -234,7 +246,7 @@ check-tsan:
 # FUZZ_SECONDS for each target.  What it learns is kept in build/fuzz/corpus.
 FUZZ_CFLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FUZZERS := $(addprefix $(B)/tests/,$(fuzz_TARGETS))
+FUZZERS := $(addprefix $(B)/tests/,$(fuzz_TARGETS) $(fuzz_ovs_TARGETS))
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz check-fuzz fuzz-run
 fuzz:
