@@ -64,8 +64,7 @@ unit/test-engine-threads_OBJS := $(unit/test-engine_OBJS) tests/unit/crew.o
 # Unit tests of code that uses Open vSwitch's utilities: mapping.
 ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
 	unit/test-catalog-random unit/test-catalog-serving
-unit/test-record_OBJS := mapping/diagnosis.o mapping/record.o \
-	mapping/record-check.o mapping/record-field.o mapping/record-json.o \
+unit/test-record_OBJS := mapping/diagnosis.o $(record_OBJS) \
 	tests/unit/catalog-text.o $(catalog_OBJS)
 unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
