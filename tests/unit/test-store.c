@@ -185,8 +185,8 @@ damaged_store_of_version_1_is_left_alone(void **state OVS_UNUSED)
 static void
 newer_or_impossible_version_is_refused(void **state OVS_UNUSED)
 {
-    opened_sql("PRAGMA user_version=3");
-    opened_refused("version 3");
+    opened_sql("PRAGMA user_version=4");
+    opened_refused("version 4");
     opened_sql("PRAGMA user_version=0");
     opened_refused("version 0");
 }
