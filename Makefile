@@ -50,7 +50,8 @@ catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-record-txn.o catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
-mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
+mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
+	params.o presence.o server-lease.o server-records.o \
 	server.o server-change.o server-incident.o server-listen.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
 	server-register.o server-relay.o \

@@ -362,6 +362,19 @@ catalog_record_same(const struct catalog_records *records,
     return NULL;
 }
 
+const struct record_workload *
+catalog_find_station(const struct catalog *catalog, uint32_t vni,
+                     const struct mac *mac)
+{
+    /* No workload has this key, as it has no name. */
+    struct record key = { .kind = RECORD_WORKLOAD,
+                          .workload = { .vni = vni, .mac = *mac } };
+    const struct catalog_record *node = catalog_record_same(&catalog->records,
+                                                            &key);
+
+    return node ? &node->record.workload : NULL;
+}
+
 /* Changing. */
 
 void

@@ -97,6 +97,10 @@ bool catalog_find_record(const struct catalog *, const struct record *key,
  * caller frees the array. */
 struct record *catalog_records(const struct catalog *, enum record_kind kind,
                                size_t *n);
+/* The workload in 'vni' that has 'mac', or NULL.  As the five above. */
+const struct record_workload *catalog_find_station(const struct catalog *,
+                                                   uint32_t vni,
+                                                   const struct mac *mac);
 /* How many plain records refer to the record 'key'. */
 size_t catalog_uses(const struct catalog *, const struct record *key);
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "mapping/catalog/catalog-lease.h"
 #include "mapping/mapd/params.h"
 #include "mapping/mapd/store.h"
 #include "openvswitch/json.h"
@@ -191,54 +192,87 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
 
 /* Method: transact. */
 
-static int
-apply_op(struct catalog_txn *txn, const struct json *json,
-         struct diagnosis *diag)
-{
-    struct json *array = json_array_create_1(json_clone(json));
-    bool may_exist = false, if_exists = false, cascade = false;
-    bool force = false;
-    const struct json *contents;
-    struct record record;
-    struct params p;
-    const char *op;
-    int error;
+/* An operation as it was sent. */
+struct op {
+    const char *name;
+    const struct json *record;
+    bool may_exist, if_exists, cascade, force;
+    int64_t epoch_rule;
+};
 
+static bool
+is_lease_op(const char *name)
+{
+    enum catalog_lease_op op;
+
+    return catalog_lease_op_from_name(name, &op);
+}
+
+/* Reads 'array', which holds the operation. */
+static int
+parse_op(const struct json *array, struct op *op, struct diagnosis *diag)
+{
+    struct params p;
+
+    *op = (struct op) { .epoch_rule = CATALOG_EPOCH_KEEP };
     params_open(&p, array, diag);
-    op = params_string(&p, "op", "");
+    op->name = params_string(&p, "op", "");
     params_require(&p, "op");
-    contents = params_object(&p, "record");
+    op->record = params_object(&p, "record");
     params_require(&p, "record");
-    if (!strcmp(op, "add")) {
-        may_exist = params_bool(&p, "may_exist", false);
-    } else if (!strcmp(op, "remove")) {
-        if_exists = params_bool(&p, "if_exists", false);
-        cascade = params_bool(&p, "cascade", false);
-    } else if (!strcmp(op, "set")) {
-        force = params_bool(&p, "force", false);
-    } else if (!p.error) {
-        p.error = diagnosis_set(diag, DIAG_INVALID, "op", op,
-                                "op must be add, set or remove, not "
-                                "\"%.64s\"", op);
+    if (!strcmp(op->name, "add") || !strcmp(op->name, "allocate")) {
+        op->may_exist = params_bool(&p, "may_exist", false);
+    } else if (!strcmp(op->name, "remove")) {
+        op->if_exists = params_bool(&p, "if_exists", false);
+        op->cascade = params_bool(&p, "cascade", false);
+    } else if (!strcmp(op->name, "return")) {
+        op->if_exists = params_bool(&p, "if_exists", false);
+    } else if (!strcmp(op->name, "set")) {
+        op->force = params_bool(&p, "force", false);
+        op->epoch_rule = (int64_t) params_uint(&p, "if_epoch", 0, UINT32_MAX,
+                                               CATALOG_EPOCH_KEEP);
+    } else if (!p.error && !is_lease_op(op->name)) {
+        p.error = diagnosis_set(diag, DIAG_INVALID, "op", op->name,
+                                "op must be add, set, remove, allocate, "
+                                "renew, return or reassign, not \"%.64s\"",
+                                op->name);
         diagnosis_set_hint(diag, "docs/protocol.md describes transactions");
     }
-    error = params_close(&p);
+    return params_close(&p);
+}
+
+/* Leases that come of it are added to the array 'leases'. */
+static int
+apply_op(const struct server *server, struct catalog_txn *txn,
+         const struct json *json, struct json *leases, struct diagnosis *diag)
+{
+    struct json *array = json_array_create_1(json_clone(json));
+    struct record record;
+    struct op op;
+    int error = parse_op(array, &op, diag);
 
     if (error) {
         /* Fall through. */
-    } else if (!strcmp(op, "add")) {
-        error = record_from_json(contents, &record, diag);
+    } else if (!strcmp(op.name, "add")) {
+        error = record_from_json(op.record, &record, diag);
         if (!error) {
-            error = catalog_add(txn, &record, may_exist, diag);
+            error = catalog_add(txn, &record, op.may_exist, diag);
         }
-    } else if (!strcmp(op, "set")) {
-        catalog_set_force(txn, force);
-        error = catalog_set(txn, contents, diag);
+    } else if (!strcmp(op.name, "set")) {
+        catalog_set_force(txn, op.force);
+        catalog_set_epoch_rule(txn, op.epoch_rule);
+        error = catalog_set(txn, op.record, diag);
+        catalog_set_epoch_rule(txn, CATALOG_EPOCH_KEEP);
+    } else if (!strcmp(op.name, "remove")) {
+        error = record_key_from_json(op.record, &record, diag);
+        if (!error) {
+            error = catalog_remove(txn, &record, op.if_exists, op.cascade,
+                                   diag);
+        }
     } else {
-        error = record_key_from_json(contents, &record, diag);
-        if (!error) {
-            error = catalog_remove(txn, &record, if_exists, cascade, diag);
-        }
+        error = server_lease_apply(server, txn, op.name, op.record,
+                                   op.may_exist || op.if_exists, leases,
+                                   diag);
     }
     json_destroy(array);
     return error;
@@ -270,7 +304,7 @@ server_transact(struct connection *conn, const struct json *params,
 {
     struct server *server = conn->server;
     struct server_change_options options;
-    struct json *result;
+    struct json *result, *leases;
     const struct json *ops;
     struct catalog_txn *txn;
     struct params p;
@@ -283,17 +317,24 @@ server_transact(struct connection *conn, const struct json *params,
         return NULL;
     }
 
+    leases = json_array_create_empty();
     txn = server_begin(server);
     for (size_t i = 0; i < json_array(ops)->n; i++) {
         catalog_set_op(txn, i);
-        if (apply_op(txn, json_array(ops)->elems[i], diag)) {
+        if (apply_op(server, txn, json_array(ops)->elems[i], leases, diag)) {
             diag->op = i;
             catalog_abort(txn);
+            json_destroy(leases);
             return NULL;
         }
     }
     result = server_finish(server, txn, options.dry_run, diag);
-    if (!result && diag->code == DIAG_IN_USE) {
+    if (result && json_array(leases)->n) {
+        json_object_put(result, "leases", leases);
+    } else {
+        json_destroy(leases);
+    }
+    if (!result && diag->code == DIAG_IN_USE && diag->op < 0) {
         diag->op = find_removal(ops, diag->value);
     }
     return result;
