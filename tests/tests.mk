@@ -72,6 +72,15 @@ unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
 	tests/unit/catalog-twin.o
 
+# The records that gateways need.
+ovs_TESTS += unit/test-record-gateway unit/test-catalog-record \
+	unit/test-catalog-record-random unit/test-lease-clock
+unit/test-record-gateway_OBJS := $(unit/test-record_OBJS)
+unit/test-catalog-record_OBJS := $(unit/test-record_OBJS)
+unit/test-catalog-record-random_OBJS := $(unit/test-record_OBJS) \
+	tests/unit/record-twin.o
+unit/test-lease-clock_OBJS := mapping/mapd/lease-clock.o
+
 ovs_TESTS += unit/test-slots unit/test-slot-codec unit/test-replica \
 	unit/test-replica-fuzz
 unit/test-slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
