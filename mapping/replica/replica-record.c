@@ -39,6 +39,29 @@ replica_record_put(struct replica_txn *txn, const struct json *json,
     return 0;
 }
 
+/* Reads the members of a key, which must be all that there is. */
+static int
+read_key(const struct json *json, struct record *key, struct diagnosis *diag)
+{
+    struct json *exact;
+    int error = record_key_from_json(json, key, diag);
+
+    if (!error) {
+        error = check_plain(key, diag);
+    }
+    if (error) {
+        return error;
+    }
+    exact = record_key_to_json(key);
+    if (!json_equal(exact, json)) {
+        error = diagnosis_set(diag, DIAG_INVALID, "record_removed", NULL,
+                              "record_removed: it has other members than "
+                              "kind and key");
+    }
+    json_destroy(exact);
+    return error;
+}
+
 int
 replica_record_remove(struct replica_txn *txn, const struct json *json,
                       struct diagnosis *diag)
@@ -46,11 +69,8 @@ replica_record_remove(struct replica_txn *txn, const struct json *json,
     struct replica_record *record;
     char text[RECORD_KEY_SIZE];
     struct record key;
-    int error = record_key_from_json(json, &key, diag);
+    int error = read_key(json, &key, diag);
 
-    if (!error) {
-        error = check_plain(&key, diag);
-    }
     if (error) {
         return error;
     }

@@ -19,7 +19,7 @@ static const char *const strings[] = {
     "", "a", "b", "c", "e0", "e1", "h0", "h1", "h5", "h6", "192.0.2.1",
     "10.0.0.12", "224.0.0.1", "02:00:00:00:00:01", "01:00:00:00:00:01",
     "up", "down", "draining", "tcp", "vxlan", "source", "endpoint", "host",
-    "group", "AIACAA==", "AIACAQ==", "AIAC//8D", "AAAA", "AAEA", "====",
+    "group", "workload", "vip", "lease", "r1", "r2", "AIACAA==", "AIACAQ==", "AIAC//8D", "AAAA", "AAEA", "====",
     "00000000000000000000000000000000", "0123456789abcdef0123456789abcdef",
     "\xc3\xa9",
     "a23456789012345678901234567890123456789012345678901234567890123456",

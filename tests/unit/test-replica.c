@@ -17,6 +17,8 @@
 #include "util.h"
 
 #define KEY "00112233445566778899aabbccddeeff"
+#define VIP "{'kind':'vip','vni':0,'name':'v','address':'10.9.9.9'," \
+            "'gateway':'g'}"
 #define H1 "{'kind':'host','name':'h1','vtep':'192.0.2.1'}"
 #define H2 "{'kind':'host','name':'h2','vtep':'192.0.2.2','encap':'vxlan'}"
 #define W1 "{'record':{'kind':'endpoint','vni':5001,'group':'web'," \
@@ -407,6 +409,14 @@ test_snapshots_of_nonsense_are_refused(void **state)
         { "'groups':[", "'groups':[" WEB ",", DIAG_EXISTS, "name" },
         { "'groups':[", "'groups':[null,", DIAG_INVALID, "group" },
         { "'groups':[", "'groups':[{},", DIAG_INVALID, "epoch" },
+        { "'revision':7", "'revision':7,'records':{}", DIAG_INVALID,
+          "records" },
+        { "'revision':7", "'revision':7,'records':[" H1 "]", DIAG_INVALID,
+          "kind" },
+        { "'revision':7", "'revision':7,'records':[" VIP "," VIP "]",
+          DIAG_EXISTS, "name" },
+        { "'revision':7", "'revision':7,'records':[1]", DIAG_INVALID,
+          "record" },
         { "'dead':['h2'],", "", DIAG_INVALID, "dead" },
         { "['h2']", "[2]", DIAG_INVALID, "dead" },
         { "['h2']", "['h3']", DIAG_NOT_FOUND, "dead" },
@@ -499,6 +509,14 @@ test_updates_of_nonsense_are_refused(void **state)
         { UPDATE("{'host_removed':9}"), DIAG_INVALID, "host_removed" },
         { UPDATE("{'host':{'kind':'host','name':'h3','vtep':'192.0.2.1'}}"),
           DIAG_EXISTS, "vtep" },
+        { UPDATE("{'record_removed':{'kind':'vip','vni':0,'name':'v'}}"),
+          DIAG_NOT_FOUND, "record_removed" },
+        { UPDATE("{'record':" VIP "},{'record_removed':{'kind':'vip','vni':0,"
+                 "'name':'v','address':'10.9.9.9'}}"), DIAG_INVALID,
+          "record_removed" },
+        { UPDATE("{'record_removed':{'kind':'host','name':'h1'}}"),
+          DIAG_INVALID, "kind" },
+        { UPDATE("{'record':" H1 "}"), DIAG_INVALID, "kind" },
         { UPDATE("{'group_removed':{'vni':5001,'name':'x'}}"), DIAG_NOT_FOUND,
           "name" },
         { UPDATE("{'group_removed':{'vni':0,'name':'web'}}"), DIAG_INVALID,
