@@ -159,12 +159,14 @@ $(eval $(call test_rules,golden/golden,))
 
 # Fuzz targets (libFuzzer): a production file and twenty lines.
 fuzz_TARGETS := fuzz/fuzz-parse fuzz/fuzz-context fuzz/fuzz-hint \
-	fuzz/fuzz-engine
+	fuzz/fuzz-engine fuzz/fuzz-record
 fuzz/fuzz-parse_OBJS := $(parse_OBJS) encap/reply.o
 fuzz/fuzz-context_OBJS := encap/context.o encap/csum.o encap/tunnel.o
 fuzz/fuzz-hint_OBJS := encap/hint.o
 fuzz/fuzz-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
+fuzz/fuzz-record_OBJS := mapping/diagnosis.o $(record_OBJS)
+fuzz/fuzz-record_LIBS := $(OVS_LIBS)
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
 $(eval $(call test_rules,fuzz/seeds,))
