@@ -111,6 +111,7 @@ refers_to(const struct record *record, const struct record *key)
     return false;
 }
 
+/* Nothing refers to these users in turn. */
 static void
 take_users(struct catalog_txn *txn, const struct record *key)
 {
@@ -119,14 +120,11 @@ take_users(struct catalog_txn *txn, const struct record *key)
     for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
         struct catalog_record *node;
 
-        CATALOG_RECORD_FOR_EACH (node, kind, records) {
+        HMAP_FOR_EACH_SAFE (node, by_key,
+                            &records->by_key[kind - RECORD_FIRST_PLAIN]) {
             if (refers_to(&node->record, key)) {
-                struct record user = node->record;
-
-                /* The table stays the same but for this node. */
-                catalog_record_txn_take(txn, &user);
-                take_users(txn, key);
-                return;
+                touch(txn, &node->record, node);
+                catalog_record_delete(records, node);
             }
         }
     }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -475,6 +476,40 @@ cascade_takes_what_refers_to_it(void **state OVS_UNUSED)
     catalog_destroy(catalog);
 }
 
+/* The largest pool there can be, all of it leased. */
+static void
+full_pool_can_be_removed(void **state OVS_UNUSED)
+{
+    struct catalog *catalog = catalog_create();
+    struct catalog_txn *txn = catalog_begin(catalog);
+    struct record pool = catalog_text_record(
+        "{'kind':'pool','vni':0,'name':'p','first':'10.0.0.0',"
+        "'last':'10.0.255.255'}");
+    struct record lease = catalog_text_record(
+        "{'kind':'lease','vni':0,'pool':'p','address':'10.0.0.0',"
+        "'client':'c'}");
+    struct diagnosis diag;
+
+    assert_int_equal(catalog_add(txn, &pool, false, &diag), 0);
+    for (uint32_t i = 0; i < RECORD_POOL_MAX; i++) {
+        lease.lease.address = record_pool_address(&pool.pool, i);
+        snprintf(lease.lease.client, sizeof lease.lease.client, "c%d",
+                 (int) i);
+        assert_int_equal(catalog_add(txn, &lease, false, &diag), 0);
+    }
+    assert_int_equal(catalog_prepare(txn, &diag), 0);
+    catalog_commit(txn);
+    assert_int_equal(catalog_lease_count(catalog, &pool), RECORD_POOL_MAX);
+
+    txn = catalog_begin(catalog);
+    assert_int_not_equal(catalog_remove(txn, &pool, false, false, &diag), 0);
+    assert_int_equal(catalog_remove(txn, &pool, false, true, &diag), 0);
+    assert_int_equal(catalog_prepare(txn, &diag), 0);
+    catalog_commit(txn);
+    assert_int_equal(catalog_count(catalog, RECORD_LEASE), 0);
+    catalog_destroy(catalog);
+}
+
 /* What must be unique need be so only in the end. */
 static void
 two_workloads_can_swap_all_they_have(void **state OVS_UNUSED)
@@ -493,6 +528,25 @@ two_workloads_can_swap_all_they_have(void **state OVS_UNUSED)
     catalog_destroy(catalog);
 }
 
+/* Whoever does not number operations is told all the same, only not which. */
+static void
+clashes_within_one_operation_are_found(void **state OVS_UNUSED)
+{
+    struct catalog *catalog = make_world();
+    struct catalog_txn *txn = catalog_begin(catalog);
+    struct diagnosis diag;
+
+    assert_int_equal(apply(txn, "add " VM("c", "0c", "10.0.0.12") "}", &diag),
+                     0);
+    assert_int_equal(apply(txn, "add " VM("d", "0c", "10.0.0.13") "}", &diag),
+                     0);
+    assert_int_not_equal(catalog_prepare(txn, &diag), 0);
+    assert_int_equal(diag.op, -1);
+    assert_string_equal(diag.field, "mac");
+    catalog_abort(txn);
+    catalog_destroy(catalog);
+}
+
 int
 main(void)
 {
@@ -502,7 +556,9 @@ main(void)
         cmocka_unit_test(leases_go_from_client_to_client),
         cmocka_unit_test(leases_end_in_time),
         cmocka_unit_test(cascade_takes_what_refers_to_it),
+        cmocka_unit_test(full_pool_can_be_removed),
         cmocka_unit_test(two_workloads_can_swap_all_they_have),
+        cmocka_unit_test(clashes_within_one_operation_are_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -347,6 +347,43 @@ test_a_host_that_dies_changes_its_groups(void **state)
     replica_destroy(&r);
 }
 
+/* A record that is the same before and after has not changed, however it
+ * came. */
+static void
+test_records_say_when_they_changed(void **state)
+{
+    char *snapshot = edit(SNAPSHOT, "'revision':7",
+                          "'revision':7,'records':[" VIP "]");
+    struct record key = { .kind = RECORD_VIP, .vip.name = "v" };
+    struct replica r;
+    uint64_t changed;
+
+    (void) state;
+    replica_init(&r);
+    assert_int_equal(feed(&r, snapshot, replica_load_snapshot, NULL), 0);
+    changed = replica_find_record(&r, &key)->changed;
+    assert_int_equal(changed, r.generation);
+    accept_update(&r, "{'revision':8,'changes':[{'record':" VIP "}]}");
+    assert_int_equal(replica_find_record(&r, &key)->changed, changed);
+    assert_int_equal(feed(&r, snapshot, replica_load_snapshot, NULL), 0);
+    assert_int_equal(replica_find_record(&r, &key)->changed, changed);
+
+    accept_update(&r, "{'revision':8,'changes':[{'record':{'kind':'vip',"
+                  "'vni':0,'name':'v','address':'10.9.9.8','gateway':'g'}}]}");
+    assert_int_equal(replica_find_record(&r, &key)->changed, r.generation);
+    assert_int_equal(feed(&r, snapshot, replica_load_snapshot, NULL), 0);
+    assert_int_equal(replica_find_record(&r, &key)->changed, r.generation);
+    accept_update(&r, "{'revision':8,'changes':[{'record_removed':"
+                  "{'kind':'vip','vni':0,'name':'v'}}]}");
+    assert_null(replica_find_record(&r, &key));
+
+    /* An older mapd says nothing of records. */
+    assert_int_equal(feed(&r, SNAPSHOT, replica_load_snapshot, NULL), 0);
+    assert_null(replica_first_record(&r, RECORD_VIP, 0));
+    replica_destroy(&r);
+    free(snapshot);
+}
+
 static void
 test_port_ranges_do_not_overlap(void **state)
 {
@@ -661,6 +698,7 @@ main(void)
         cmocka_unit_test(test_what_stays_the_same_is_not_marked_as_changed),
         cmocka_unit_test(test_another_store_is_warned_of_once),
         cmocka_unit_test(test_a_host_that_dies_changes_its_groups),
+        cmocka_unit_test(test_records_say_when_they_changed),
         cmocka_unit_test(test_port_ranges_do_not_overlap),
         cmocka_unit_test(test_snapshots_of_nonsense_are_refused),
         cmocka_unit_test(test_updates_of_nonsense_are_refused),
