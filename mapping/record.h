@@ -1,6 +1,7 @@
-/* The records that operators write: hosts, groups, endpoints, and what gateways
- * need.  The one door through which they are validated, wherever they come from:
- * command line, store, dump file or network.  Text form: docs/protocol.md. */
+/* The records that operators write: hosts, groups, endpoints, and what
+ * gateways need.  The one door through which they are validated, wherever they
+ * come from: command line, store, dump file or network.  Text form:
+ * docs/protocol.md. */
 
 #ifndef MAPPING_RECORD_H
 #define MAPPING_RECORD_H 1
@@ -112,8 +113,8 @@ struct record {
 int record_from_json(const struct json *json, struct record *record,
                      struct diagnosis *diag);
 
-/* As record_from_json(), but nothing except 'kind' is required, and members are
- * not checked against each other: what is read is no record yet. */
+/* As record_from_json(), but nothing except 'kind' is required, and members
+ * are not checked against each other: what is read is no record yet. */
 int record_part_from_json(const struct json *json, struct record *part,
                           struct diagnosis *diag);
 
@@ -158,7 +159,8 @@ uint32_t record_vni(const struct record *record);
 /* Whether 'name' can name a host, group or endpoint. */
 bool record_is_name(const char *name);
 
-/* "host", "group", "endpoint"...; the reverse returns false for another name. */
+/* "host", "group", "endpoint"...; the reverse returns false for another
+ * name. */
 const char *record_kind_name(enum record_kind);
 bool record_kind_from_name(const char *name, enum record_kind *);
 /* All of them: "host, group, endpoint...". */

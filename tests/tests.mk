@@ -86,7 +86,7 @@ ovs_TESTS += unit/test-slots unit/test-slot-codec unit/test-replica \
 unit/test-slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
 unit/test-slot-codec_OBJS := mapping/base64.o mapping/slot-codec.o
 unit/test-replica_OBJS := $(mapping_OBJS) $(replica_OBJS) \
-	tests/unit/replica-model.o
+	tests/unit/replica-model.o tests/unit/replica-model-print.o
 unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 	tests/unit/json-damage.o
 

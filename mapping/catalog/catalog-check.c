@@ -86,7 +86,8 @@ unknown_endpoint(const struct catalog_group *group,
     for (size_t i = 0; i < group->n_endpoints; i++) {
         catalog_few_add(&few, 0, group->endpoints[i]->record.name);
     }
-    catalog_few_hint(&few, "its group has:", "its group has no endpoints", diag);
+    catalog_few_hint(&few, "its group has:", "its group has no endpoints",
+                     diag);
     return error;
 }
 
@@ -101,7 +102,8 @@ catalog_check_not_found(const struct catalog *catalog,
     }
     switch (key->kind) {
     case RECORD_HOST:
-        return catalog_check_unknown_host(catalog, "name", key->host.name, diag);
+        return catalog_check_unknown_host(catalog, "name", key->host.name,
+                                          diag);
 
     case RECORD_GROUP:
         return unknown_group(catalog, "name", key->group.vni,

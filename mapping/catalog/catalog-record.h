@@ -81,6 +81,7 @@ catalog_record_same(const struct catalog_records *,
                     const struct record *record);
 
 #define CATALOG_RECORD_FOR_EACH(NODE, KIND, RECORDS)                    \
-    HMAP_FOR_EACH (NODE, by_key, &(RECORDS)->by_key[(KIND) - RECORD_FIRST_PLAIN])
+    HMAP_FOR_EACH (NODE, by_key,                                        \
+                   &(RECORDS)->by_key[(KIND) - RECORD_FIRST_PLAIN])
 
 #endif /* mapping/catalog/catalog-record.h */

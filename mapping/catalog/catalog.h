@@ -183,13 +183,14 @@ uint64_t catalog_txn_revision(const struct catalog_txn *);
 void catalog_commit(struct catalog_txn *);
 void catalog_abort(struct catalog_txn *);
 
-/* Loading from a store, before any transaction: hosts, then groups, each with
- * its assigned state, then plain records.  The same checks as catalog_add(); and a slot owned by
- * an endpoint that is absent or not up, previous owners that cannot be, and an
- * id or index used twice or out of range, are refused.  'group->slots',
- * 'group->previous' and 'group->endpoints' are copied; the latter need not be
- * sorted, but must be of this group.  Returns 0, or a positive errno with
- * '*diag' filled in and the catalog as it was. */
+/* Loading from a store, before any transaction: hosts, then groups, each
+ * with its assigned state, then plain records.  The same checks as
+ * catalog_add(); and a slot owned by an endpoint that is absent or not up,
+ * previous owners that cannot be, and an id or index used twice or out of
+ * range, are refused.  'group->slots', 'group->previous' and
+ * 'group->endpoints' are copied; the latter need not be sorted, but must be
+ * of this group.  Returns 0, or a positive errno with '*diag' filled in and
+ * the catalog as it was. */
 int catalog_restore_host(struct catalog *, const struct record_host *,
                          struct diagnosis *diag);
 int catalog_restore_group(struct catalog *, const struct catalog_group *,

@@ -146,7 +146,8 @@ put_help(struct ds *ds, const char *noun)
     ds_put_format(ds, "usage: grapnelctl [OPTION]... %s VERB ...\n"
                   "%s", noun ? noun : "[NOUN]",
                   noun ? "\n" : "\nAdministers Grapnel's mapping service: "
-                  "hosts, anycast groups, endpoints,\nworkloads and gateways.\n");
+                  "hosts, anycast groups, endpoints,\n"
+                  "workloads and gateways.\n");
     put_verbs(ds, noun);
     if (!noun) {
         ds_put_cstr(ds, "\nOptions of every verb:\n");

@@ -201,8 +201,8 @@ prune_records(struct server *server, struct catalog_txn *txn,
 }
 
 /* Removals come first, so that what is new can have the addresses of what
- * is old; but a host can go only when its last endpoint, or what else refers to it,
- * has moved. */
+ * is old; but a host can go only when its last endpoint, or what else refers
+ * to it, has moved. */
 static int
 merge_all(struct server *server, struct catalog_txn *txn, bool prune,
           const struct load_record *records, size_t n, struct diagnosis *diag)

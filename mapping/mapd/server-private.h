@@ -3,7 +3,8 @@
  * server-query.c,
  * server-records.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
- * server-lease.c, server-relay.c, server-trace.c, server-incident.c, barrier.c. */
+ * server-lease.c, server-relay.c, server-trace.c, server-incident.c,
+ * barrier.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1

@@ -10,8 +10,8 @@
 #include "util.h"
 
 /* What took the place of what; at least one of them is not NULL, and hosts,
- * groups and records do not mix.  The transaction owns what was taken out, the replica
- * what was put in. */
+ * groups and records do not mix.  The transaction owns what was taken out, the
+ * replica what was put in. */
 struct replica_edit {
     struct replica_host *old_host, *new_host;
     struct replica_group *old_group, *new_group;

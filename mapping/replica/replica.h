@@ -98,7 +98,8 @@ void replica_destroy(struct replica *);
  *
  * Groups that are the same before and after keep their 'changed', unless the
  * hash key is another, or a host of theirs died or came to life; and so do
- * records.  Pointers to hosts, groups and records that changed become invalid; a snapshot invalidates all.
+ * records.  Pointers to hosts, groups and records that changed become invalid;
+ * a snapshot invalidates all.
  *
  * A snapshot with another hash key, or an older revision, than what is here
  * is taken, with a warning in the log. */

@@ -1,5 +1,5 @@
-/* The twin of a catalog's plain records: an array, searched from one end to the
- * other.  It knows hosts, too, as others refer to them. */
+/* The twin of a catalog's plain records: an array, searched from one end to
+ * the other.  It knows hosts, too, as others refer to them. */
 
 #ifndef TESTS_UNIT_RECORD_TWIN_H
 #define TESTS_UNIT_RECORD_TWIN_H 1

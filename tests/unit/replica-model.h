@@ -53,6 +53,9 @@ struct model {
     struct model_record records[MODEL_RECORDS];
 };
 
+/* Of all plain kinds. */
+size_t model_count_records(const struct replica *);
+
 /* Random numbers below 'n', from one seed for all. */
 void model_seed(uint64_t seed);
 uint32_t model_random(uint32_t n);

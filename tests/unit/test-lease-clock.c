@@ -1,5 +1,5 @@
-/* mapping/mapd/lease-clock.h: whatever happens to the clocks, a lease lasts for
- * its term of time that mapd was running, and not much longer. */
+/* mapping/mapd/lease-clock.h: whatever happens to the clocks, a lease lasts
+ * for its term of time that mapd was running, and not much longer. */
 
 #include <config.h>
 
