@@ -35,9 +35,11 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 	anycast/handshake.o anycast/load.o $(pick_OBJS)
 
 # Records: for mapd and the switch.
+record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
+	record-gateway.o record-json.o record-kind.o record-pool.o \
+	record-workload.o)
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	metrics-address.o remote.o \
-	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
+	metrics-address.o relay.o remote.o slot-codec.o) $(record_OBJS)
 
 # What monitoring and systemd ask of both daemons.
 service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
@@ -45,10 +47,12 @@ service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
-	replica-index.o replica-previous.o replica-txn.o)
+	replica-index.o replica-previous.o replica-record.o replica-txn.o)
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
-	catalog-unique.o slot-dues.o slot-history.o slots.o)
+	catalog-few.o catalog-index.o catalog-lease.o catalog-liveness.o \
+	catalog-prepare.o catalog-record.o catalog-record-check.o \
+	catalog-record-txn.o catalog-txn.o catalog-unique.o slot-dues.o \
+	slot-history.o slots.o)
 # The client of etcd; what of it does no I/O.
 etcd_pure_OBJS := $(addprefix mapping/etcd/,etcd-answer.o etcd-request.o \
 	etcd-stream.o) mapping/base64.o mapping/diagnosis.o
@@ -57,7 +61,8 @@ etcd_OBJS := $(addprefix mapping/etcd/,etcd.o etcd-ask.o etcd-failure.o \
 	etcd-watch.o) $(etcd_pure_OBJS)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
-mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
+mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
+	params.o presence.o server-lease.o server-records.o \
 	server.o server-change.o server-incident.o server-listen.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
 	server-metrics.o server-register.o server-relay.o server-warn.o \

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "mapping/record-kind.h"
 #include "util.h"
 
 enum {
@@ -116,20 +117,36 @@ record_normalize(struct record *record)
     }
 }
 
+static int
+check_group(const struct record_group *g, struct diagnosis *diag)
+{
+    int error = check_ports(g, diag);
+
+    return error ? error : check_quic(g, diag);
+}
+
 int
 record_check(const struct record *record, struct diagnosis *diag)
 {
-    int error = 0;
-
-    if (record->kind == RECORD_HOST) {
-        error = check_vtep(&record->host, diag);
-    } else if (record->kind == RECORD_GROUP) {
-        error = check_ports(&record->group, diag);
-        if (!error) {
-            error = check_quic(&record->group, diag);
-        }
-    } else if (record->kind == RECORD_ENDPOINT) {
-        error = check_quic_id(&record->endpoint, diag);
+    switch (record->kind) {
+    case RECORD_HOST:
+        return check_vtep(&record->host, diag);
+    case RECORD_GROUP:
+        return check_group(&record->group, diag);
+    case RECORD_ENDPOINT:
+        return check_quic_id(&record->endpoint, diag);
+    case RECORD_WORKLOAD:
+        return record_workload_check(&record->workload, diag);
+    case RECORD_POOL:
+        return record_pool_check(&record->pool, diag);
+    case RECORD_LEASE:
+        return record_lease_check(&record->lease, diag);
+    case RECORD_GATEWAY:
+        return record_gateway_check(&record->gateway, diag);
+    case RECORD_VIP:
+        return 0;
+    case N_RECORD_KINDS:
+        break;
     }
-    return error;
+    OVS_NOT_REACHED();
 }

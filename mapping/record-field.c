@@ -6,9 +6,11 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "encap/inet.h"
+#include "encap/tunnel.h"
 #include "mapping/record.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
@@ -16,7 +18,8 @@
 #include "util.h"
 
 enum {
-    EXCERPT_MAX = 40            /* Of a value, in a message. */
+    EXCERPT_MAX = 40,           /* Of a value, in a message. */
+    VNI_MAX_DIGITS = 8,
 };
 
 /* Values in messages. */
@@ -166,8 +169,52 @@ write_name(const struct record_field *f OVS_UNUSED, const void *member)
     return json_string_create(member);
 }
 
-const struct record_type record_type_name = { read_name, write_name };
-const struct record_type record_type_label = { read_label, write_name };
+const struct record_type record_type_name = {
+    read_name, write_name, .is_text = true
+};
+const struct record_type record_type_label = {
+    read_label, write_name, .is_text = true
+};
+
+/* Those who have leases. */
+
+/* The VNI without leading zeros, so that a workload has one id only. */
+static bool
+is_workload_id(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+
+    return (n > 0 && n <= VNI_MAX_DIGITS && text[0] != '0' && text[n] == '/'
+            && strtoul(text, NULL, 10) <= VNI_MAX
+            && record_is_name(text + n + 1));
+}
+
+static bool
+is_client(const char *text)
+{
+    if (strchr(text, '/')) {
+        return is_workload_id(text);
+    }
+    return (is_name_character(*text) && strlen(text) <= RECORD_CLIENT_MAX
+            && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                      "abcdefghijklmnopqrstuvwxyz0123456789._:-")
+               == strlen(text));
+}
+
+static int
+read_client(const struct record_field *f, const struct json *json,
+            void *member, struct diagnosis *diag)
+{
+    if (json->type != JSON_STRING || !is_client(json_string(json))) {
+        return refuse(f, json, diag, "is not a client's id");
+    }
+    ovs_strzcpy(member, json_string(json), f->size);
+    return 0;
+}
+
+const struct record_type record_type_client = {
+    read_client, write_name, .is_text = true
+};
 
 /* Numbers, and choices, which are numbers with names. */
 
@@ -257,8 +304,12 @@ write_number(const struct record_field *f, const void *member)
     return json_integer_create(get_number(f, member));
 }
 
-const struct record_type record_type_number = { read_number, write_number };
-const struct record_type record_type_power = { read_power, write_number };
+const struct record_type record_type_number = {
+    .read = read_number, .write = write_number
+};
+const struct record_type record_type_power = {
+    .read = read_power, .write = write_number
+};
 
 static int
 read_choice(const struct record_field *f, const struct json *json,
@@ -294,7 +345,9 @@ write_choice(const struct record_field *f, const void *member)
     OVS_NOT_REACHED();
 }
 
-const struct record_type record_type_choice = { read_choice, write_choice };
+const struct record_type record_type_choice = {
+    .read = read_choice, .write = write_choice
+};
 
 /* Addresses. */
 
@@ -355,7 +408,33 @@ write_address(const struct record_field *f OVS_UNUSED, const void *member)
     return json_string_create(text);
 }
 
-const struct record_type record_type_address = { read_address, write_address };
+const struct record_type record_type_address = {
+    .read = read_address, .write = write_address
+};
+
+static int
+read_maybe_address(const struct record_field *f, const struct json *json,
+                   void *member, struct diagnosis *diag)
+{
+    if (json->type == JSON_STRING && !*json_string(json)) {
+        memset(member, 0, f->size);
+        return 0;
+    }
+    return read_address(f, json, member, diag);
+}
+
+static struct json *
+write_maybe_address(const struct record_field *f, const void *member)
+{
+    static const struct inet_addr none;
+
+    return (memcmp(member, &none, sizeof none) ? write_address(f, member)
+            : json_string_create(""));
+}
+
+const struct record_type record_type_maybe_address = {
+    .read = read_maybe_address, .write = write_maybe_address
+};
 
 static int
 read_bytes(const struct record_field *f, const struct json *json,
@@ -378,7 +457,9 @@ write_bytes(const struct record_field *f, const void *member)
     return write_address(f, &address);
 }
 
-const struct record_type record_type_bytes = { read_bytes, write_bytes };
+const struct record_type record_type_bytes = {
+    .read = read_bytes, .write = write_bytes
+};
 
 /* Reads "02:00:00:00:00:01". */
 static bool
@@ -426,7 +507,9 @@ write_mac(const struct record_field *f OVS_UNUSED, const void *member)
                   o[0], o[1], o[2], o[3], o[4], o[5]));
 }
 
-const struct record_type record_type_mac = { read_mac, write_mac };
+const struct record_type record_type_mac = {
+    .read = read_mac, .write = write_mac
+};
 
 /* Ids in QUIC connection ids. */
 
@@ -473,5 +556,5 @@ write_quic_id(const struct record_field *f OVS_UNUSED, const void *member)
 }
 
 const struct record_type record_type_quic_id = {
-    read_quic_id, write_quic_id
+    .read = read_quic_id, .write = write_quic_id
 };

@@ -4,6 +4,7 @@
 #ifndef MAPPING_RECORD_FIELD_H
 #define MAPPING_RECORD_FIELD_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,7 @@ struct record_type {
     int (*read)(const struct record_field *, const struct json *,
                 void *member, struct diagnosis *);
     struct json *(*write)(const struct record_field *, const void *member);
+    bool is_text;               /* The member ends with a null byte. */
 };
 
 extern const struct record_type record_type_name;
@@ -39,9 +41,12 @@ extern const struct record_type record_type_number;
 extern const struct record_type record_type_power; /* A power of two. */
 extern const struct record_type record_type_choice;
 extern const struct record_type record_type_address; /* inet_addr. */
+extern const struct record_type record_type_maybe_address; /* The same, zeros:
+                                                            * none. */
 extern const struct record_type record_type_bytes; /* Address, 16 bytes. */
 extern const struct record_type record_type_mac;
 extern const struct record_type record_type_quic_id;
+extern const struct record_type record_type_client; /* record_client. */
 
 struct record_field {
     const char *name;

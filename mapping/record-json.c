@@ -1,11 +1,11 @@
 #include <config.h>
 #include "mapping/record.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #include "mapping/record-check.h"
 #include "mapping/record-field.h"
+#include "mapping/record-kind.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "util.h"
@@ -49,21 +49,6 @@ static const struct record_choice states[] = {
     { "down", ENDPOINT_DOWN }, { NULL, 0 },
 };
 
-enum {
-    KEY      = RECORD_FIELD_KEY,
-    REQUIRED = RECORD_FIELD_REQUIRED,
-    FIXED    = RECORD_FIELD_FIXED,
-    OPTIONAL = 0,
-};
-
-#define FIELD(NAME, TYPE, MEMBER, FLAGS, ...)                           \
-    { .name = NAME, .type = &record_type_##TYPE, .flags = FLAGS,        \
-      .offset = offsetof(struct record, MEMBER),                        \
-      .size = sizeof(((struct record *) NULL)->MEMBER), __VA_ARGS__ }
-
-#define NAME_HINT "names are 1 to 63 of A-Z a-z 0-9 . _ -, "            \
-                  "the first one a letter or digit"
-#define LABEL_HINT NAME_HINT "; an empty one stands for none"
 #define WEIGHT_HINT "to stop new flows, set state draining"
 
 static const struct record_field host_fields[] = {
@@ -117,7 +102,7 @@ static const struct record_field endpoint_fields[] = {
     FIELD("name", name, endpoint.name, KEY, .hint = NAME_HINT),
     FIELD("host", name, endpoint.host, REQUIRED, .hint = NAME_HINT),
     FIELD("mac", mac, endpoint.mac, REQUIRED,
-          .hint = "write it like 02:00:00:00:00:01"),
+          .hint = MAC_HINT),
     FIELD("weight", number, endpoint.weight, OPTIONAL, .min = 1,
           .max = RECORD_WEIGHT_MAX, .hint = WEIGHT_HINT),
     FIELD("state", choice, endpoint.state, OPTIONAL, .choices = states),
@@ -154,6 +139,22 @@ static const struct {
         { .kind = RECORD_ENDPOINT,
           .endpoint = { .weight = 100, .state = ENDPOINT_UP } },
     },
+    [RECORD_WORKLOAD] = {
+        "a", record_workload_fields, { .kind = RECORD_WORKLOAD },
+    },
+    [RECORD_POOL] = {
+        "a", record_pool_fields,
+        { .kind = RECORD_POOL, .pool = { .term = 3600 } },
+    },
+    [RECORD_LEASE] = {
+        "a", record_lease_fields, { .kind = RECORD_LEASE },
+    },
+    [RECORD_GATEWAY] = {
+        "a", record_gateway_fields, { .kind = RECORD_GATEWAY },
+    },
+    [RECORD_VIP] = {
+        "a", record_vip_fields, { .kind = RECORD_VIP },
+    },
 };
 
 /* Reading. */
@@ -188,7 +189,7 @@ read_kind(const struct json *json, enum record_kind *kind,
     if (member->type != JSON_STRING
         || !record_kind_from_name(json_string(member), kind)) {
         return record_field_refuse("kind", member, diag,
-                      "is not one of host, group, endpoint");
+                      "is not one of %s", record_kind_names());
     }
     return 0;
 }
@@ -299,6 +300,27 @@ record_from_json(const struct json *json, struct record *record,
 }
 
 int
+record_part_from_json(const struct json *json, struct record *part,
+                      struct diagnosis *diag)
+{
+    enum record_kind kind;
+    struct record new;
+    int error = read_kind(json, &kind, diag);
+
+    if (!error) {
+        error = check_unknown(kind, json, diag);
+    }
+    if (!error) {
+        new = kinds[kind].defaults;
+        error = read_members(json, 0, 0, &new, diag);
+    }
+    if (!error) {
+        *part = new;
+    }
+    return error;
+}
+
+int
 record_key_from_json(const struct json *json, struct record *record,
                      struct diagnosis *diag)
 {
@@ -325,9 +347,8 @@ is_member_equal(const struct record_field *f, const struct record *a,
     const void *x = const_member_of(a, f);
     const void *y = const_member_of(b, f);
 
-    /* What follows the end of a name does not count. */
-    return (f->type == &record_type_name || f->type == &record_type_label
-            ? !strcmp(x, y) : !memcmp(x, y, f->size));
+    /* What follows the end of a text does not count. */
+    return f->type->is_text ? !strcmp(x, y) : !memcmp(x, y, f->size);
 }
 
 /* Compares the members that have a flag of 'which' or, if it is 0, all. */
@@ -445,16 +466,31 @@ record_algorithm_name(enum group_algorithm algorithm)
     return choice_name(algorithms, algorithm);
 }
 
-struct json *
-record_to_json(const struct record *record)
+/* The members that have a flag of 'which' or, if it is 0, all. */
+static struct json *
+write_members(const struct record *record, unsigned int which)
 {
     struct json *json = json_object_create();
     const struct record_field *f;
 
     json_object_put_string(json, "kind", record_kind_name(record->kind));
     for (f = kinds[record->kind].fields; f->name; f++) {
-        json_object_put(json, f->name,
-                        f->type->write(f, const_member_of(record, f)));
+        if (!which || f->flags & which) {
+            json_object_put(json, f->name,
+                            f->type->write(f, const_member_of(record, f)));
+        }
     }
     return json;
+}
+
+struct json *
+record_to_json(const struct record *record)
+{
+    return write_members(record, 0);
+}
+
+struct json *
+record_key_to_json(const struct record *record)
+{
+    return write_members(record, KEY);
 }

@@ -1,6 +1,7 @@
-/* The records that operators write: hosts, groups, endpoints.  The one door
- * through which they are validated, wherever they come from: command line,
- * store, dump file or network.  Text form: docs/protocol.md. */
+/* The records that operators write: hosts, groups, endpoints, and what
+ * gateways need.  The one door through which they are validated, wherever they
+ * come from: command line, store, dump file or network.  Text form:
+ * docs/protocol.md. */
 
 #ifndef MAPPING_RECORD_H
 #define MAPPING_RECORD_H 1
@@ -12,6 +13,10 @@
 #include "encap/inet.h"
 #include "encap/tunnel.h"
 #include "mapping/diagnosis.h"
+#include "mapping/record-gateway.h"
+#include "mapping/record-name.h"
+#include "mapping/record-pool.h"
+#include "mapping/record-workload.h"
 
 struct json;
 
@@ -19,22 +24,24 @@ enum record_kind {
     RECORD_HOST,
     RECORD_GROUP,
     RECORD_ENDPOINT,
-    N_RECORD_KINDS
+
+    /* For gateways: record-workload.h, record-pool.h, record-gateway.h. */
+    RECORD_WORKLOAD,
+    RECORD_POOL,
+    RECORD_LEASE,
+    RECORD_GATEWAY,
+    RECORD_VIP,
+    N_RECORD_KINDS,
+    RECORD_FIRST_PLAIN = RECORD_WORKLOAD /* mapd adds nothing to these. */
 };
 
 enum {
-    RECORD_NAME_MAX   = 63,
     RECORD_WEIGHT_MAX = 1000,
     RECORD_AFFINITY_S = 10800,  /* Default timeout of a source. */
     RECORD_RAMP_MAX_S = 3600,
     RECORD_KEY_SIZE   = 160,    /* Room for any record_format_key(). */
     RECORD_ADDRESS_SIZE = 46    /* Room for any record_format_address(). */
 };
-
-typedef char record_name[RECORD_NAME_MAX + 1];
-
-/* A name, or "" for none. */
-typedef record_name record_label;
 
 struct record_host {
     record_name name;
@@ -90,6 +97,11 @@ struct record {
         struct record_host host;
         struct record_group group;
         struct record_endpoint endpoint;
+        struct record_workload workload;
+        struct record_pool pool;
+        struct record_lease lease;
+        struct record_gateway gateway;
+        struct record_vip vip;
     };
 };
 
@@ -101,6 +113,11 @@ struct record {
  * untouched.  Unknown members are refused. */
 int record_from_json(const struct json *json, struct record *record,
                      struct diagnosis *diag);
+
+/* As record_from_json(), but nothing except 'kind' is required, and members
+ * are not checked against each other: what is read is no record yet. */
+int record_part_from_json(const struct json *json, struct record *part,
+                          struct diagnosis *diag);
 
 /* As record_from_json(), but only 'kind' and the key members are needed and
  * nothing else is looked at. */
@@ -119,7 +136,11 @@ int record_update_from_json(const struct json *json, struct record *record,
  * printer keeps order.  The caller owns the result. */
 struct json *record_to_json(const struct record *record);
 
-/* "h1", "5001/web" or "5001/web/w1". */
+/* The same with the kind and the key members only: what
+ * record_key_from_json() reads. */
+struct json *record_key_to_json(const struct record *record);
+
+/* "h1", "5001/web", "5001/web/w1", "0/public/203.0.113.7"... */
 void record_format_key(const struct record *record, char key[RECORD_KEY_SIZE]);
 
 /* "10.1.0.100" or "2001:db8::1" (RFC 5952). */
@@ -133,12 +154,18 @@ bool record_equal(const struct record *a, const struct record *b);
 bool record_equal_fixed(const struct record_group *a,
                         const struct record_group *b);
 
+/* The VNI that 'record' is in; 0: none. */
+uint32_t record_vni(const struct record *record);
+
 /* Whether 'name' can name a host, group or endpoint. */
 bool record_is_name(const char *name);
 
-/* "host", "group", "endpoint"; the reverse returns false for another name. */
+/* "host", "group", "endpoint"...; the reverse returns false for another
+ * name. */
 const char *record_kind_name(enum record_kind);
 bool record_kind_from_name(const char *name, enum record_kind *);
+/* All of them: "host, group, endpoint...". */
+const char *record_kind_names(void);
 const char *record_state_name(enum endpoint_state);
 /* "tcp", "weighted"; NULL for what no group has. */
 const char *record_protocol_name(uint8_t protocol);

@@ -64,8 +64,7 @@ unit/test-engine-threads_OBJS := $(unit/test-engine_OBJS) tests/unit/crew.o
 # Unit tests of code that uses Open vSwitch's utilities: mapping.
 ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
 	unit/test-catalog-random unit/test-catalog-serving
-unit/test-record_OBJS := mapping/diagnosis.o mapping/record.o \
-	mapping/record-check.o mapping/record-field.o mapping/record-json.o \
+unit/test-record_OBJS := mapping/diagnosis.o $(record_OBJS) \
 	tests/unit/catalog-text.o $(catalog_OBJS)
 unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
@@ -73,12 +72,21 @@ unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
 	tests/unit/catalog-twin.o
 
+# The records that gateways need.
+ovs_TESTS += unit/test-record-gateway unit/test-catalog-record \
+	unit/test-catalog-record-random unit/test-lease-clock
+unit/test-record-gateway_OBJS := $(unit/test-record_OBJS)
+unit/test-catalog-record_OBJS := $(unit/test-record_OBJS)
+unit/test-catalog-record-random_OBJS := $(unit/test-record_OBJS) \
+	tests/unit/record-twin.o
+unit/test-lease-clock_OBJS := mapping/mapd/lease-clock.o
+
 ovs_TESTS += unit/test-slots unit/test-slot-codec unit/test-replica \
 	unit/test-replica-fuzz
 unit/test-slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
 unit/test-slot-codec_OBJS := mapping/base64.o mapping/slot-codec.o
 unit/test-replica_OBJS := $(mapping_OBJS) $(replica_OBJS) \
-	tests/unit/replica-model.o
+	tests/unit/replica-model.o tests/unit/replica-model-print.o
 unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 	tests/unit/json-damage.o
 
@@ -183,12 +191,14 @@ $(eval $(call test_rules,golden/golden,))
 
 # Fuzz targets (libFuzzer): a production file and twenty lines.
 fuzz_TARGETS := fuzz/fuzz-parse fuzz/fuzz-context fuzz/fuzz-hint \
-	fuzz/fuzz-engine
+	fuzz/fuzz-engine fuzz/fuzz-record
 fuzz/fuzz-parse_OBJS := $(parse_OBJS) encap/reply.o
 fuzz/fuzz-context_OBJS := encap/context.o encap/csum.o encap/tunnel.o
 fuzz/fuzz-hint_OBJS := encap/hint.o
 fuzz/fuzz-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
+fuzz/fuzz-record_OBJS := mapping/diagnosis.o $(record_OBJS)
+fuzz/fuzz-record_LIBS := $(OVS_LIBS)
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
 fuzz_ovs_TARGETS := fuzz/fuzz-etcd

@@ -5,90 +5,26 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "openvswitch/dynamic-string.h"
+#include "mapping/catalog/catalog-few.h"
+#include "mapping/catalog/catalog-record-check.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
-/* Hints name a few of many: the first ones in order.  Found by looking at all
- * of them, as only failures need it. */
-
-enum {
-    FEW_MAX = 4
-};
-
-struct few {
-    struct {
-        uint32_t vni;           /* Orders first; 0 if there is none. */
-        char text[RECORD_KEY_SIZE];
-    } best[FEW_MAX];
-    size_t n;
-    bool more;
-};
-
-static int
-few_compare(const struct few *few, size_t i, uint32_t vni, const char *text)
-{
-    return (few->best[i].vni != vni ? (few->best[i].vni < vni ? -1 : 1)
-            : strcmp(few->best[i].text, text));
-}
-
-static void
-few_add(struct few *few, uint32_t vni, const char *text)
-{
-    size_t i = 0;
-
-    while (i < few->n && few_compare(few, i, vni, text) < 0) {
-        i++;
-    }
-    if (i < few->n && !few_compare(few, i, vni, text)) {
-        return;
-    }
-    few->more |= few->n == FEW_MAX;
-    if (i == FEW_MAX) {
-        return;
-    }
-    few->n = MIN(few->n + 1, FEW_MAX);
-    memmove(&few->best[i + 1], &few->best[i],
-            (few->n - i - 1) * sizeof few->best[0]);
-    few->best[i].vni = vni;
-    ovs_strlcpy(few->best[i].text, text, sizeof few->best[i].text);
-}
-
-/* Sets the hint "INTRO a, b, c, ..."; or 'otherwise', if that is not NULL,
- * when there is nothing to name. */
-static void
-few_hint(const struct few *few, const char *intro, const char *otherwise,
-         struct diagnosis *diag)
-{
-    struct ds ds = DS_EMPTY_INITIALIZER;
-
-    for (size_t i = 0; i < few->n; i++) {
-        ds_put_format(&ds, "%s%s", i ? ", " : "", few->best[i].text);
-    }
-    if (few->n) {
-        diagnosis_set_hint(diag, "%s %s%s", intro, ds_cstr(&ds),
-                           few->more ? ", ..." : "");
-    } else if (otherwise) {
-        diagnosis_set_hint(diag, "%s", otherwise);
-    }
-    ds_destroy(&ds);
-}
-
 /* What is not there. */
 
-static int
-unknown_host(const struct catalog *catalog, const char *field,
-             const char *name, struct diagnosis *diag)
+int
+catalog_check_unknown_host(const struct catalog *catalog, const char *field,
+                           const char *name, struct diagnosis *diag)
 {
     int error = diagnosis_set(diag, DIAG_NOT_FOUND, field, name,
                               "host %s is not known", name);
     const struct catalog_host_node *host;
-    struct few few = { .n = 0 };
+    struct catalog_few few = { .n = 0 };
 
     HMAP_FOR_EACH (host, by_name, &catalog->hosts) {
-        few_add(&few, 0, host->record.name);
+        catalog_few_add(&few, 0, host->record.name);
     }
-    few_hint(&few, "'grapnelctl host add' makes one; known hosts:",
+    catalog_few_hint(&few, "'grapnelctl host add' makes one; known hosts:",
              "no host is known yet; 'grapnelctl host add' makes one", diag);
     return error;
 }
@@ -98,7 +34,7 @@ unknown_vni(const struct catalog *catalog, uint32_t vni,
             struct diagnosis *diag)
 {
     const struct catalog_group_node *node;
-    struct few few = { .n = 0 };
+    struct catalog_few few = { .n = 0 };
     char text[16];
     int error;
 
@@ -107,9 +43,9 @@ unknown_vni(const struct catalog *catalog, uint32_t vni,
                           "unknown VNI %s: no group is defined in it", text);
     HMAP_FOR_EACH (node, by_name, &catalog->groups) {
         snprintf(text, sizeof text, "%"PRIu32, node->group.record.vni);
-        few_add(&few, node->group.record.vni, text);
+        catalog_few_add(&few, node->group.record.vni, text);
     }
-    few_hint(&few, "VNIs with groups:",
+    catalog_few_hint(&few, "VNIs with groups:",
              "no group is known yet; 'grapnelctl group add' makes one", diag);
     return error;
 }
@@ -133,13 +69,13 @@ unknown_group(const struct catalog *catalog, const char *field,
               uint32_t vni, const char *name, struct diagnosis *diag)
 {
     const struct catalog_group_node *node;
-    struct few few = { .n = 0 };
+    struct catalog_few few = { .n = 0 };
     char intro[32];
     int error;
 
     HMAP_FOR_EACH (node, by_name, &catalog->groups) {
         if (node->group.record.vni == vni) {
-            few_add(&few, 0, node->group.record.name);
+            catalog_few_add(&few, 0, node->group.record.name);
         }
     }
     if (!few.n) {
@@ -148,7 +84,7 @@ unknown_group(const struct catalog *catalog, const char *field,
     error = diagnosis_set(diag, DIAG_NOT_FOUND, field, name,
                           "group %"PRIu32"/%s is not known", vni, name);
     snprintf(intro, sizeof intro, "groups of VNI %"PRIu32":", vni);
-    few_hint(&few, intro, NULL, diag);
+    catalog_few_hint(&few, intro, NULL, diag);
     return error;
 }
 
@@ -159,12 +95,13 @@ unknown_endpoint(const struct catalog_group *group,
     int error = diagnosis_set(diag, DIAG_NOT_FOUND, "name", key->name,
                               "endpoint %"PRIu32"/%s/%s is not known",
                               key->vni, key->group, key->name);
-    struct few few = { .n = 0 };
+    struct catalog_few few = { .n = 0 };
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
-        few_add(&few, 0, group->endpoints[i]->record.name);
+        catalog_few_add(&few, 0, group->endpoints[i]->record.name);
     }
-    few_hint(&few, "its group has:", "its group has no endpoints", diag);
+    catalog_few_hint(&few, "its group has:", "its group has no endpoints",
+                     diag);
     return error;
 }
 
@@ -174,9 +111,13 @@ catalog_check_not_found(const struct catalog *catalog,
 {
     const struct catalog_group_node *node;
 
+    if (key->kind >= RECORD_FIRST_PLAIN) {
+        return catalog_record_check_not_found(catalog, key, diag);
+    }
     switch (key->kind) {
     case RECORD_HOST:
-        return unknown_host(catalog, "name", key->host.name, diag);
+        return catalog_check_unknown_host(catalog, "name", key->host.name,
+                                          diag);
 
     case RECORD_GROUP:
         return unknown_group(catalog, "name", key->group.vni,
@@ -189,7 +130,7 @@ catalog_check_not_found(const struct catalog *catalog,
                 : unknown_group(catalog, "group", key->endpoint.vni,
                                 key->endpoint.group, diag));
 
-    case N_RECORD_KINDS:
+    default:
         break;
     }
     OVS_NOT_REACHED();
@@ -204,6 +145,9 @@ refuse_existing(const struct record *key, const char *problem,
     char text[RECORD_KEY_SIZE];
     int error;
 
+    if (key->kind >= RECORD_FIRST_PLAIN) {
+        return catalog_record_check_existing(key, problem, diag);
+    }
     record_format_key(key, text);
     error = diagnosis_set(diag, DIAG_EXISTS, "name",
                           key->kind == RECORD_HOST ? key->host.name
@@ -405,6 +349,9 @@ int
 catalog_check_unique(const struct catalog *catalog,
                      const struct record *record, struct diagnosis *diag)
 {
+    if (record->kind >= RECORD_FIRST_PLAIN) {
+        return catalog_record_check_restored(catalog, record, diag);
+    }
     switch (record->kind) {
     case RECORD_HOST:
         return check_vtep(catalog, record, diag);
@@ -412,7 +359,7 @@ catalog_check_unique(const struct catalog *catalog,
         return check_service(catalog, record, diag);
     case RECORD_ENDPOINT:
         return check_endpoint_alone(catalog, record, diag);
-    case N_RECORD_KINDS:
+    default:
         break;
     }
     OVS_NOT_REACHED();
@@ -450,7 +397,7 @@ check_endpoint(const struct catalog *catalog, const struct record *record,
         return unknown_group(catalog, "group", r->vni, r->group, diag);
     }
     if (!catalog_index_host(catalog, r->host)) {
-        return unknown_host(catalog, "host", r->host, diag);
+        return catalog_check_unknown_host(catalog, "host", r->host, diag);
     }
     if (node->group.n_endpoints >= GROUP_MAX_ENDPOINTS
         && !catalog_index_endpoint(&node->group, r->name)) {
@@ -469,6 +416,9 @@ int
 catalog_check_put(const struct catalog *catalog, const struct record *record,
                   struct diagnosis *diag)
 {
+    if (record->kind >= RECORD_FIRST_PLAIN) {
+        return catalog_record_check_put(catalog, record, diag);
+    }
     switch (record->kind) {
     case RECORD_HOST:
         return 0;
@@ -476,7 +426,7 @@ catalog_check_put(const struct catalog *catalog, const struct record *record,
         return check_group(catalog, record, diag);
     case RECORD_ENDPOINT:
         return check_endpoint(catalog, record, diag);
-    case N_RECORD_KINDS:
+    default:
         break;
     }
     OVS_NOT_REACHED();
@@ -518,7 +468,7 @@ catalog_check_sticky(const struct catalog *catalog,
 
 static void
 add_users(const struct catalog_group *group, const char *host,
-          struct few *few)
+          struct catalog_few *few)
 {
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct record_endpoint *r = &group->endpoints[i]->record;
@@ -527,7 +477,7 @@ add_users(const struct catalog_group *group, const char *host,
         if (!strcmp(r->host, host)) {
             snprintf(text, sizeof text, "%"PRIu32"/%s/%s", r->vni, r->group,
                      r->name);
-            few_add(few, r->vni, text);
+            catalog_few_add(few, r->vni, text);
         }
     }
 }
@@ -538,7 +488,7 @@ check_remove_host(const struct catalog *catalog, const char *name,
 {
     size_t n = catalog_index_host(catalog, name)->n_users;
     const struct catalog_group_node *node;
-    struct few few = { .n = 0 };
+    struct catalog_few few = { .n = 0 };
     int error;
 
     if (!n) {
@@ -550,7 +500,7 @@ check_remove_host(const struct catalog *catalog, const char *name,
     HMAP_FOR_EACH (node, by_name, &catalog->groups) {
         add_users(&node->group, name, &few);
     }
-    few_hint(&few, "remove or move first:", NULL, diag);
+    catalog_few_hint(&few, "remove or move first:", NULL, diag);
     return error;
 }
 
@@ -558,7 +508,7 @@ static int
 check_remove_group(const struct catalog_group *group, struct diagnosis *diag)
 {
     size_t n = group->n_endpoints;
-    struct few few = { .n = 0 };
+    struct catalog_few few = { .n = 0 };
     int error;
 
     if (!n) {
@@ -569,9 +519,9 @@ check_remove_group(const struct catalog_group *group, struct diagnosis *diag)
                           group->record.vni, group->record.name, n,
                           n == 1 ? "" : "s");
     for (size_t i = 0; i < n; i++) {
-        few_add(&few, 0, group->endpoints[i]->record.name);
+        catalog_few_add(&few, 0, group->endpoints[i]->record.name);
     }
-    few_hint(&few, "--cascade removes them too:", NULL, diag);
+    catalog_few_hint(&few, "--cascade removes them too:", NULL, diag);
     return error;
 }
 
@@ -580,10 +530,12 @@ catalog_check_remove(const struct catalog *catalog, const struct record *key,
                      bool cascade, struct diagnosis *diag)
 {
     const struct catalog_group_node *node;
+    int error;
 
     switch (key->kind) {
     case RECORD_HOST:
-        return check_remove_host(catalog, key->host.name, diag);
+        error = check_remove_host(catalog, key->host.name, diag);
+        return error ? error : catalog_record_check_unused(catalog, key, diag);
 
     case RECORD_GROUP:
         node = catalog_index_group(catalog, key->group.vni, key->group.name);
@@ -592,8 +544,7 @@ catalog_check_remove(const struct catalog *catalog, const struct record *key,
     case RECORD_ENDPOINT:
         return 0;
 
-    case N_RECORD_KINDS:
-        break;
+    default:
+        return cascade ? 0 : catalog_record_check_unused(catalog, key, diag);
     }
-    OVS_NOT_REACHED();
 }

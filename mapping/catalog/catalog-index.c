@@ -442,8 +442,7 @@ catalog_index_get(const struct catalog *catalog, const struct record *key,
         }
         return endpoint != NULL;
 
-    case N_RECORD_KINDS:
-        break;
+    default:
+        return catalog_record_get(catalog, key, record);
     }
-    OVS_NOT_REACHED();
 }

@@ -4,6 +4,7 @@
 #ifndef MAPPING_CATALOG_CATALOG_INDEX_H
 #define MAPPING_CATALOG_CATALOG_INDEX_H 1
 
+#include "mapping/catalog/catalog-record.h"
 #include "mapping/catalog/catalog.h"
 
 struct catalog {
@@ -17,6 +18,7 @@ struct catalog {
     struct hmap quic_ids;       /* The same, by VNI, group and QUIC id; those
                                  * that have one. */
     size_t n_endpoints;
+    struct catalog_records records;
     uint64_t revision;
     uint32_t last_group_id;
     struct catalog_txn *txn;    /* The one under way, or NULL. */

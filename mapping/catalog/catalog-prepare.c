@@ -6,6 +6,7 @@
 
 #include "bitmap.h"
 #include "mapping/catalog/catalog-liveness.h"
+#include "mapping/catalog/catalog-record-txn.h"
 #include "mapping/catalog/catalog-unique.h"
 #include "mapping/catalog/slot-history.h"
 #include "mapping/catalog/slots.h"
@@ -148,11 +149,9 @@ number(struct catalog_txn *txn, struct catalog_txn_group *const *groups,
 
 /* Changes. */
 
-/* Adds a change if 'before' and 'after', either of which may be NULL, differ.
- * Returns true if so. */
-static bool
-add_change(struct catalog_txn *txn, const struct record *before,
-           const struct record *after)
+bool
+catalog_txn_add_change(struct catalog_txn *txn, const struct record *before,
+                       const struct record *after)
 {
     if (before ? after && record_equal(before, after) : !after) {
         return false;
@@ -180,7 +179,8 @@ add_host_change(struct catalog_txn *txn, const struct catalog_txn_host *host)
     if (node) {
         after.host = node->record;
     }
-    add_change(txn, host->existed ? &before : NULL, node ? &after : NULL);
+    catalog_txn_add_change(txn, host->existed ? &before : NULL,
+                           node ? &after : NULL);
 }
 
 static bool
@@ -195,8 +195,8 @@ add_group_change(struct catalog_txn *txn,
     if (node) {
         after.group = node->group.record;
     }
-    return add_change(txn, group->existed ? &before : NULL,
-                      node ? &after : NULL);
+    return catalog_txn_add_change(txn, group->existed ? &before : NULL,
+                                  node ? &after : NULL);
 }
 
 static bool
@@ -213,7 +213,8 @@ add_endpoint_change(struct catalog_txn *txn,
     if (new) {
         after.endpoint = new->record;
     }
-    return add_change(txn, old ? &before : NULL, new ? &after : NULL);
+    return catalog_txn_add_change(txn, old ? &before : NULL,
+                                  new ? &after : NULL);
 }
 
 /* Merges the two sorted arrays. */
@@ -394,6 +395,9 @@ catalog_prepare(struct catalog_txn *txn, struct diagnosis *diag)
     }
     qsort(groups, n, sizeof *groups, compare_groups);
     error = catalog_unique_check(txn, groups, n, diag);
+    if (!error) {
+        error = catalog_record_txn_check(txn, diag);
+    }
     if (error) {
         free(groups);
         return error;
@@ -408,6 +412,7 @@ catalog_prepare(struct catalog_txn *txn, struct diagnosis *diag)
     for (i = 0; i < n; i++) {
         groups[i]->changed |= add_endpoint_changes(txn, groups[i]);
     }
+    catalog_record_txn_add_changes(txn);
     add_changed_groups(txn, groups, n);
     free(groups);
     return 0;

@@ -6,6 +6,7 @@
 
 #include "hash.h"
 #include "mapping/catalog/catalog-check.h"
+#include "mapping/catalog/catalog-record-txn.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
@@ -21,6 +22,7 @@ catalog_begin(struct catalog *catalog)
     txn->last_group_id = catalog->last_group_id;
     hmap_init(&txn->hosts);
     hmap_init(&txn->groups);
+    catalog_record_txn_init(txn);
     return txn;
 }
 
@@ -227,10 +229,10 @@ put(struct catalog_txn *txn, const struct record *record,
         catalog_txn_put_endpoint(txn, &record->endpoint);
         return 0;
 
-    case N_RECORD_KINDS:
-        break;
+    default:
+        catalog_record_txn_put(txn, record);
+        return 0;
     }
-    OVS_NOT_REACHED();
 }
 
 int
@@ -266,6 +268,9 @@ catalog_set(struct catalog_txn *txn, const struct json *json,
     }
     new = old;
     error = record_update_from_json(json, &new, diag);
+    if (!error) {
+        error = catalog_record_txn_epoch(txn, json, &old, &new, diag);
+    }
     if (error || record_equal(&old, &new)) {
         return error;
     }
@@ -307,10 +312,9 @@ take(struct catalog_txn *txn, const struct record *key)
                                                          r->name));
         return;
 
-    case N_RECORD_KINDS:
-        break;
+    default:
+        catalog_record_txn_take(txn, key);
     }
-    OVS_NOT_REACHED();
 }
 
 int
@@ -348,6 +352,7 @@ txn_destroy(struct catalog_txn *txn)
     }
     hmap_destroy(&txn->groups);
     hmap_destroy(&txn->hosts);
+    catalog_record_txn_destroy(txn);
     for (size_t i = 0; i < txn->n_changes; i++) {
         free(CONST_CAST(struct record *, txn->changes[i].before));
         free(CONST_CAST(struct record *, txn->changes[i].after));
@@ -442,6 +447,7 @@ catalog_abort(struct catalog_txn *txn)
     HMAP_FOR_EACH (group, node, &txn->groups) {
         restore_group(catalog, group);
     }
+    catalog_record_txn_undo(txn);
     catalog->last_group_id = txn->last_group_id;
     txn_destroy(txn);
 }

@@ -28,13 +28,23 @@ struct catalog_txn_group {
     struct catalog_group before;
 };
 
+struct catalog_txn_record {
+    struct hmap_node node;      /* In struct catalog_txn, by kind and key. */
+    bool existed;
+    int op;                     /* The last to touch it. */
+    struct record before;       /* Only the key if it did not exist. */
+};
+
 struct catalog_txn {
     struct catalog *catalog;
     struct hmap hosts;          /* struct catalog_txn_host. */
     struct hmap groups;         /* struct catalog_txn_group. */
+    struct hmap records;        /* struct catalog_txn_record. */
     uint32_t last_group_id;     /* The catalog's, before. */
     int op;                     /* Of catalog_set_op(). */
     bool force;                 /* Of catalog_set_force(). */
+    int64_t epoch_rule;         /* Of catalog_set_epoch_rule(). */
+    bool any_epoch;             /* CATALOG_EPOCH_ANY was among them. */
     long long int now;          /* Of catalog_set_time(); 0: unknown. */
 
     /* Set by catalog_prepare(). */
@@ -58,6 +68,11 @@ struct catalog_txn_host *
 catalog_txn_find_host(const struct catalog_txn *, const char *name);
 struct catalog_txn_host *
 catalog_txn_touch_host(struct catalog_txn *, const char *name);
+
+/* Adds a change, once no operation is to come, if 'before' and 'after', either
+ * of which may be NULL, differ.  Returns true if so. */
+bool catalog_txn_add_change(struct catalog_txn *, const struct record *before,
+                            const struct record *after);
 
 /* Adds or replaces an endpoint. */
 void catalog_txn_put_endpoint(struct catalog_txn *,

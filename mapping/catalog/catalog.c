@@ -23,6 +23,7 @@ catalog_create(void)
     hmap_init(&catalog->ids);
     hmap_init(&catalog->macs);
     hmap_init(&catalog->quic_ids);
+    catalog_record_init(&catalog->records);
     return catalog;
 }
 
@@ -58,6 +59,7 @@ catalog_destroy(struct catalog *catalog)
     HMAP_FOR_EACH_SAFE (host, by_name, &catalog->hosts) {
         catalog_index_remove_host(catalog, host);
     }
+    catalog_record_destroy(&catalog->records);
     hmap_destroy(&catalog->quic_ids);
     hmap_destroy(&catalog->macs);
     hmap_destroy(&catalog->ids);
@@ -86,10 +88,9 @@ catalog_count(const struct catalog *catalog, enum record_kind kind)
         return hmap_count(&catalog->groups);
     case RECORD_ENDPOINT:
         return catalog->n_endpoints;
-    case N_RECORD_KINDS:
-        break;
+    default:
+        return catalog_record_count(&catalog->records, kind);
     }
-    OVS_NOT_REACHED();
 }
 
 const struct record_host *
@@ -200,6 +201,19 @@ catalog_restore_host(struct catalog *catalog, const struct record_host *host,
 
     if (!error) {
         catalog_index_put_host(catalog, host);
+    }
+    return error;
+}
+
+int
+catalog_restore_record(struct catalog *catalog, const struct record *record,
+                       struct diagnosis *diag)
+{
+    int error = check_restored(catalog, record, diag);
+
+    ovs_assert(record->kind >= RECORD_FIRST_PLAIN);
+    if (!error) {
+        catalog_record_insert(&catalog->records, record);
     }
     return error;
 }

@@ -98,6 +98,17 @@ int catalog_check_vni(const struct catalog *, uint32_t vni,
 bool catalog_find_record(const struct catalog *, const struct record *key,
                          struct record *record);
 
+/* Copies of all records of 'kind', one of the plain ones, sorted by key; the
+ * caller frees the array. */
+struct record *catalog_records(const struct catalog *, enum record_kind kind,
+                               size_t *n);
+/* The workload in 'vni' that has 'mac', or NULL.  As the five above. */
+const struct record_workload *catalog_find_station(const struct catalog *,
+                                                   uint32_t vni,
+                                                   const struct mac *mac);
+/* How many plain records refer to the record 'key'. */
+size_t catalog_uses(const struct catalog *, const struct record *key);
+
 /* Transactions.  The three operations return 0, or a positive errno with
  * '*diag' filled in, having changed nothing (the transaction is then usually
  * aborted).  An operation that changes nothing succeeds and leaves no trace.
@@ -110,6 +121,19 @@ void catalog_set_op(struct catalog_txn *, int op);
 /* Whether operations from here on may break connections; false, as at the
  * beginning: those that would are refused. */
 void catalog_set_force(struct catalog_txn *, bool force);
+/* What operations from here on may do to a gateway that is there: nothing to
+ * its epoch and to who is active (CATALOG_EPOCH_KEEP, as at the beginning);
+ * replace both by others with a higher epoch, as what was dumped may say
+ * (CATALOG_EPOCH_RAISE; with force, what is lower leaves both as they are);
+ * replace them anyhow, as whoever repeats what somebody else decided
+ * (CATALOG_EPOCH_ANY); or, if its epoch is 'rule', from 0, make a node active
+ * under the next one. */
+enum {
+    CATALOG_EPOCH_KEEP  = -1,
+    CATALOG_EPOCH_RAISE = -2,
+    CATALOG_EPOCH_ANY   = -3,
+};
+void catalog_set_epoch_rule(struct catalog_txn *, int64_t rule);
 int catalog_add(struct catalog_txn *, const struct record *, bool may_exist,
                 struct diagnosis *diag);
 /* 'json' as for record_update_from_json(). */
@@ -164,17 +188,21 @@ uint64_t catalog_txn_revision(const struct catalog_txn *);
 void catalog_commit(struct catalog_txn *);
 void catalog_abort(struct catalog_txn *);
 
-/* Loading from a store, before any transaction: hosts, then groups, each with
- * its assigned state.  The same checks as catalog_add(); and a slot owned by
- * an endpoint that is absent or not up, previous owners that cannot be, and an
- * id or index used twice or out of range, are refused.  'group->slots',
- * 'group->previous' and 'group->endpoints' are copied; the latter need not be
- * sorted, but must be of this group.  Returns 0, or a positive errno with
- * '*diag' filled in and the catalog as it was. */
+/* Loading from a store, before any transaction: hosts, then groups, each
+ * with its assigned state, then plain records.  The same checks as
+ * catalog_add(); and a slot owned by an endpoint that is absent or not up,
+ * previous owners that cannot be, and an id or index used twice or out of
+ * range, are refused.  'group->slots', 'group->previous' and
+ * 'group->endpoints' are copied; the latter need not be sorted, but must be
+ * of this group.  Returns 0, or a positive errno with '*diag' filled in and
+ * the catalog as it was. */
 int catalog_restore_host(struct catalog *, const struct record_host *,
                          struct diagnosis *diag);
 int catalog_restore_group(struct catalog *, const struct catalog_group *,
                           struct diagnosis *diag);
+/* Of a plain kind; what it refers to comes first. */
+int catalog_restore_record(struct catalog *, const struct record *,
+                           struct diagnosis *diag);
 /* Finds the hosts that were dead when what was restored was stored: they have
  * endpoints that are up and yet own no slot.  They are dead again. */
 void catalog_restore_liveness(struct catalog *);

@@ -182,6 +182,14 @@ ctl_call(struct ctl *ctl, const char *method, struct json *param,
     return status;
 }
 
+/* Whether some of 'kind' are in VNI 0, outside all VNIs. */
+static bool
+has_outside(const char *kind)
+{
+    return (!strcmp(kind, "pool") || !strcmp(kind, "lease")
+            || !strcmp(kind, "vip"));
+}
+
 /* Says what is wrong with 'id': its VNI, if that is a number, else its
  * form. */
 static enum ctl_exit
@@ -192,7 +200,7 @@ refuse_id(struct ctl *ctl, const char *kind, const char *id)
 
     if (has_vni && ctl_number_is_digits(id, '/')) {
         char *vni = xmemdup0(id, strcspn(id, "/"));
-        struct ctl_range range = {1, VNI_MAX};
+        struct ctl_range range = {has_outside(kind) ? 0 : 1, VNI_MAX};
         enum ctl_exit status;
         long long number;
 

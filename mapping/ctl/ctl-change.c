@@ -117,6 +117,22 @@ print_warnings(struct ctl_output *out, const struct json *result)
     }
 }
 
+/* A lease that was there already is not among the changes. */
+static void
+print_leases(struct ctl_output *out, const struct json *result)
+{
+    struct json *const *leases;
+    size_t n;
+
+    leases = ctl_record_array(result, "leases", &n);
+    for (size_t i = 0; i < n; i++) {
+        char *id = ctl_record_id(leases[i]);
+
+        ctl_output_line(out, CTL_PLAIN, "  lease %s", id);
+        free(id);
+    }
+}
+
 enum ctl_exit
 ctl_change_finish(struct ctl *ctl, struct json *result)
 {
@@ -127,6 +143,9 @@ ctl_change_finish(struct ctl *ctl, struct json *result)
     ctl_record_array(result, "changes", &n);
     if (!ctl->json) {
         ctl_diff_print(ctl->out, result);
+        if (!n) {
+            print_leases(ctl->out, result);
+        }
         ctl_output_line(ctl->out, CTL_PLAIN, "%srevision %lld",
                         n ? "" : "nothing to change, ", revision);
         ctl_output_flush(ctl->out);
@@ -158,6 +177,10 @@ transact(struct ctl *ctl, const char *op, struct json *record)
     put_flag(ctl, operation, "if_exists", CTL_IF_EXISTS);
     put_flag(ctl, operation, "cascade", CTL_CASCADE);
     put_flag(ctl, operation, "force", CTL_FORCE);
+    if (ctl->args.values[CTL_IF_EPOCH]) {
+        json_object_put(operation, "if_epoch", json_integer_create(
+                            ctl_options_number(&ctl->args, CTL_IF_EPOCH)));
+    }
     json_object_put(request, "ops", json_array_create_1(operation));
     ctl_change_put_condition(ctl, request);
 
@@ -171,7 +194,8 @@ ctl_change_add(struct ctl *ctl)
     enum ctl_exit status;
     struct json *record;
 
-    status = ctl_call_key(ctl, ctl->verb->noun, ctl->operands[0], &record);
+    status = ctl_call_key(ctl, ctl_verbs_kind(ctl->verb), ctl->operands[0],
+                          &record);
     if (status) {
         return status;
     }
@@ -197,7 +221,8 @@ ctl_change_set(struct ctl *ctl)
         return ctl_output_error(ctl->out, CTL_USAGE, "usage", hint,
                                 "%s set: nothing to set", ctl->verb->noun);
     }
-    status = ctl_call_key(ctl, ctl->verb->noun, ctl->operands[0], &record);
+    status = ctl_call_key(ctl, ctl_verbs_kind(ctl->verb), ctl->operands[0],
+                          &record);
     if (status) {
         return status;
     }
@@ -211,6 +236,31 @@ ctl_change_remove(struct ctl *ctl)
     enum ctl_exit status;
     struct json *record;
 
-    status = ctl_call_key(ctl, ctl->verb->noun, ctl->operands[0], &record);
+    status = ctl_call_key(ctl, ctl_verbs_kind(ctl->verb), ctl->operands[0],
+                          &record);
     return status ? status : transact(ctl, "remove", record);
+}
+
+/* The kind of what the operand names is a pool or a lease; what is sent is a
+ * part of a lease. */
+enum ctl_exit
+ctl_change_lease(struct ctl *ctl)
+{
+    bool allocate = !strcmp(ctl->verb->name, "allocate");
+    enum ctl_exit status;
+    struct json *record;
+
+    status = ctl_call_key(ctl, allocate ? "pool" : "lease", ctl->operands[0],
+                          &record);
+    if (status) {
+        return status;
+    }
+    if (allocate) {
+        json_object_put_string(record, "kind", "lease");
+        json_object_put(record, "pool", json_clone(
+                            ctl_record_get(record, "name")));
+        json_destroy(shash_find_and_delete(json_object(record), "name"));
+    }
+    ctl_options_put_members(&ctl->args, record);
+    return transact(ctl, ctl->verb->name, record);
 }

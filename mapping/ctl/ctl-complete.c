@@ -90,7 +90,7 @@ live_filter(const char *kind, const char *prefix)
     long long vni;
 
     json_object_put_string(filter, "kind", kind);
-    if (group && strcmp(kind, "host")) {
+    if (group && strcmp(kind, "host") && strcmp(kind, "gateway")) {
         char *text = xmemdup0(prefix, group - prefix);
         bool ok = (ctl_number_is_digits(text, '\0')
                    && str_to_llong(text, 10, &vni));
@@ -102,8 +102,9 @@ live_filter(const char *kind, const char *prefix)
         }
         json_object_put(filter, "vni", json_integer_create(vni));
     }
-    if (slash && !strcmp(kind, "endpoint")) {
-        json_object_put(filter, "group", json_string_create_nocopy(
+    if (slash && (!strcmp(kind, "endpoint") || !strcmp(kind, "lease"))) {
+        json_object_put(filter, *kind == 'e' ? "group" : "pool",
+                        json_string_create_nocopy(
                             xmemdup0(group + 1, slash - group - 1)));
     }
     return filter;
@@ -195,6 +196,23 @@ offer_options(const struct completion *c)
     }
 }
 
+/* The verb 'v' if it is one of 'noun'; or the second word of its noun, unless
+ * that is '*previous'. */
+static void
+offer_of_noun(const struct completion *c, const struct ctl_verb *v,
+              const char *noun, const char **previous)
+{
+    size_t length = strlen(noun);
+
+    if (v->noun && !strcmp(v->noun, noun)) {
+        offer(c, v->name, "");
+    } else if (v->noun && !strncmp(v->noun, noun, length)
+               && v->noun[length] == ' ' && strcmp(v->noun, *previous)) {
+        offer(c, v->noun + length + 1, "");
+        *previous = v->noun;
+    }
+}
+
 /* Nouns and verbs without one; or the verbs of 'noun'. */
 static void
 offer_verbs(const struct completion *c, const char *noun)
@@ -203,9 +221,7 @@ offer_verbs(const struct completion *c, const char *noun)
 
     for (const struct ctl_verb *v = ctl_verbs; v->name; v++) {
         if (noun) {
-            if (v->noun && !strcmp(v->noun, noun)) {
-                offer(c, v->name, "");
-            }
+            offer_of_noun(c, v, noun, &previous);
         } else if (!v->noun) {
             offer(c, v->name, "");
         } else if (strcmp(v->noun, previous)) {
@@ -232,12 +248,15 @@ offer_operands(const struct completion *c, const struct ctl_verb *verb,
             offer_values(c, CTL_PROTOCOL);
         }
     } else if (verb->noun && !strcmp(verb->name, "list")) {
-        offer_live(c, "group", "");
+        offer_live(c, strcmp(ctl_verbs_kind(verb), "lease") ? "group" : "pool",
+                   "");
+    } else if (!strcmp(verb->name, "allocate")) {
+        offer_live(c, "pool", "");
     } else if (verb->noun && !strcmp(verb->noun, "endpoint")
                && strcmp(verb->name, "add")) {
         offer_endpoints(c);
     } else if (verb->noun && strcmp(verb->name, "add")) {
-        offer_live(c, verb->noun, "");
+        offer_live(c, ctl_verbs_kind(verb), "");
     } else if (verb->noun && !strcmp(verb->noun, "endpoint")) {
         offer_live(c, "group", "/");
     }
@@ -304,6 +323,7 @@ ctl_complete_words(struct ctl *ctl, const char *const words[], size_t n)
     for (size_t i = 0; i + 1 < n; i++) {
         pending = take_word(&c, words[i], pending);
     }
+    c.n_words = ctl_verbs_join(c.words, c.n_words);
     if (pending != N_CTL_OPTIONS) {
         offer_values(&c, pending);
     } else if (word[0] == '-' && strchr(word, '=')) {

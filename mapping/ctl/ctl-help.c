@@ -146,7 +146,8 @@ put_help(struct ds *ds, const char *noun)
     ds_put_format(ds, "usage: grapnelctl [OPTION]... %s VERB ...\n"
                   "%s", noun ? noun : "[NOUN]",
                   noun ? "\n" : "\nAdministers Grapnel's mapping service: "
-                  "hosts, anycast groups, endpoints.\n");
+                  "hosts, anycast groups, endpoints,\n"
+                  "workloads and gateways.\n");
     put_verbs(ds, noun);
     if (!noun) {
         ds_put_cstr(ds, "\nOptions of every verb:\n");
@@ -176,10 +177,13 @@ ctl_help_print(struct ctl_output *out, const struct ctl_verb *verb,
 enum ctl_exit
 ctl_help(struct ctl *ctl)
 {
-    const char *const *words = ctl->operands;
+    const char *words[CTL_MAX_ARGS];
     size_t n = ctl->n_operands, n_used = 0;
-    const struct ctl_verb *verb = ctl_verbs_find(words, n, &n_used);
+    const struct ctl_verb *verb;
 
+    memcpy(words, ctl->operands, n * sizeof *words);
+    n = ctl_verbs_join(words, n);
+    verb = ctl_verbs_find(words, n, &n_used);
     if (n_used < n && !(n == 1 && ctl_verbs_is_noun(words[0]))) {
         return ctl_output_error(ctl->out, CTL_USAGE, "usage",
                                 "'grapnelctl help' lists them all",

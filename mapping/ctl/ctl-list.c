@@ -179,6 +179,95 @@ static const struct column endpoint_columns[] = {
     {.name = NULL},
 };
 
+static void
+put_leased(struct ctl_table *table, const struct row *row)
+{
+    ctl_output_cell(table, CTL_PLAIN, "%lld of %lld",
+                    ctl_record_number(row->status, "leased", 0),
+                    ctl_record_number(row->status, "addresses", 0));
+}
+
+static void
+put_end(struct ctl_table *table, const struct row *row)
+{
+    long long left = ctl_record_number(row->status, "expires_in_s", -1);
+
+    if (left < 0) {
+        ctl_output_cell(table, CTL_PLAIN, "never");
+    } else {
+        ctl_output_cell(table, left ? CTL_PLAIN : CTL_CARE, "in %lld s", left);
+    }
+}
+
+static const struct column workload_columns[] = {
+    {"WORKLOAD", false, put_id, NULL, NULL},
+    {"ADDRESS", false, NULL, "address", NULL},
+    {"PUBLIC", false, NULL, "public_address", "-"},
+    {"MAC", false, NULL, "mac", NULL},
+    {"HOST", false, NULL, "host", NULL},
+    {.name = NULL},
+};
+
+static const struct column pool_columns[] = {
+    {"POOL", false, put_id, NULL, NULL},
+    {"FIRST", false, NULL, "first", NULL},
+    {"LAST", false, NULL, "last", NULL},
+    {"PREFIX", true, NULL, "prefix_length", "0"},
+    {"ROUTER", false, NULL, "router", "-"},
+    {"TERM", true, NULL, "term", NULL},
+    {"LEASED", true, put_leased, NULL, NULL},
+    {.name = NULL},
+};
+
+static const struct column lease_columns[] = {
+    {"LEASE", false, put_id, NULL, NULL},
+    {"CLIENT", false, NULL, "client", NULL},
+    {"TERM", true, NULL, "term", NULL},
+    {"ENDS", true, put_end, NULL, NULL},
+    {.name = NULL},
+};
+
+static const struct column gateway_columns[] = {
+    {"GATEWAY", false, put_id, NULL, NULL},
+    {"NODE1", false, NULL, "node1", NULL},
+    {"NODE2", false, NULL, "node2", NULL},
+    {"ACTIVE", false, NULL, "active", NULL},
+    {"EPOCH", true, NULL, "epoch", NULL},
+    {.name = NULL},
+};
+
+static const struct column vip_columns[] = {
+    {"VIP", false, put_id, NULL, NULL},
+    {"ADDRESS", false, NULL, "address", NULL},
+    {"GATEWAY", false, NULL, "gateway", NULL},
+    {.name = NULL},
+};
+
+static const struct {
+    const char *kind;
+    const struct column *columns;
+} tables[] = {
+    {"host", host_columns},
+    {"group", group_columns},
+    {"endpoint", endpoint_columns},
+    {"workload", workload_columns},
+    {"pool", pool_columns},
+    {"lease", lease_columns},
+    {"gateway", gateway_columns},
+    {"vip", vip_columns},
+};
+
+static const struct column *
+columns_of(const char *kind)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+        if (!strcmp(tables[i].kind, kind)) {
+            return tables[i].columns;
+        }
+    }
+    OVS_NOT_REACHED();
+}
+
 /* Whether column 'c' tells anything about the 'n' items. */
 static bool
 is_wanted(const struct column *c, struct json *const *items, size_t n)
@@ -223,9 +312,7 @@ void
 ctl_list_print(struct ctl_output *out, const char *kind,
                const struct json *result)
 {
-    const struct column *columns = (!strcmp(kind, "host") ? host_columns
-                                    : !strcmp(kind, "group") ? group_columns
-                                    : endpoint_columns);
+    const struct column *columns = columns_of(kind);
     struct ctl_table *table = ctl_output_table(out, true);
     bool wanted[MAX_COLUMNS];
     struct json *const *items;
@@ -268,16 +355,19 @@ ctl_list_keep(struct json *result, const char *member, const char *value)
     json_object_put(result, "items", kept);
 }
 
-/* Whether the array 'items' has records of 'kind', with names. */
+/* Whether the array 'items' has records of 'kind', with names (leases have
+ * addresses). */
 static bool
 makes_sense(const struct json *items, const char *kind)
 {
+    const char *id = strcmp(kind, "lease") ? "name" : "address";
+
     for (size_t i = 0; i < json_array(items)->n; i++) {
         const struct json *record
             = ctl_record_get(json_array(items)->elems[i], "record");
 
         if (strcmp(ctl_record_text(record, "kind"), kind)
-            || !*ctl_record_text(record, "name")) {
+            || !*ctl_record_text(record, id)) {
             return false;
         }
     }
@@ -307,7 +397,15 @@ ctl_list_get(struct ctl *ctl, const char *kind, struct json *filter,
     return CTL_OK;
 }
 
-/* Makes the filter for mapd from --vni or the operand of `endpoint list`. */
+/* What an operand of 'list' names. */
+static const char *
+container_of(const struct ctl *ctl)
+{
+    return strcmp(ctl_verbs_kind(ctl->verb), "lease") ? "group" : "pool";
+}
+
+/* Makes the filter for mapd from --vni or the operand of `endpoint list` or
+ * `gateway lease list`. */
 static enum ctl_exit
 make_filter(struct ctl *ctl, struct json **filter)
 {
@@ -322,14 +420,15 @@ make_filter(struct ctl *ctl, struct json **filter)
                                 ctl->operands[0]);
     }
     if (ctl->n_operands) {
-        status = ctl_call_key(ctl, "group", ctl->operands[0], &group);
+        status = ctl_call_key(ctl, container_of(ctl), ctl->operands[0],
+                              &group);
         if (status) {
             return status;
         }
         *filter = json_object_create();
         json_object_put(*filter, "vni",
                         json_clone(ctl_record_get(group, "vni")));
-        json_object_put_string(*filter, "group",
+        json_object_put_string(*filter, container_of(ctl),
                                ctl_record_text(group, "name"));
         json_destroy(group);
         return CTL_OK;
@@ -342,18 +441,26 @@ make_filter(struct ctl *ctl, struct json **filter)
     return CTL_OK;
 }
 
+/* Whether there can be none of 'kind' in a VNI without groups. */
+static bool
+is_by_vni(const char *kind)
+{
+    return !strcmp(kind, "group") || !strcmp(kind, "endpoint");
+}
+
 /* An empty list must not hide a mistyped group, VNI or host. */
 static enum ctl_exit
 check_known(struct ctl *ctl)
 {
+    const char *kind = ctl_verbs_kind(ctl->verb);
     const char *host = ctl->args.values[CTL_HOST];
     enum ctl_exit status = CTL_OK;
     struct json *key;
 
     if (ctl->n_operands) {
-        status = ctl_call_key(ctl, "group", ctl->operands[0], &key);
+        status = ctl_call_key(ctl, container_of(ctl), ctl->operands[0], &key);
         status = status ? status : ctl_call_check_known(ctl, key, NULL);
-    } else if (ctl->args.values[CTL_VNI]) {
+    } else if (ctl->args.values[CTL_VNI] && is_by_vni(kind)) {
         /* Any name will do: a VNI is known by its groups. */
         key = ctl_record_from_id("group", "1/any");
         json_object_put(key, "vni", json_integer_create(
@@ -370,7 +477,7 @@ check_known(struct ctl *ctl)
 enum ctl_exit
 ctl_list(struct ctl *ctl)
 {
-    const char *kind = ctl->verb->noun;
+    const char *kind = ctl_verbs_kind(ctl->verb);
     const char *host = ctl->args.values[CTL_HOST];
     struct json *filter = NULL, *result;
     enum ctl_exit status;
@@ -383,6 +490,9 @@ ctl_list(struct ctl *ctl)
     }
     if (host) {
         ctl_list_keep(result, "host", host);
+    }
+    if (ctl->args.values[CTL_CLIENT]) {
+        ctl_list_keep(result, "client", ctl->args.values[CTL_CLIENT]);
     }
     ctl_record_array(result, "items", &n);
     if (!n) {

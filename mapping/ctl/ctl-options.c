@@ -37,7 +37,9 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_ZONE] = {"zone", CTL_TEXT, "NAME", NULL, "its zone in the region"},
     [CTL_RACK] = {"rack", CTL_TEXT, "NAME", NULL, "its rack in the zone"},
     [CTL_ADDRESS] = {"address", CTL_TEXT, "ADDRESS", NULL,
-                     "the anycast address (IPv4 or IPv6)"},
+                     "the anycast address (IPv4 or IPv6); of a workload, its "
+                     "private one; of a VIP, the shared one; the one to "
+                     "lease"},
     [CTL_PROTOCOL] = {"protocol", CTL_TEXT, "PROTOCOL", "tcp udp sctp icmp",
                       "tcp (default), udp, sctp or icmp (ping)"},
     [CTL_PORT] = {"port", CTL_PORTS, "PORT[-PORT]", NULL,
@@ -76,10 +78,11 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_SLOTS] = {"slots", CTL_NUMBER, "SLOTS", NULL,
                    "size of the slot table: a power of two, 256-65536 (1024)"},
     [CTL_HOST] = {"host", CTL_TEXT, "HOST", "@host",
-                  "the host that the endpoint is on; of 'trace', the one to "
-                  "ask"},
+                  "the host that the endpoint or workload is on; of "
+                  "'trace', the one to ask"},
     [CTL_MAC] = {"mac", CTL_TEXT, "MAC", NULL,
-                 "Ethernet address of the endpoint's interface"},
+                 "Ethernet address of the endpoint's or workload's "
+                 "interface"},
     [CTL_WEIGHT] = {"weight", CTL_NUMBER, "WEIGHT", NULL,
                     "share of the new flows, 1-1000 (100)"},
     [CTL_STATE] = {"state", CTL_TEXT, "STATE", "up draining down",
@@ -93,15 +96,49 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
                      "the endpoint's id in QUIC connection ids; \"\" for "
                      "none"},
 
+    [CTL_PUBLIC_ADDRESS] = {"public-address", CTL_TEXT, "ADDRESS", NULL,
+                            "the workload's address outside; \"\" for none"},
+    [CTL_FIRST] = {"first", CTL_TEXT, "ADDRESS", NULL,
+                   "the lowest address of the pool"},
+    [CTL_LAST] = {"last", CTL_TEXT, "ADDRESS", NULL,
+                  "the highest address of the pool"},
+    [CTL_PREFIX_LENGTH] = {"prefix-length", CTL_NUMBER, "BITS", NULL,
+                           "of the pool's subnet, for clients to be told; 0 "
+                           "for none (default)"},
+    [CTL_ROUTER] = {"router", CTL_TEXT, "ADDRESS", NULL,
+                    "the router that clients of the pool are told; \"\" for "
+                    "none"},
+    [CTL_TERM] = {"term", CTL_NUMBER, "SECONDS", NULL,
+                  "how long a lease lasts, or those of a pool (3600); 0 for "
+                  "no end"},
+    [CTL_CLIENT] = {"client", CTL_TEXT, "CLIENT", "@workload",
+                    "who has the lease: a workload's VNI/NAME, or an id such "
+                    "as a MAC"},
+    [CTL_NODE1] = {"node1", CTL_TEXT, "HOST", "@host",
+                   "one of the two hosts of the pair"},
+    [CTL_NODE2] = {"node2", CTL_TEXT, "HOST", "@host", "the other one"},
+    [CTL_PRIORITY1] = {"priority1", CTL_NUMBER, "PRIORITY", NULL,
+                       "of node1, 0-255 (0); the lowest is preferred"},
+    [CTL_PRIORITY2] = {"priority2", CTL_NUMBER, "PRIORITY", NULL,
+                       "of node2, the same"},
+    [CTL_ACTIVE] = {"active", CTL_TEXT, "HOST", "@host",
+                    "the node to be active; \"\" for none"},
+    [CTL_GATEWAY] = {"gateway", CTL_TEXT, "GATEWAY", "@gateway",
+                     "the pair that has the VIP"},
+
     [CTL_VNI] = {"vni", CTL_NUMBER, "VNI", NULL, "only of this tenant"},
     [CTL_MAY_EXIST] = {"may-exist", CTL_FLAG, NULL, NULL,
                        "no error if exactly this exists already"},
     [CTL_IF_EXISTS] = {"if-exists", CTL_FLAG, NULL, NULL,
                        "no error if it does not exist"},
     [CTL_CASCADE] = {"cascade", CTL_FLAG, NULL, NULL,
-                     "remove the group's endpoints too"},
+                     "remove what belongs to it, too: endpoints of a group, "
+                     "leases, VIPs"},
     [CTL_IF_REVISION] = {"if-revision", CTL_NUMBER, "N", NULL,
                          "only if the mapping is still at revision N"},
+    [CTL_IF_EPOCH] = {"if-epoch", CTL_NUMBER, "N", NULL,
+                      "only if the gateway is still at epoch N; --active "
+                      "needs it"},
     [CTL_WAIT] = {"wait", CTL_MAYBE_SECONDS, "SECONDS", NULL,
                   "wait until all connected hosts have applied it (10)"},
     [CTL_DRY_RUN] = {"dry-run", CTL_FLAG, NULL, NULL,
@@ -123,9 +160,16 @@ static const struct ctl_range ranges[N_CTL_OPTIONS] = {
     [CTL_WEIGHT] = {1, RECORD_WEIGHT_MAX},
     [CTL_COST] = {0, UINT16_MAX},
     [CTL_PRIORITY] = {0, UINT8_MAX},
-    [CTL_VNI] = {1, VNI_MAX},
+    [CTL_PREFIX_LENGTH] = {0, 128},
+    [CTL_TERM] = {0, RECORD_TERM_MAX},
+    [CTL_PRIORITY1] = {0, UINT8_MAX},
+    [CTL_PRIORITY2] = {0, UINT8_MAX},
+    [CTL_IF_EPOCH] = {0, UINT32_MAX},
+    [CTL_VNI] = {0, VNI_MAX},
     [CTL_IF_REVISION] = {0, LLONG_MAX},
 };
+
+BUILD_ASSERT_DECL(N_CTL_OPTIONS <= 64); /* CTL_BIT(). */
 
 static const char see_help[] = "see 'grapnelctl help'";
 

@@ -33,6 +33,19 @@ static const struct kind kinds[] = {
     {"endpoint", "VNI/GROUP/NAME", 3, {"vni", "group", "name"},
      {{"host", NULL}, {"mac", NULL}, {"weight", NULL}, {"state", NULL},
       {"cost", "0"}, {"priority", "0"}, {"quic_id", "-"}}},
+    {"workload", "VNI/NAME", 2, {"vni", "name"},
+     {{"host", NULL}, {"mac", NULL}, {"address", NULL},
+      {"public_address", "-"}}},
+    {"pool", "VNI/NAME", 2, {"vni", "name"},
+     {{"first", NULL}, {"last", NULL}, {"prefix_length", "0"},
+      {"router", "-"}, {"term", NULL}}},
+    {"lease", "VNI/POOL/ADDRESS", 3, {"vni", "pool", "address"},
+     {{"client", NULL}, {"term", NULL}, {"expires", "0"}}},
+    {"gateway", "NAME", 1, {"name"},
+     {{"node1", NULL}, {"node2", NULL}, {"priority1", "0"},
+      {"priority2", "0"}, {"active", "-"}, {"epoch", "0"}}},
+    {"vip", "VNI/NAME", 2, {"vni", "name"},
+     {{"address", NULL}, {"gateway", NULL}}},
 };
 
 static const struct kind *

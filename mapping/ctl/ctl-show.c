@@ -120,7 +120,7 @@ print_with_endpoints(struct ctl *ctl, struct json *item,
         ctl_output_json(ctl->out, item);
         return;
     }
-    print_item(ctl->out, ctl->verb->noun, item);
+    print_item(ctl->out, ctl_verbs_kind(ctl->verb), item);
     ctl_record_array(endpoints, "items", &n);
     if (n) {
         ctl_output_text(ctl->out, "\n");
@@ -131,7 +131,7 @@ print_with_endpoints(struct ctl *ctl, struct json *item,
 enum ctl_exit
 ctl_show(struct ctl *ctl)
 {
-    const char *kind = ctl->verb->noun;
+    const char *kind = ctl_verbs_kind(ctl->verb);
     struct json *item, *endpoints;
     enum ctl_exit status;
 
@@ -139,7 +139,7 @@ ctl_show(struct ctl *ctl)
     if (status) {
         return status;
     }
-    if (!strcmp(kind, "endpoint")) {
+    if (strcmp(kind, "host") && strcmp(kind, "group")) {
         if (ctl->json) {
             ctl_output_json(ctl->out, item);
         } else {

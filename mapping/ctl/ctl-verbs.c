@@ -15,6 +15,12 @@
                      | B(QUIC_ID_LENGTH))
 #define ENDPOINT    (B(HOST) | B(MAC) | B(WEIGHT) | B(STATE) | B(COST) \
                      | B(PRIORITY) | B(QUIC_ID))
+#define WORKLOAD    (B(HOST) | B(MAC) | B(ADDRESS) | B(PUBLIC_ADDRESS))
+#define POOL        (B(FIRST) | B(LAST) | B(PREFIX_LENGTH) | B(ROUTER) \
+                     | B(TERM))
+#define NODES       (B(NODE1) | B(NODE2))
+#define GATEWAY     (NODES | B(PRIORITY1) | B(PRIORITY2))
+#define VIP         (B(ADDRESS) | B(GATEWAY))
 
 const struct ctl_verb ctl_verbs[] = {
     {"host", "add", "NAME", 1, 1, HOST | CHANGE | B(MAY_EXIST), B(VTEP),
@@ -53,6 +59,76 @@ const struct ctl_verb ctl_verbs[] = {
     {"endpoint", "show", "VNI/GROUP/NAME", 1, 1, 0, 0,
      "all about one endpoint", ctl_show},
 
+    {"workload", "add", "VNI/NAME", 1, 1, WORKLOAD | CHANGE | B(MAY_EXIST),
+     B(HOST) | B(MAC) | B(ADDRESS),
+     "add a machine that a gateway serves", ctl_change_add},
+    {"workload", "set", "VNI/NAME", 1, 1, WORKLOAD | CHANGE, 0,
+     "change a workload: host, addresses", ctl_change_set},
+    {"workload", "remove", "VNI/NAME", 1, 1,
+     CHANGE | B(IF_EXISTS) | B(CASCADE), 0,
+     "remove a workload that has no lease", ctl_change_remove},
+    {"workload", "list", "", 0, 0, B(VNI) | B(HOST), 0,
+     "list workloads and their addresses", ctl_list},
+    {"workload", "show", "VNI/NAME", 1, 1, 0, 0,
+     "all about one workload", ctl_show},
+
+    {"gateway", "add", "NAME", 1, 1, GATEWAY | CHANGE | B(MAY_EXIST), NODES,
+     "make two hosts a pair of gateways", ctl_change_add},
+    {"gateway", "set", "NAME", 1, 1,
+     GATEWAY | B(ACTIVE) | B(IF_EPOCH) | CHANGE, 0,
+     "change a pair; or, with --active and --if-epoch, who is active",
+     ctl_change_set},
+    {"gateway", "remove", "NAME", 1, 1,
+     CHANGE | B(IF_EXISTS) | B(CASCADE), 0,
+     "remove a pair that has no VIP", ctl_change_remove},
+    {"gateway", "list", "", 0, 0, 0, 0,
+     "list the pairs, who is active, and the epochs", ctl_list},
+    {"gateway", "show", "NAME", 1, 1, 0, 0,
+     "all about one pair", ctl_show},
+
+    {"gateway pool", "add", "VNI/NAME", 1, 1, POOL | CHANGE | B(MAY_EXIST),
+     B(FIRST) | B(LAST),
+     "add a range of addresses to lease; of VNI 0: public ones",
+     ctl_change_add},
+    {"gateway pool", "set", "VNI/NAME", 1, 1, POOL | CHANGE, 0,
+     "change a pool", ctl_change_set},
+    {"gateway pool", "remove", "VNI/NAME", 1, 1,
+     CHANGE | B(IF_EXISTS) | B(CASCADE), 0,
+     "remove a pool that has no leases", ctl_change_remove},
+    {"gateway pool", "list", "", 0, 0, B(VNI), 0,
+     "list the pools and how full they are", ctl_list},
+    {"gateway pool", "show", "VNI/NAME", 1, 1, 0, 0,
+     "all about one pool", ctl_show},
+
+    {"gateway lease", "allocate", "VNI/POOL", 1, 1,
+     B(CLIENT) | B(ADDRESS) | B(TERM) | CHANGE | B(MAY_EXIST), B(CLIENT),
+     "give a client an address: the lowest one, or --address",
+     ctl_change_lease},
+    {"gateway lease", "renew", "VNI/POOL/ADDRESS", 1, 1,
+     B(CLIENT) | B(TERM) | CHANGE, 0,
+     "let a lease begin anew", ctl_change_lease},
+    {"gateway lease", "return", "VNI/POOL/ADDRESS", 1, 1,
+     B(CLIENT) | CHANGE | B(IF_EXISTS), 0,
+     "end a lease", ctl_change_lease},
+    {"gateway lease", "reassign", "VNI/POOL/ADDRESS", 1, 1,
+     B(CLIENT) | B(TERM) | CHANGE, B(CLIENT),
+     "give a leased address to another client", ctl_change_lease},
+    {"gateway lease", "list", "[VNI/POOL]", 0, 1, B(VNI) | B(CLIENT), 0,
+     "list leases and when they end", ctl_list},
+    {"gateway lease", "show", "VNI/POOL/ADDRESS", 1, 1, 0, 0,
+     "all about one lease", ctl_show},
+
+    {"gateway vip", "add", "VNI/NAME", 1, 1, VIP | CHANGE | B(MAY_EXIST),
+     VIP, "add an address that a pair shares; of VNI 0: a public one",
+     ctl_change_add},
+    {"gateway vip", "set", "VNI/NAME", 1, 1, VIP | CHANGE, 0,
+     "change a VIP", ctl_change_set},
+    {"gateway vip", "remove", "VNI/NAME", 1, 1, CHANGE | B(IF_EXISTS), 0,
+     "remove a VIP", ctl_change_remove},
+    {"gateway vip", "list", "", 0, 0, B(VNI), 0, "list the VIPs", ctl_list},
+    {"gateway vip", "show", "VNI/NAME", 1, 1, 0, 0,
+     "all about one VIP", ctl_show},
+
     {NULL, "status", "", 0, 0, 0, 0,
      "how the mapping service and its hosts are, and what to do", ctl_status},
     {NULL, "watch", "", 0, 0, 0, 0,
@@ -69,7 +145,7 @@ const struct ctl_verb ctl_verbs[] = {
     {NULL, "completion", "bash", 1, 1, 0, 0,
      "print a completion script: source <(grapnelctl completion bash)",
      ctl_complete_script},
-    {NULL, "help", "[NOUN [VERB]]", 0, 2, 0, 0,
+    {NULL, "help", "[NOUN [VERB]]", 0, 3, 0, 0,
      "explain a verb", ctl_help},
     {.name = NULL},
 };
@@ -88,6 +164,32 @@ ctl_verbs_find(const char *const words[], size_t n, size_t *n_used)
         }
     }
     return NULL;
+}
+
+size_t
+ctl_verbs_join(const char *words[], size_t n)
+{
+    for (const struct ctl_verb *v = ctl_verbs; v->name && n >= 2; v++) {
+        const char *space = v->noun ? strchr(v->noun, ' ') : NULL;
+        size_t length = space ? space - v->noun : 0;
+
+        if (space && strlen(words[0]) == length
+            && !strncmp(words[0], v->noun, length)
+            && !strcmp(words[1], space + 1)) {
+            words[0] = v->noun;
+            memmove(&words[1], &words[2], (n - 2) * sizeof *words);
+            return n - 1;
+        }
+    }
+    return n;
+}
+
+const char *
+ctl_verbs_kind(const struct ctl_verb *verb)
+{
+    const char *space = strchr(verb->noun, ' ');
+
+    return space ? space + 1 : verb->noun;
 }
 
 bool

@@ -53,9 +53,13 @@ enum ctl_option_id {
     CTL_WHEN_EMPTY, CTL_QUIC_ID_OFFSET, CTL_QUIC_ID_LENGTH, CTL_SLOTS,
     CTL_HOST, CTL_MAC, CTL_WEIGHT, CTL_STATE, CTL_COST, CTL_PRIORITY,
     CTL_QUIC_ID,
+    CTL_PUBLIC_ADDRESS, CTL_FIRST, CTL_LAST, CTL_PREFIX_LENGTH, CTL_ROUTER,
+    CTL_TERM, CTL_CLIENT, CTL_NODE1, CTL_NODE2, CTL_PRIORITY1, CTL_PRIORITY2,
+    CTL_ACTIVE, CTL_GATEWAY,
 
     /* How a verb works. */
     CTL_VNI, CTL_MAY_EXIST, CTL_IF_EXISTS, CTL_CASCADE, CTL_IF_REVISION,
+    CTL_IF_EPOCH,
     CTL_WAIT, CTL_DRY_RUN, CTL_PRUNE, CTL_FORCE,
     N_CTL_OPTIONS
 };
@@ -95,7 +99,8 @@ struct ctl {
 };
 
 struct ctl_verb {
-    const char *noun;           /* NULL for a verb without one. */
+    const char *noun;           /* NULL for a verb without one.  May be of
+                                 * two words. */
     const char *name;
     const char *operands;       /* For people: "VNI/NAME"; "" for none. */
     size_t min_operands, max_operands;
@@ -114,10 +119,18 @@ const struct ctl_verb *ctl_verbs_find(const char *const words[], size_t n,
                                       size_t *n_used);
 bool ctl_verbs_is_noun(const char *word);
 
+/* Makes one of the first two of the 'n' words if they are a noun of two words.
+ * Returns how many words there are then. */
+size_t ctl_verbs_join(const char *words[], size_t n);
+
+/* The kind of record that 'verb', which has a noun, is about. */
+const char *ctl_verbs_kind(const struct ctl_verb *verb);
+
 /* The verbs themselves. */
 enum ctl_exit ctl_change_add(struct ctl *);
 enum ctl_exit ctl_change_set(struct ctl *);
 enum ctl_exit ctl_change_remove(struct ctl *);
+enum ctl_exit ctl_change_lease(struct ctl *);
 enum ctl_exit ctl_list(struct ctl *);
 enum ctl_exit ctl_show(struct ctl *);
 enum ctl_exit ctl_status(struct ctl *);

@@ -224,6 +224,7 @@ run(struct ctl *ctl)
         return CTL_OK;
     }
 
+    ctl->args.n_words = ctl_verbs_join(ctl->args.words, ctl->args.n_words);
     ctl->verb = ctl_verbs_find(args->words, args->n_words, &n_used);
     if (ctl->verb && args->values[CTL_HELP]) {
         ctl_help_print(ctl->out, ctl->verb, NULL);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "mapping/catalog/catalog-lease.h"
 #include "mapping/mapd/params.h"
 #include "mapping/mapd/store.h"
 #include "openvswitch/json.h"
@@ -195,58 +196,92 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
 
 /* Method: transact. */
 
+/* An operation as it was sent. */
+struct op {
+    const char *name;
+    const struct json *record;
+    bool may_exist, if_exists, cascade, force;
+    int64_t epoch_rule;
+};
+
+static bool
+is_lease_op(const char *name)
+{
+    enum catalog_lease_op op;
+
+    return catalog_lease_op_from_name(name, &op);
+}
+
+/* Reads 'array', which holds the operation. */
 static int
-apply_op(struct catalog_txn *txn, const struct catalog *catalog,
-         const struct json *json, struct json *warnings,
+parse_op(const struct json *array, struct op *op, struct diagnosis *diag)
+{
+    struct params p;
+
+    *op = (struct op) { .epoch_rule = CATALOG_EPOCH_KEEP };
+    params_open(&p, array, diag);
+    op->name = params_string(&p, "op", "");
+    params_require(&p, "op");
+    op->record = params_object(&p, "record");
+    params_require(&p, "record");
+    if (!strcmp(op->name, "add") || !strcmp(op->name, "allocate")) {
+        op->may_exist = params_bool(&p, "may_exist", false);
+    } else if (!strcmp(op->name, "remove")) {
+        op->if_exists = params_bool(&p, "if_exists", false);
+        op->cascade = params_bool(&p, "cascade", false);
+    } else if (!strcmp(op->name, "return")) {
+        op->if_exists = params_bool(&p, "if_exists", false);
+    } else if (!strcmp(op->name, "set")) {
+        op->force = params_bool(&p, "force", false);
+        op->epoch_rule = (int64_t) params_uint(&p, "if_epoch", 0, UINT32_MAX,
+                                               CATALOG_EPOCH_KEEP);
+    } else if (!p.error && !is_lease_op(op->name)) {
+        p.error = diagnosis_set(diag, DIAG_INVALID, "op", op->name,
+                                "op must be add, set, remove, allocate, "
+                                "renew, return or reassign, not \"%.64s\"",
+                                op->name);
+        diagnosis_set_hint(diag, "docs/protocol.md describes transactions");
+    }
+    return params_close(&p);
+}
+
+/* Leases that come of it are added to the array 'leases', and what mapd takes
+ * for a mistake to 'warnings'. */
+static int
+apply_op(const struct server *server, struct catalog_txn *txn,
+         const struct json *json, struct json *leases, struct json *warnings,
          struct diagnosis *diag)
 {
     struct json *array = json_array_create_1(json_clone(json));
-    bool may_exist = false, if_exists = false, cascade = false;
-    bool force = false;
-    const struct json *contents;
     struct record record;
-    struct params p;
-    const char *op;
-    int error;
-
-    params_open(&p, array, diag);
-    op = params_string(&p, "op", "");
-    params_require(&p, "op");
-    contents = params_object(&p, "record");
-    params_require(&p, "record");
-    if (!strcmp(op, "add")) {
-        may_exist = params_bool(&p, "may_exist", false);
-    } else if (!strcmp(op, "remove")) {
-        if_exists = params_bool(&p, "if_exists", false);
-        cascade = params_bool(&p, "cascade", false);
-    } else if (!strcmp(op, "set")) {
-        force = params_bool(&p, "force", false);
-    } else if (!p.error) {
-        p.error = diagnosis_set(diag, DIAG_INVALID, "op", op,
-                                "op must be add, set or remove, not "
-                                "\"%.64s\"", op);
-        diagnosis_set_hint(diag, "docs/protocol.md describes transactions");
-    }
-    error = params_close(&p);
+    struct op op;
+    int error = parse_op(array, &op, diag);
 
     if (error) {
         /* Fall through. */
-    } else if (!strcmp(op, "add")) {
-        error = record_from_json(contents, &record, diag);
+    } else if (!strcmp(op.name, "add")) {
+        error = record_from_json(op.record, &record, diag);
         if (!error) {
-            error = catalog_add(txn, &record, may_exist, diag);
+            error = catalog_add(txn, &record, op.may_exist, diag);
         }
-    } else if (!strcmp(op, "set")) {
-        catalog_set_force(txn, force);
-        error = catalog_set(txn, contents, diag);
+    } else if (!strcmp(op.name, "set")) {
+        catalog_set_force(txn, op.force);
+        catalog_set_epoch_rule(txn, op.epoch_rule);
+        error = catalog_set(txn, op.record, diag);
+        catalog_set_epoch_rule(txn, CATALOG_EPOCH_KEEP);
+    } else if (!strcmp(op.name, "remove")) {
+        error = record_key_from_json(op.record, &record, diag);
+        if (!error) {
+            error = catalog_remove(txn, &record, op.if_exists, op.cascade,
+                                   diag);
+        }
     } else {
-        error = record_key_from_json(contents, &record, diag);
-        if (!error) {
-            error = catalog_remove(txn, &record, if_exists, cascade, diag);
-        }
+        error = server_lease_apply(server, txn, op.name, op.record,
+                                   op.may_exist || op.if_exists, leases,
+                                   diag);
     }
     if (!error) {
-        server_change_warn(catalog, contents, warnings);
+        server_change_warn(server->catalog, op.record, warnings);
     }
     json_destroy(array);
     return error;
@@ -272,13 +307,24 @@ find_removal(const struct json *ops, const char *name)
     return -1;
 }
 
+/* Adds 'array', which it takes over, to 'result', if there are both. */
+static void
+put_if_any(struct json *result, const char *name, struct json *array)
+{
+    if (result && json_array(array)->n) {
+        json_object_put(result, name, array);
+    } else {
+        json_destroy(array);
+    }
+}
+
 struct json *
 server_transact(struct connection *conn, const struct json *params,
                 struct diagnosis *diag)
 {
     struct server *server = conn->server;
     struct server_change_options options;
-    struct json *result, *warnings;
+    struct json *result, *leases, *warnings;
     const struct json *ops;
     struct catalog_txn *txn;
     struct params p;
@@ -291,25 +337,24 @@ server_transact(struct connection *conn, const struct json *params,
         return NULL;
     }
 
+    leases = json_array_create_empty();
     warnings = json_array_create_empty();
     txn = server_begin(server);
     for (size_t i = 0; i < json_array(ops)->n; i++) {
         catalog_set_op(txn, i);
-        if (apply_op(txn, server->catalog, json_array(ops)->elems[i],
-                     warnings, diag)) {
+        if (apply_op(server, txn, json_array(ops)->elems[i], leases, warnings,
+                     diag)) {
             diag->op = i;
             catalog_abort(txn);
+            json_destroy(leases);
             json_destroy(warnings);
             return NULL;
         }
     }
     result = server_finish(server, txn, options.dry_run, diag);
-    if (result && json_array(warnings)->n) {
-        json_object_put(result, "warnings", warnings);
-    } else {
-        json_destroy(warnings);
-    }
-    if (!result && diag->code == DIAG_IN_USE) {
+    put_if_any(result, "leases", leases);
+    put_if_any(result, "warnings", warnings);
+    if (!result && diag->code == DIAG_IN_USE && diag->op < 0) {
         diag->op = find_removal(ops, diag->value);
     }
     return result;

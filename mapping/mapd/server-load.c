@@ -26,7 +26,8 @@ compare_load_records(const void *a_, const void *b_)
 }
 
 /* Reads 'array' into the caller's '*records', sorted by key, which puts
- * hosts before groups before endpoints. */
+ * hosts before groups before endpoints, and whatever is referred to before
+ * what refers to it. */
 static int
 parse_records(const struct json_array *array, struct load_record **recordsp,
               struct diagnosis *diag)
@@ -164,6 +165,7 @@ prune_hosts(struct server *server, struct catalog_txn *txn, bool unused_only,
         struct record record = { .kind = RECORD_HOST, .host = *hosts[i] };
 
         if (!sset_contains(&used, record.host.name)
+            && !(unused_only && catalog_uses(server->catalog, &record))
             && !is_listed(records, n_records, &record)) {
             error = catalog_remove(txn, &record, false, false, diag);
         }
@@ -173,8 +175,34 @@ prune_hosts(struct server *server, struct catalog_txn *txn, bool unused_only,
     return error;
 }
 
+/* Of plain records; what refers to others goes first.  What must be unique
+ * need be so only in the end, so that these can go last. */
+static int
+prune_records(struct server *server, struct catalog_txn *txn,
+              const struct load_record *records, size_t n_records,
+              struct diagnosis *diag)
+{
+    int error = 0;
+
+    for (int kind = N_RECORD_KINDS - 1; !error && kind >= RECORD_FIRST_PLAIN;
+         kind--) {
+        struct record *all;
+        size_t n;
+
+        all = catalog_records(server->catalog, kind, &n);
+        for (size_t i = 0; !error && i < n; i++) {
+            if (!is_listed(records, n_records, &all[i])) {
+                error = catalog_remove(txn, &all[i], false, false, diag);
+            }
+        }
+        free(all);
+    }
+    return error;
+}
+
 /* Removals come first, so that what is new can have the addresses of what
- * is old; but a host can go only when its last endpoint has moved. */
+ * is old; but a host can go only when its last endpoint, or what else refers
+ * to it, has moved. */
 static int
 merge_all(struct server *server, struct catalog_txn *txn, bool prune,
           const struct load_record *records, size_t n, struct diagnosis *diag)
@@ -198,6 +226,9 @@ merge_all(struct server *server, struct catalog_txn *txn, bool prune,
         }
     }
     catalog_set_op(txn, -1);
+    if (!error && prune) {
+        error = prune_records(server, txn, records, n, diag);
+    }
     if (!error && prune) {
         error = prune_hosts(server, txn, false, records, n, diag);
     }
@@ -230,6 +261,7 @@ server_load(struct connection *conn, const struct json *params,
 
     txn = server_begin(server);
     catalog_set_force(txn, force);
+    catalog_set_epoch_rule(txn, CATALOG_EPOCH_RAISE);
     error = merge_all(server, txn, prune, records, json_array(array)->n,
                       diag);
     free(records);

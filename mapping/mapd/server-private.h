@@ -1,13 +1,16 @@
 /* What the parts of the server share: server.c (connections),
  * server-listen.c, server-change.c, server-load.c, server-register.c and
- * server-query.c (methods),
+ * server-query.c,
+ * server-records.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
- * server-relay.c, server-trace.c, server-incident.c, server-metrics.c,
+ * server-lease.c, server-relay.c, server-trace.c, server-incident.c,
+ * server-metrics.c,
  * barrier.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
 
+#include "mapping/mapd/lease-clock.h"
 #include "mapping/mapd/presence.h"
 #include "mapping/mapd/server-incident.h"
 #include "mapping/mapd/server-metrics.h"
@@ -18,6 +21,7 @@
 struct json;
 struct jsonrpc;
 struct jsonrpc_msg;
+struct params;
 struct subscription_view;
 
 #define SERVER_PROBE_ID "echo"
@@ -41,6 +45,8 @@ struct server {
     long long int tick;         /* Clock of 'presence', ... */
     long long int tick_time;    /* ... last set at this time_msec(). */
     long long int mark_after;   /* Ticks: then the store is tried again. */
+    struct lease_clock lease_clock;
+    long long int lease_run;    /* time_msec() of the next look at leases. */
     struct ovs_list traces;     /* server-trace.c */
     size_t n_traces;
     uint64_t last_trace;
@@ -122,6 +128,19 @@ void server_liveness_probe(struct connection *);
  * to be gone. */
 bool server_suspects_itself(const struct server *);
 
+/* Leases.  The functions are as those for liveness. */
+void server_lease_init(struct server *);
+void server_lease_tick(struct server *);
+void server_lease_run(struct server *);
+void server_lease_wait(const struct server *);
+/* Does the operation 'name', one of catalog-lease.h, with the members of a
+ * lease in 'record'; and adds the lease to the array 'leases'.  0, or a
+ * positive errno with '*diag' filled in. */
+int server_lease_apply(const struct server *, struct catalog_txn *,
+                       const char *name, const struct json *record,
+                       bool exists_ok, struct json *leases,
+                       struct diagnosis *diag);
+
 /* Sends a notification with one parameter, which it takes over. */
 void server_notify(struct connection *, const char *method,
                    struct json *param);
@@ -160,6 +179,11 @@ server_method server_load; /* -load.c */
 server_method server_register; /* -register.c */
 server_method server_list, server_dump, server_status; /* -query.c */
 server_method server_watch; /* -notify.c */
+
+/* Method `list` of a plain 'kind': reads the rest of the filter and stores the
+ * items, owned by the caller, in '*items'.  0, or a positive errno. */
+int server_list_records(const struct server *, enum record_kind kind,
+                        struct params *, struct json **items);
 
 /* Method: answered by a snapshot, when it is this connection's turn.  0, or a
  * positive errno with '*diag' filled in and nothing to come. */

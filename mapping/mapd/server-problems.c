@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "mapping/mapd/store.h"
 #include "openvswitch/dynamic-string.h"
@@ -41,6 +42,22 @@ add(struct problems *problems, const char *format, ...)
     va_end(args);
 }
 
+/* A machine that moves has its endpoints and its workload changed one after
+ * the other; if they stay apart, one of them is wrong. */
+static void
+add_station(struct problems *problems, const struct catalog *catalog,
+            const struct record_endpoint *e)
+{
+    const struct record_workload *w = catalog_find_station(catalog, e->vni,
+                                                           &e->mac);
+
+    if (w && strcmp(w->host, e->host)) {
+        add(problems, "endpoint %"PRIu32"/%s/%s and workload %"PRIu32"/%s "
+            "have the same MAC, but are on hosts %s and %s", e->vni, e->group,
+            e->name, w->vni, w->name, e->host, w->host);
+    }
+}
+
 /* Each endpoint that is up, on a host that is alive, has a slot, as long as
  * there are enough. */
 static void
@@ -56,6 +73,7 @@ add_group(struct problems *problems, const struct catalog *catalog,
 
         n_up += serves;
         n_lost += e->record.state == ENDPOINT_UP && !serves;
+        add_station(problems, catalog, &e->record);
     }
     if (!n_up && n_lost) {
         add(problems, "group %"PRIu32"/%s: the hosts of all its endpoints "

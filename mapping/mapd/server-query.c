@@ -155,41 +155,49 @@ list_groups(const struct server *server, const struct query_filter *filter,
     free(groups);
 }
 
+static int
+parse_kind(struct params *p, enum record_kind *kind, struct diagnosis *diag)
+{
+    const char *name = params_string(p, "kind", "");
+
+    params_require(p, "kind");
+    if (!p->error && !record_kind_from_name(name, kind)) {
+        p->error = diagnosis_set(diag, DIAG_INVALID, "kind", name,
+                                 "kind must be one of %s, not \"%.64s\"",
+                                 record_kind_names(), name);
+    }
+    return p->error;
+}
+
 /* Members that the kind does not have are refused by params_close(). */
 static int
-parse_filter(const struct json *params, struct query_filter *filter,
-             struct diagnosis *diag)
+parse_filter(struct params *p, struct query_filter *filter)
 {
-    struct params p;
-    const char *kind;
-
-    *filter = (struct query_filter) { .kind = RECORD_HOST };
-    params_open(&p, params, diag);
-    kind = params_string(&p, "kind", "");
-    params_require(&p, "kind");
-    if (!p.error && !record_kind_from_name(kind, &filter->kind)) {
-        p.error = diagnosis_set(diag, DIAG_INVALID, "kind", kind,
-                                "kind must be host, group or endpoint, not "
-                                "\"%.64s\"", kind);
-    }
     if (filter->kind != RECORD_HOST) {
-        filter->vni = params_uint(&p, "vni", 1, VNI_MAX, 0);
+        filter->vni = params_uint(p, "vni", 1, VNI_MAX, 0);
     }
     if (filter->kind == RECORD_ENDPOINT) {
-        filter->group = params_string(&p, "group", NULL);
+        filter->group = params_string(p, "group", NULL);
     }
-    filter->name = params_string(&p, "name", NULL);
-    return params_close(&p);
+    filter->name = params_string(p, "name", NULL);
+    return params_close(p);
 }
 
 struct json *
 server_list(struct connection *conn, const struct json *params,
             struct diagnosis *diag)
 {
-    struct query_filter filter;
+    struct query_filter filter = { .kind = RECORD_HOST };
     struct json *items;
+    struct params p;
 
-    if (parse_filter(params, &filter, diag)) {
+    params_open(&p, params, diag);
+    if (!parse_kind(&p, &filter.kind, diag)
+        && filter.kind >= RECORD_FIRST_PLAIN) {
+        return (server_list_records(conn->server, filter.kind, &p, &items)
+                ? NULL : with_revision(conn->server, "items", items));
+    }
+    if (parse_filter(&p, &filter)) {
         return NULL;
     }
     items = json_array_create_empty();
@@ -210,6 +218,21 @@ check_no_params(const struct json *params, struct diagnosis *diag)
 
     params_open(&p, params, diag);
     return params_close(&p);
+}
+
+static void
+dump_plain(const struct catalog *catalog, struct json *records)
+{
+    for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
+        struct record *array;
+        size_t n;
+
+        array = catalog_records(catalog, kind, &n);
+        for (size_t i = 0; i < n; i++) {
+            json_array_add(records, record_to_json(&array[i]));
+        }
+        free(array);
+    }
 }
 
 struct json *
@@ -252,6 +275,7 @@ server_dump(struct connection *conn, const struct json *params,
         }
     }
     free(groups);
+    dump_plain(catalog, records);
     return with_revision(conn->server, "records", records);
 }
 
@@ -317,6 +341,13 @@ server_status(struct connection *conn, const struct json *params,
                         catalog_count(catalog, RECORD_GROUP)));
     json_object_put(status, "endpoints", json_integer_create(
                         catalog_count(catalog, RECORD_ENDPOINT)));
+    for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
+        char *name = xasprintf("%ss", record_kind_name(kind));
+
+        json_object_put(status, name,
+                        json_integer_create(catalog_count(catalog, kind)));
+        free(name);
+    }
     json_object_put(status, "connected", json_integer_create(
                         server->presence.n_connected));
     json_object_put(status, "disconnected",

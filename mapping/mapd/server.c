@@ -71,6 +71,7 @@ server_create(struct catalog *catalog, struct store *store,
     ovs_list_init(&server->traces);
     server->started = time_msec();
     server_liveness_init(server, host_timeout);
+    server_lease_init(server);
     *serverp = server;
     return 0;
 }
@@ -434,6 +435,7 @@ server_run(struct server *server)
 
     server_listen_run(server);
     server_liveness_tick(server);
+    server_lease_tick(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         if (!conn->doomed) {
             connection_run(conn);
@@ -451,6 +453,7 @@ server_run(struct server *server)
         }
     }
     server_liveness_run(server);
+    server_lease_run(server);
     server_send_snapshots(server); /* What has left has made room. */
 }
 
@@ -461,6 +464,7 @@ server_wait(struct server *server)
 
     server_listen_wait(server);
     server_liveness_wait(server);
+    server_lease_wait(server);
     server_trace_wait(server);
     server_wait_snapshots(server);
     LIST_FOR_EACH (conn, node, &server->connections) {

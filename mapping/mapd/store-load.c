@@ -381,6 +381,41 @@ load_groups(struct loader *l)
     return rc;
 }
 
+static int
+load_record_row(struct loader *l, sqlite3_stmt *stmt, void *kind_)
+{
+    const enum record_kind *kind = kind_;
+    const char *key = column_text(stmt, 0);
+    struct diagnosis cause;
+    struct record record;
+    int rc;
+
+    rc = read_record(l, stmt, 2, *kind, key, &record);
+    if (rc) {
+        return rc;
+    }
+    return (catalog_restore_record(l->catalog, &record, &cause)
+            ? wrong_row(l, record_kind_name(*kind), key, &cause) : SQLITE_OK);
+}
+
+/* Kind by kind, as the later ones refer to the earlier ones.  One of an
+ * unknown kind is missed when the records are counted. */
+static int
+load_records(struct loader *l)
+{
+    int rc = SQLITE_OK;
+
+    for (enum record_kind kind = RECORD_FIRST_PLAIN;
+         !rc && kind < N_RECORD_KINDS; kind++) {
+        char *sql = xasprintf("SELECT * FROM record WHERE kind = '%s'"
+                              " ORDER BY key", record_kind_name(kind));
+
+        rc = for_each_row(l, sql, load_record_row, &kind);
+        free(sql);
+    }
+    return rc;
+}
+
 int
 store_load(sqlite3 *db, struct catalog *catalog, struct hash_key *key,
            struct diagnosis *diag)
@@ -399,6 +434,9 @@ store_load(sqlite3 *db, struct catalog *catalog, struct hash_key *key,
     }
     if (!rc) {
         rc = load_groups(&l);
+    }
+    if (!rc) {
+        rc = load_records(&l);
     }
     if (!rc && store_rows_count(catalog) != meta.n_records) {
         rc = wrong(&l, "%"PRIu64" records of %"PRIu64" are there",

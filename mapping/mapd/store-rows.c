@@ -38,6 +38,12 @@ static const char schema_2[] =
     " digest INTEGER NOT NULL) WITHOUT ROWID;";
 BUILD_ASSERT_DECL(GROUP_MAX_PREVIOUS == 2);
 
+/* Version 3.  Records to which mapd adds nothing, of any kind. */
+static const char schema_3[] =
+    "CREATE TABLE record (key TEXT NOT NULL, kind TEXT NOT NULL,"
+    " record TEXT NOT NULL, digest INTEGER NOT NULL,"
+    " PRIMARY KEY (kind, key)) WITHOUT ROWID;";
+
 enum statement {
     PUT_META,
     PUT_HOST,
@@ -45,11 +51,13 @@ enum statement {
     PUT_SLOTS,
     PUT_PREVIOUS,
     PUT_ENDPOINT,
+    PUT_RECORD,
     DELETE_HOST,
     DELETE_GROUP,
     DELETE_SLOTS,
     DELETE_PREVIOUS,
     DELETE_ENDPOINT,
+    DELETE_RECORD,
     N_STATEMENTS
 };
 
@@ -60,12 +68,14 @@ static const char *const statements[N_STATEMENTS] = {
     [PUT_SLOTS] = "REPLACE INTO slots VALUES (?,?,?)",
     [PUT_PREVIOUS] = "REPLACE INTO previous VALUES (?,?,?,?)",
     [PUT_ENDPOINT] = "REPLACE INTO endpoint VALUES (?,?,?,?,?)",
+    [PUT_RECORD] = "REPLACE INTO record VALUES (?,?,?,?)",
     [DELETE_HOST] = "DELETE FROM host WHERE key = ?",
     [DELETE_GROUP] = "DELETE FROM anycast_group WHERE key = ?",
     [DELETE_SLOTS] = "DELETE FROM slots WHERE group_key = ?",
     [DELETE_PREVIOUS] = "DELETE FROM previous WHERE group_key = ?",
     [DELETE_ENDPOINT]
         = "DELETE FROM endpoint WHERE group_key = ? AND name = ?",
+    [DELETE_RECORD] = "DELETE FROM record WHERE key = ? AND kind = ?",
 };
 
 struct store_rows {
@@ -194,11 +204,16 @@ add_previous(sqlite3 *db)
 int
 store_rows_upgrade(sqlite3 *db, int version)
 {
-    int rc;
+    int rc = SQLITE_OK;
 
-    ovs_assert(version == 1 && STORE_ROWS_VERSION == 2);
-    rc = sqlite3_exec(db, schema_2, NULL, NULL, NULL);
-    return rc ? rc : add_previous(db);
+    ovs_assert(version >= 1 && STORE_ROWS_VERSION == 3);
+    if (version < 2) {
+        rc = sqlite3_exec(db, schema_2, NULL, NULL, NULL);
+        if (!rc) {
+            rc = add_previous(db);
+        }
+    }
+    return rc ? rc : sqlite3_exec(db, schema_3, NULL, NULL, NULL);
 }
 
 int
@@ -292,10 +307,24 @@ delete_record(const struct store_rows *rows, const struct record *record)
         return run(rows->statements[DELETE_ENDPOINT], "tt", key,
                    record->endpoint.name);
 
-    case N_RECORD_KINDS:
-        break;
+    default:
+        return run(rows->statements[DELETE_RECORD], "tt", key,
+                   record_kind_name(record->kind));
     }
-    OVS_NOT_REACHED();
+}
+
+static int
+put_record(const struct store_rows *rows, const struct record *record)
+{
+    char key[RECORD_KEY_SIZE];
+    char *text = record_text(record);
+    int rc;
+
+    record_format_key(record, key);
+    rc = run(rows->statements[PUT_RECORD], "tttd", key,
+             record_kind_name(record->kind), text);
+    free(text);
+    return rc;
 }
 
 /* Groups are written by put_group(), with what mapd assigned to them. */
@@ -314,6 +343,8 @@ write_change(const struct store_rows *rows, const struct catalog *catalog,
         return rc;
     } else if (change->after->kind == RECORD_ENDPOINT) {
         return put_endpoint(rows, catalog, change->after);
+    } else if (change->after->kind >= RECORD_FIRST_PLAIN) {
+        return put_record(rows, change->after);
     }
     return SQLITE_OK;
 }

@@ -151,7 +151,7 @@ encode_record(enum record_kind kind, const void *contents)
     case RECORD_ENDPOINT:
         record.endpoint = *(const struct record_endpoint *) contents;
         break;
-    case N_RECORD_KINDS:
+    default:
         OVS_NOT_REACHED();
     }
     return record_to_json(&record);
@@ -272,6 +272,27 @@ is_ramping(const struct encoder *e, const struct catalog_group *group)
     return false;
 }
 
+/* The plain records that 'view' sees. */
+static struct json *
+encode_records(const struct encoder *e, const struct subscription_view *view)
+{
+    struct json *array = json_array_create_empty();
+
+    for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
+        struct record *records;
+        size_t n;
+
+        records = catalog_records(e->catalog, kind, &n);
+        for (size_t i = 0; i < n; i++) {
+            if (subscription_view_sees(view, record_vni(&records[i]))) {
+                json_array_add(array, record_to_json(&records[i]));
+            }
+        }
+        free(records);
+    }
+    return array;
+}
+
 /* Stores in '*ramping' whether the snapshot grows old fast. */
 static struct json *
 encode_snapshot(const struct encoder *e, const struct subscription_view *view,
@@ -312,6 +333,7 @@ encode_snapshot(const struct encoder *e, const struct subscription_view *view,
     }
     free(groups);
     json_object_put(snapshot, "groups", array);
+    json_object_put(snapshot, "records", encode_records(e, view));
     return snapshot;
 }
 
@@ -447,6 +469,26 @@ add_removed_group(struct subscription_update *update,
     add_change(update, group->vni, "group_removed", json);
 }
 
+/* Of plain records: those that are gone, or those that are there. */
+static void
+add_records(struct subscription_update *update,
+            const struct catalog_change *changes, size_t n, bool gone)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct record *record = changes[i].after;
+
+        if (gone) {
+            record = record ? NULL : changes[i].before;
+        }
+        if (record && record->kind >= RECORD_FIRST_PLAIN) {
+            add_change(update, record_vni(record),
+                       gone ? "record_removed" : "record",
+                       gone ? record_key_to_json(record)
+                       : record_to_json(record));
+        }
+    }
+}
+
 /* In an order in which each change refers only to what is there: new hosts
  * first, removed hosts last, and removed groups before those that may take
  * over their address. */
@@ -481,6 +523,8 @@ subscription_update_create(const struct catalog *catalog,
     for (size_t i = 0; i < n_groups; i++) {
         add_group(update, &e, txn, changes, n, groups[i]);
     }
+    add_records(update, changes, n, true);
+    add_records(update, changes, n, false);
     for (size_t i = 0; i < n; i++) {
         const struct record *before = changes[i].before;
 

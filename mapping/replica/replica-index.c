@@ -50,6 +50,9 @@ replica_index_init(struct replica *replica)
     hmap_init(&replica->by_key);
     hmap_init(&replica->by_vtep);
     hmap_init(&replica->uses);
+    for (int kind = 0; kind < N_RECORD_KINDS; kind++) {
+        hmap_init(&replica->records[kind]);
+    }
 }
 
 void
@@ -62,6 +65,9 @@ replica_index_destroy(struct replica *replica)
     hmap_destroy(&replica->by_key);
     hmap_destroy(&replica->by_vtep);
     hmap_destroy(&replica->uses);
+    for (int kind = 0; kind < N_RECORD_KINDS; kind++) {
+        hmap_destroy(&replica->records[kind]);
+    }
 }
 
 static struct use *
@@ -143,6 +149,46 @@ replica_index_remove_group(struct replica *replica,
     for (size_t i = 0; i < group->n_endpoints; i++) {
         remove_use(replica, group->endpoints[i].record.host);
     }
+}
+
+/* Records. */
+
+static uint32_t
+hash_record(const struct record *key)
+{
+    char text[RECORD_KEY_SIZE];
+
+    record_format_key(key, text);
+    return hash_string(text, 0);
+}
+
+void
+replica_index_add_record(struct replica *replica,
+                         struct replica_record *record)
+{
+    hmap_insert(&replica->records[record->record.kind], &record->node,
+                hash_record(&record->record));
+}
+
+void
+replica_index_remove_record(struct replica *replica,
+                            struct replica_record *record)
+{
+    hmap_remove(&replica->records[record->record.kind], &record->node);
+}
+
+struct replica_record *
+replica_index_record(const struct replica *replica, const struct record *key)
+{
+    struct replica_record *record;
+
+    HMAP_FOR_EACH_WITH_HASH (record, node, hash_record(key),
+                             &replica->records[key->kind]) {
+        if (!record_compare_keys(&record->record, key)) {
+            return record;
+        }
+    }
+    return NULL;
 }
 
 struct replica_host *

@@ -19,7 +19,12 @@ void replica_index_remove_host(struct replica *, struct replica_host *);
 void replica_index_add_group(struct replica *, struct replica_group *);
 void replica_index_remove_group(struct replica *, struct replica_group *);
 
+void replica_index_add_record(struct replica *, struct replica_record *);
+void replica_index_remove_record(struct replica *, struct replica_record *);
+
 /* NULL if not found. */
+struct replica_record *replica_index_record(const struct replica *,
+                                            const struct record *key);
 struct replica_host *replica_index_host(const struct replica *,
                                         const char *name);
 struct replica_group *replica_index_group(const struct replica *,

@@ -9,12 +9,13 @@
 #include "mapping/replica/replica-index.h"
 #include "util.h"
 
-/* What took the place of what; at least one of the four is not NULL, and hosts
- * and groups do not mix.  The transaction owns what was taken out, the replica
- * what was put in. */
+/* What took the place of what; at least one of them is not NULL, and hosts,
+ * groups and records do not mix.  The transaction owns what was taken out, the
+ * replica what was put in. */
 struct replica_edit {
     struct replica_host *old_host, *new_host;
     struct replica_group *old_group, *new_group;
+    struct replica_record *old_record, *new_record;
 };
 
 void
@@ -31,6 +32,12 @@ do_edit(struct replica *replica, const struct replica_edit *edit)
     }
     if (edit->old_group) {
         replica_index_remove_group(replica, edit->old_group);
+    }
+    if (edit->old_record) {
+        replica_index_remove_record(replica, edit->old_record);
+    }
+    if (edit->new_record) {
+        replica_index_add_record(replica, edit->new_record);
     }
     if (edit->new_host) {
         replica_index_add_host(replica, edit->new_host);
@@ -99,6 +106,28 @@ void
 replica_txn_remove_group(struct replica_txn *txn, struct replica_group *group)
 {
     add_edit(txn, &(struct replica_edit) { .old_group = group });
+}
+
+void
+replica_txn_put_record(struct replica_txn *txn, const struct record *record)
+{
+    struct replica_record *old = replica_index_record(txn->replica, record);
+    struct replica_record *new;
+
+    if (old && record_equal(&old->record, record)) {
+        return;
+    }
+    new = xzalloc(sizeof *new);
+    new->record = *record;
+    add_edit(txn, &(struct replica_edit) { .old_record = old,
+                                           .new_record = new });
+}
+
+void
+replica_txn_remove_record(struct replica_txn *txn,
+                          struct replica_record *record)
+{
+    add_edit(txn, &(struct replica_edit) { .old_record = record });
 }
 
 static int
@@ -236,12 +265,16 @@ replica_txn_commit(struct replica_txn *txn, uint64_t generation)
         if (edit->new_group) {
             edit->new_group->changed = generation;
         }
+        if (edit->new_record) {
+            edit->new_record->changed = generation;
+        }
         if (edit->old_host && edit->new_host
             && edit->old_host->alive != edit->new_host->alive) {
             mark_groups_of(txn->replica, edit->new_host->record.name,
                            generation);
         }
         free(edit->old_host);
+        free(edit->old_record);
         replica_group_destroy(edit->old_group);
     }
     free(txn->edits);
@@ -255,10 +288,12 @@ replica_txn_abort(struct replica_txn *txn)
         struct replica_edit undo = {
             .old_host = edit->new_host, .new_host = edit->old_host,
             .old_group = edit->new_group, .new_group = edit->old_group,
+            .old_record = edit->new_record, .new_record = edit->old_record,
         };
 
         do_edit(txn->replica, &undo);
         free(edit->new_host);
+        free(edit->new_record);
         replica_group_destroy(edit->new_group);
     }
     free(txn->edits);

@@ -29,6 +29,11 @@ void replica_txn_begin(struct replica_txn *, struct replica *);
 void replica_txn_put_host(struct replica_txn *, struct replica_host *host);
 void replica_txn_put_group(struct replica_txn *, struct replica_group *group);
 
+/* The same for a plain record. */
+void replica_txn_put_record(struct replica_txn *, const struct record *);
+void replica_txn_remove_record(struct replica_txn *,
+                               struct replica_record *record);
+
 /* Takes out 'host' or 'group', which is in the replica. */
 void replica_txn_remove_host(struct replica_txn *, struct replica_host *host);
 void replica_txn_remove_group(struct replica_txn *,

@@ -11,6 +11,7 @@
 #include "mapping/json-members.h"
 #include "mapping/replica/replica-group.h"
 #include "mapping/replica/replica-index.h"
+#include "mapping/replica/replica-record.h"
 #include "mapping/replica/replica-txn.h"
 #include "openvswitch/vlog.h"
 #include "util.h"
@@ -47,6 +48,13 @@ replica_destroy(struct replica *replica)
     HMAP_FOR_EACH_SAFE (host, node, &replica->hosts) {
         replica_index_remove_host(replica, host);
         free(host);
+    }
+    for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
+        struct replica_record *record;
+
+        HMAP_FOR_EACH_POP (record, node, &replica->records[kind]) {
+            free(record);
+        }
     }
     replica_index_destroy(replica);
 }
@@ -314,6 +322,27 @@ remove_group(struct replica_txn *txn, const struct json *json,
     return error;
 }
 
+static int
+add_record(struct replica_txn *txn, const struct json *json,
+           int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
+{
+    return replica_record_put(txn, json, false, diag);
+}
+
+static int
+put_record(struct replica_txn *txn, const struct json *json,
+           int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
+{
+    return replica_record_put(txn, json, true, diag);
+}
+
+static int
+remove_record(struct replica_txn *txn, const struct json *json,
+              int64_t now_ms OVS_UNUSED, struct diagnosis *diag)
+{
+    return replica_record_remove(txn, json, diag);
+}
+
 /* Puts what 'json', which came at 'now_ms', says into the transaction. */
 typedef int decoder(struct replica_txn *, const struct json *json,
                     int64_t now_ms, struct diagnosis *);
@@ -328,6 +357,8 @@ static const struct {
     { "group", put_group },
     { "group_delta", put_delta },
     { "group_removed", remove_group },
+    { "record", put_record },
+    { "record_removed", remove_record },
 };
 
 static int
@@ -346,8 +377,9 @@ apply_change(struct replica_txn *txn, const struct json *json, int64_t now_ms,
     }
     return diagnosis_set(diag, DIAG_INVALID, "changes", NULL,
                          "a change must be an object with one member out of "
-                         "host, host_alive, host_removed, group, group_delta "
-                         "and group_removed");
+                         "host, host_alive, host_removed, group, "
+                         "group_delta, group_removed, record and "
+                         "record_removed");
 }
 
 /* Applies each element of the array 'json'. */
@@ -375,11 +407,16 @@ decode_snapshot(struct replica *fresh, const struct json *json,
         { .name = "hosts", .type = JSON_ARRAY },
         { .name = "dead", .type = JSON_ARRAY },
         { .name = "groups", .type = JSON_ARRAY },
+        { .name = "records", .type = JSON_ARRAY },
     };
+    bool has_records = (json->type != JSON_OBJECT
+                        || shash_find(json_object(json), "records"));
     struct replica_txn txn;
     int error;
 
-    error = json_members_take(json, "snapshot", m, ARRAY_SIZE(m), diag);
+    /* A mapd from before there were plain records leaves them out. */
+    error = json_members_take(json, "snapshot", m,
+                              ARRAY_SIZE(m) - !has_records, diag);
     if (!error) {
         error = json_members_u64(&m[0], 0, INT64_MAX, &fresh->revision, diag);
     }
@@ -397,6 +434,9 @@ decode_snapshot(struct replica *fresh, const struct json *json,
     }
     if (!error) {
         error = apply_all(&txn, m[4].value, now_ms, add_group, diag);
+    }
+    if (!error && has_records) {
+        error = apply_all(&txn, m[5].value, now_ms, add_record, diag);
     }
     if (!error) {
         error = replica_txn_check(&txn, diag);
@@ -441,6 +481,7 @@ inherit_changed(struct replica *fresh, const struct replica *old)
 {
     struct replica_group *group;
 
+    replica_record_inherit(fresh, old);
     if (memcmp(&fresh->key, &old->key, sizeof fresh->key)) {
         return;
     }
@@ -494,6 +535,9 @@ replica_load_snapshot(struct replica *replica, const struct json *json,
         hmap_swap(&replica->by_key, &fresh.by_key);
         hmap_swap(&replica->by_vtep, &fresh.by_vtep);
         hmap_swap(&replica->uses, &fresh.uses);
+        for (int kind = 0; kind < N_RECORD_KINDS; kind++) {
+            hmap_swap(&replica->records[kind], &fresh.records[kind]);
+        }
         replica->key = fresh.key;
         replica->revision = fresh.revision;
         replica->generation = fresh.generation;

@@ -58,8 +58,17 @@ struct replica_host {
                                  * packet path, if they are up or draining. */
 };
 
+/* What gateways need: a record of a plain kind (record.h), as mapd has it. */
+struct replica_record {
+    struct hmap_node node;      /* In replica->records[], by key. */
+    struct record record;
+    uint64_t changed;           /* replica->generation when last changed. */
+};
+
 /* Read-only for all but replica*.c. */
 struct replica {
+    struct hmap records[N_RECORD_KINDS]; /* struct replica_record; none of the
+                                          * kinds before RECORD_FIRST_PLAIN. */
     struct hmap groups;         /* struct replica_group. */
     struct hmap hosts;          /* struct replica_host. */
     struct hash_key key;
@@ -88,8 +97,9 @@ void replica_destroy(struct replica *);
  * its size, and to the slots and endpoints of the groups that it changes.
  *
  * Groups that are the same before and after keep their 'changed', unless the
- * hash key is another, or a host of theirs died or came to life.  Pointers to
- * hosts and groups that changed become invalid; a snapshot invalidates all.
+ * hash key is another, or a host of theirs died or came to life; and so do
+ * records.  Pointers to hosts, groups and records that changed become invalid;
+ * a snapshot invalidates all.
  *
  * A snapshot with another hash key, or an older revision, than what is here
  * is taken, with a warning in the log. */
@@ -105,5 +115,24 @@ const struct replica_group *replica_find_group_by_id(const struct replica *,
                                                      uint32_t id);
 const struct replica_group *replica_find_group(const struct replica *,
                                                uint32_t vni, const char *name);
+/* 'key': only its kind, a plain one, and key members count. */
+const struct replica_record *replica_find_record(const struct replica *,
+                                                 const struct record *key);
+
+/* The first, and the next, record of a plain 'kind' in 'vni' (0: in any), in
+ * no particular order; NULL if there is none (any more).
+ *
+ *     REPLICA_FOR_EACH_RECORD (r, RECORD_WORKLOAD, vni, replica) {
+ *         ... r->record.workload ...
+ *     } */
+const struct replica_record *
+replica_first_record(const struct replica *, enum record_kind kind,
+                     uint32_t vni);
+const struct replica_record *
+replica_next_record(const struct replica *, const struct replica_record *,
+                    uint32_t vni);
+#define REPLICA_FOR_EACH_RECORD(R, KIND, VNI, REPLICA)                  \
+    for ((R) = replica_first_record(REPLICA, KIND, VNI); (R);           \
+         (R) = replica_next_record(REPLICA, R, VNI))
 
 #endif /* mapping/replica/replica.h */

@@ -229,6 +229,37 @@ seed_etcd(void)
     }
 }
 
+static void
+seed_record(void)
+{
+    static const char *const texts[] = {
+        "{\"kind\":\"host\",\"name\":\"h\",\"vtep\":\"192.0.2.1\"}",
+        "{\"kind\":\"group\",\"vni\":1,\"name\":\"g\",\"address\":"
+        "\"2001:db8::1\",\"protocol\":\"udp\",\"port\":1,\"port_last\":9,"
+        "\"slots\":256,\"quic_id_offset\":1,\"quic_id_length\":4}",
+        "{\"kind\":\"endpoint\",\"vni\":1,\"group\":\"g\",\"name\":\"e\","
+        "\"host\":\"h\",\"mac\":\"02:00:00:00:00:01\",\"state\":\"down\","
+        "\"quic_id\":\"00c0ffee\"}",
+        "{\"kind\":\"workload\",\"vni\":1,\"name\":\"w\",\"host\":\"h\","
+        "\"mac\":\"02:00:00:00:00:01\",\"address\":\"10.0.0.1\","
+        "\"public_address\":\"\"}",
+        "{\"kind\":\"pool\",\"vni\":0,\"name\":\"p\",\"first\":"
+        "\"10.0.0.8\",\"last\":\"10.0.0.9\",\"prefix_length\":24,"
+        "\"router\":\"10.0.0.1\",\"term\":60}",
+        "{\"kind\":\"lease\",\"vni\":0,\"pool\":\"p\",\"address\":"
+        "\"10.0.0.8\",\"client\":\"1/w\",\"term\":1,\"expires\":2}",
+        "{\"kind\":\"gateway\",\"name\":\"g\",\"node1\":\"h\",\"node2\":"
+        "\"i\",\"priority2\":1,\"active\":\"i\",\"epoch\":3}",
+        "{\"kind\":\"vip\",\"vni\":1,\"name\":\"v\",\"address\":\"::2\","
+        "\"gateway\":\"g\"}",
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        write_seed("fuzz-record", i, (const uint8_t *) texts[i],
+                   strlen(texts[i]));
+    }
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -243,5 +274,6 @@ main(int argc, char *argv[])
     seed_hint();
     seed_engine();
     seed_etcd();
+    seed_record();
     return 0;
 }

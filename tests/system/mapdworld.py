@@ -276,7 +276,7 @@ class Table:
 
     def load(self, snapshot):
         assert set(snapshot) == {"revision", "hash_key", "hosts", "dead",
-                                 "groups"}
+                                 "groups", "records"}
         self.revision = snapshot["revision"]
         self.key = snapshot["hash_key"]
         self.hosts = {h["name"]: h for h in snapshot["hosts"]}
@@ -285,6 +285,15 @@ class Table:
         self.groups = {}
         for g in snapshot["groups"]:
             self.put(g)
+        self.records = {self.key_of(r): r for r in snapshot["records"]}
+        assert len(self.records) == len(snapshot["records"])
+
+    @staticmethod
+    def key_of(record):
+        """Of a record, or of its key members only."""
+        names = {"lease": ("vni", "pool", "address"), "gateway": ("name",)}
+        return (record["kind"], *(record[name] for name in names.get(
+            record["kind"], ("vni", "name"))))
 
     def put(self, g):
         assert set(g) == {"record", "id", "epoch", "slots", "previous",
@@ -320,6 +329,11 @@ class Table:
                 self.put(value)
             elif kind == "group_removed":
                 del self.groups[value["vni"], value["name"]]
+            elif kind == "record":
+                self.records[self.key_of(value)] = value
+            elif kind == "record_removed":
+                assert len(value) == len(self.key_of(value))
+                del self.records[self.key_of(value)]
             elif kind == "group_delta":
                 g = self.groups[value["vni"], value["name"]]
                 assert g["epoch"] == value["from_epoch"], "epoch"

@@ -95,17 +95,20 @@ def output_that_cannot_be_written_exits_1(w):
 def help_covers_every_verb(w):
     text = w.run('help').out
     equal(w.run('--help').out, text, '--help')
-    verbs = re.findall(r'^  ((?:host|group|endpoint) )?([a-z]+)(?: |$)',
-                       text, re.M)
-    equal(len(verbs), 15 + 8, 'number of verbs')
+    verbs = re.findall(
+        r'^  ((?:host|group|endpoint|workload|gateway(?: pool| lease| vip)?) )'
+        r'?([a-z]+)(?: |$)', text, re.M)
+    equal(len(verbs), 15 + 26 + 8, 'number of verbs')
     for noun, verb in verbs:
         words = [*noun.split(), verb]
         one = w.run('help', *words).out
         check(one.startswith('usage: grapnelctl %s' % ' '.join(words)),
               'help %r says %r', words, one)
         equal(w.run(*words, '--help').out, one, '--help of %r' % words)
-    for noun in 'host', 'group', 'endpoint':
-        equal(w.run('help', noun).out, w.run(noun, '--help').out)
+    for noun in ('host', 'group', 'endpoint', 'workload', 'gateway',
+                 'gateway pool', 'gateway lease', 'gateway vip'):
+        equal(w.run('help', *noun.split()).out,
+              w.run(*noun.split(), '--help').out)
     check(all(len(line) < 80 for line in text.splitlines()), 'too wide')
     check(re.fullmatch(r'grapnelctl \d+\.\d+\.\d+\n',
                        w.run('--version').out), 'the version')

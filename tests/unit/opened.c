@@ -109,6 +109,14 @@ opened_describe(const struct opened *o)
         }
     }
     free(groups);
+    for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
+        struct record *records = catalog_records(o->catalog, kind, &n);
+
+        for (size_t i = 0; i < n; i++) {
+            describe_record(&ds, records[i]);
+        }
+        free(records);
+    }
     return ds_steal_cstr(&ds);
 }
 

@@ -11,7 +11,6 @@
 
 #include "anycast/group.h"
 #include "mapping/slot-codec.h"
-#include "openvswitch/dynamic-string.h"
 #include "util.h"
 
 static const char *const states[] = { "up", "draining", "down" };
@@ -274,6 +273,12 @@ model_change(struct model *m)
             change_host(m, model_random(MODEL_HOSTS));
         }
     }
+    if (!model_random(3)) {
+        struct model_record *r = &m->records[model_random(MODEL_RECORDS)];
+
+        r->exists = !r->exists || model_random(3);
+        r->address = 1 + model_random(200);
+    }
 }
 
 /* Messages. */
@@ -374,6 +379,25 @@ group_key_to_json(int i)
     return json;
 }
 
+/* Workloads and VIPs; 'address' is 0 for the key members only. */
+static struct json *
+record_to_json_at(int i, int address)
+{
+    struct json *json = json_object_create();
+
+    json_object_put_string(json, "kind", i % 2 ? "workload" : "vip");
+    json_object_put(json, "vni", json_integer_create(1 + i / 2));
+    json_object_put_format(json, "name", "r%d", i);
+    if (address) {
+        json_object_put_format(json, "address", "10.9.0.%d", address);
+        json_object_put_string(json, i % 2 ? "host" : "gateway", "h0");
+    }
+    if (address && i % 2) {
+        json_object_put_format(json, "mac", "02:00:00:00:09:%02x", i);
+    }
+    return json;
+}
+
 struct json *
 model_snapshot(const struct model *m)
 {
@@ -381,6 +405,7 @@ model_snapshot(const struct model *m)
     struct json *hosts = json_array_create_empty();
     struct json *groups = json_array_create_empty();
     struct json *dead = json_array_create_empty();
+    struct json *records = json_array_create_empty();
 
     for (int i = 0; i < MODEL_HOSTS; i++) {
         if (m->hosts[i].exists) {
@@ -402,6 +427,13 @@ model_snapshot(const struct model *m)
                            "0123456789abcdeffedcba9876543210");
     json_object_put(json, "hosts", hosts);
     json_object_put(json, "groups", groups);
+    for (int i = 0; i < MODEL_RECORDS; i++) {
+        if (m->records[i].exists) {
+            json_array_add(records, record_to_json_at(
+                               i, m->records[i].address));
+        }
+    }
+    json_object_put(json, "records", records);
     return json;
 }
 
@@ -460,6 +492,16 @@ model_update(const struct model *before, const struct model *after)
         if (memcmp(&before->groups[i], &after->groups[i],
                    sizeof before->groups[i])) {
             add_group_change(changes, before, after, i);
+        }
+    }
+    for (int i = 0; i < MODEL_RECORDS; i++) {
+        const struct model_record *a = &before->records[i];
+        const struct model_record *b = &after->records[i];
+
+        if (b->exists && (!a->exists || a->address != b->address)) {
+            add_change(changes, "record", record_to_json_at(i, b->address));
+        } else if (a->exists && !b->exists) {
+            add_change(changes, "record_removed", record_to_json_at(i, 0));
         }
     }
     /* A host must be there before it can die: these come last. */
@@ -530,10 +572,21 @@ check_previous(const struct model_group *g, const struct replica_group *r)
     assert_int_equal(any, r->previous != NULL);
 }
 
+size_t
+model_count_records(const struct replica *replica)
+{
+    size_t n = 0;
+
+    for (int kind = 0; kind < N_RECORD_KINDS; kind++) {
+        n += hmap_count(&replica->records[kind]);
+    }
+    return n;
+}
+
 void
 model_check(const struct model *m, const struct replica *replica)
 {
-    size_t n_hosts = 0, n_groups = 0;
+    size_t n_hosts = 0, n_groups = 0, n_records = 0;
 
     for (int i = 0; i < MODEL_HOSTS; i++) {
         const struct replica_host *r;
@@ -570,6 +623,25 @@ model_check(const struct model *m, const struct replica *replica)
             check_endpoints(g, r);
         }
     }
+    for (int i = 0; i < MODEL_RECORDS; i++) {
+        struct json *json = record_to_json_at(i, 0);
+        const struct replica_record *r;
+        struct record key;
+
+        assert_int_equal(record_key_from_json(json, &key, NULL), 0);
+        r = replica_find_record(replica, &key);
+        assert_int_equal(!!r, m->records[i].exists);
+        if (r) {
+            struct inet_addr address = (i % 2 ? r->record.workload.address
+                                        : r->record.vip.address);
+
+            n_records++;
+            assert_int_equal(inet_addr_to4(address),
+                             0x0a090000 + m->records[i].address);
+        }
+        json_destroy(json);
+    }
+    assert_int_equal(model_count_records(replica), n_records);
     assert_int_equal(hmap_count(&replica->hosts), n_hosts);
     assert_int_equal(hmap_count(&replica->groups), n_groups);
     assert_int_equal(replica->revision, m->revision);
@@ -650,87 +722,4 @@ model_check_consistent(const struct replica *replica)
                      hmap_count(&replica->groups));
     assert_int_equal(hmap_count(&replica->by_vtep),
                      hmap_count(&replica->hosts));
-}
-
-static int
-compare_lines(const void *a_, const void *b_)
-{
-    return strcmp(*(char *const *) a_, *(char *const *) b_);
-}
-
-static void
-print_record(struct ds *s, enum record_kind kind, const void *contents,
-             size_t size)
-{
-    struct record record = { .kind = kind };
-    struct json *json;
-
-    memcpy(&record.host, contents, size);
-    json = record_to_json(&record);
-    json_to_ds(json, JSSF_SORT, s);
-    json_destroy(json);
-}
-
-static char *
-print_group(const struct replica_group *g, bool bookkeeping)
-{
-    struct ds s = DS_EMPTY_INITIALIZER;
-
-    print_record(&s, RECORD_GROUP, &g->record, sizeof g->record);
-    ds_put_format(&s, " id %"PRIu32" epoch %"PRIu32, g->id, g->epoch);
-    if (bookkeeping) {
-        ds_put_format(&s, " changed %"PRIu64, g->changed);
-    }
-    for (size_t i = 0; i < g->n_endpoints; i++) {
-        ds_put_format(&s, "\n %d ", g->endpoints[i].index);
-        print_record(&s, RECORD_ENDPOINT, &g->endpoints[i].record,
-                     sizeof g->endpoints[i].record);
-    }
-    ds_put_char(&s, '\n');
-    for (size_t i = 0; i < g->record.n_slots; i++) {
-        ds_put_char(&s, '!' + (g->slots[i] >> 12));
-        ds_put_char(&s, '!' + (g->slots[i] >> 6 & 63));
-        ds_put_char(&s, '!' + (g->slots[i] & 63));
-    }
-    for (size_t i = 0; g->previous && i < 2 * g->record.n_slots; i++) {
-        ds_put_format(&s, " %d", g->previous[i]);
-    }
-    return ds_steal_cstr(&s);
-}
-
-char *
-model_print(const struct replica *replica, bool bookkeeping)
-{
-    size_t n = hmap_count(&replica->groups) + hmap_count(&replica->hosts);
-    char **lines = xmalloc((n + 1) * sizeof *lines);
-    struct ds s = DS_EMPTY_INITIALIZER;
-    const struct replica_group *g;
-    const struct replica_host *h;
-    size_t i = 0;
-
-    HMAP_FOR_EACH (g, node, &replica->groups) {
-        lines[i++] = print_group(g, bookkeeping);
-    }
-    HMAP_FOR_EACH (h, node, &replica->hosts) {
-        struct ds line = DS_EMPTY_INITIALIZER;
-
-        print_record(&line, RECORD_HOST, &h->record, sizeof h->record);
-        ds_put_cstr(&line, h->alive ? "" : " dead");
-        lines[i++] = ds_steal_cstr(&line);
-    }
-    assert_int_equal(i, n);
-    qsort(lines, n, sizeof *lines, compare_lines);
-    ds_put_format(&s, "revision %"PRIu64" key %"PRIx64" %"PRIx64"\n",
-                  replica->revision, replica->key.word[0],
-                  replica->key.word[1]);
-    if (bookkeeping) {
-        ds_put_format(&s, "generation %"PRIu64" uses %"PRIuSIZE"\n",
-                      replica->generation, hmap_count(&replica->uses));
-    }
-    for (i = 0; i < n; i++) {
-        ds_put_format(&s, "%s\n", lines[i]);
-        free(lines[i]);
-    }
-    free(lines);
-    return ds_steal_cstr(&s);
 }

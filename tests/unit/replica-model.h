@@ -15,6 +15,7 @@ enum {
     MODEL_GROUPS    = 6,
     MODEL_ENDPOINTS = 6,
     MODEL_SLOTS     = 256,
+    MODEL_RECORDS   = 5,
 };
 
 struct model_endpoint {
@@ -37,13 +38,23 @@ struct model_host {
     bool dead;
 };
 
+/* Of a plain kind. */
+struct model_record {
+    bool exists;
+    int address;
+};
+
 struct model {
     uint64_t revision;
     uint32_t next_id;
     int next_index;
     struct model_host hosts[MODEL_HOSTS];
     struct model_group groups[MODEL_GROUPS];
+    struct model_record records[MODEL_RECORDS];
 };
+
+/* Of all plain kinds. */
+size_t model_count_records(const struct replica *);
 
 /* Random numbers below 'n', from one seed for all. */
 void model_seed(uint64_t seed);

@@ -39,9 +39,11 @@ static const struct refusal refusals[] = {
       NULL },
     { "{}", "kind", "", "kind: required in a record", NULL },
     { "{'kind':'grp'}", "kind", "grp",
-      "kind: \"grp\" is not one of host, group, endpoint", NULL },
+      "kind: \"grp\" is not one of host, group, endpoint, "
+      "workload, pool, lease, gateway, vip", NULL },
     { "{'kind':{'a':1}}", "kind", "an object",
-      "kind: an object is not one of host, group, endpoint", NULL },
+      "kind: an object is not one of host, group, endpoint, "
+      "workload, pool, lease, gateway, vip", NULL },
     { "{" ENDPOINT ",'wieght':1,'zzz':2}", "wieght", "",
       "wieght: unknown member of an endpoint record",
       "its members are kind, vni, group, name, host, mac, weight, state, "

@@ -17,6 +17,8 @@
 #include "util.h"
 
 #define KEY "00112233445566778899aabbccddeeff"
+#define VIP "{'kind':'vip','vni':0,'name':'v','address':'10.9.9.9'," \
+            "'gateway':'g'}"
 #define H1 "{'kind':'host','name':'h1','vtep':'192.0.2.1'}"
 #define H2 "{'kind':'host','name':'h2','vtep':'192.0.2.2','encap':'vxlan'}"
 #define W1 "{'record':{'kind':'endpoint','vni':5001,'group':'web'," \
@@ -345,6 +347,43 @@ test_a_host_that_dies_changes_its_groups(void **state)
     replica_destroy(&r);
 }
 
+/* A record that is the same before and after has not changed, however it
+ * came. */
+static void
+test_records_say_when_they_changed(void **state)
+{
+    char *snapshot = edit(SNAPSHOT, "'revision':7",
+                          "'revision':7,'records':[" VIP "]");
+    struct record key = { .kind = RECORD_VIP, .vip.name = "v" };
+    struct replica r;
+    uint64_t changed;
+
+    (void) state;
+    replica_init(&r);
+    assert_int_equal(feed(&r, snapshot, replica_load_snapshot, NULL), 0);
+    changed = replica_find_record(&r, &key)->changed;
+    assert_int_equal(changed, r.generation);
+    accept_update(&r, "{'revision':8,'changes':[{'record':" VIP "}]}");
+    assert_int_equal(replica_find_record(&r, &key)->changed, changed);
+    assert_int_equal(feed(&r, snapshot, replica_load_snapshot, NULL), 0);
+    assert_int_equal(replica_find_record(&r, &key)->changed, changed);
+
+    accept_update(&r, "{'revision':8,'changes':[{'record':{'kind':'vip',"
+                  "'vni':0,'name':'v','address':'10.9.9.8','gateway':'g'}}]}");
+    assert_int_equal(replica_find_record(&r, &key)->changed, r.generation);
+    assert_int_equal(feed(&r, snapshot, replica_load_snapshot, NULL), 0);
+    assert_int_equal(replica_find_record(&r, &key)->changed, r.generation);
+    accept_update(&r, "{'revision':8,'changes':[{'record_removed':"
+                  "{'kind':'vip','vni':0,'name':'v'}}]}");
+    assert_null(replica_find_record(&r, &key));
+
+    /* An older mapd says nothing of records. */
+    assert_int_equal(feed(&r, SNAPSHOT, replica_load_snapshot, NULL), 0);
+    assert_null(replica_first_record(&r, RECORD_VIP, 0));
+    replica_destroy(&r);
+    free(snapshot);
+}
+
 static void
 test_port_ranges_do_not_overlap(void **state)
 {
@@ -407,6 +446,14 @@ test_snapshots_of_nonsense_are_refused(void **state)
         { "'groups':[", "'groups':[" WEB ",", DIAG_EXISTS, "name" },
         { "'groups':[", "'groups':[null,", DIAG_INVALID, "group" },
         { "'groups':[", "'groups':[{},", DIAG_INVALID, "epoch" },
+        { "'revision':7", "'revision':7,'records':{}", DIAG_INVALID,
+          "records" },
+        { "'revision':7", "'revision':7,'records':[" H1 "]", DIAG_INVALID,
+          "kind" },
+        { "'revision':7", "'revision':7,'records':[" VIP "," VIP "]",
+          DIAG_EXISTS, "name" },
+        { "'revision':7", "'revision':7,'records':[1]", DIAG_INVALID,
+          "record" },
         { "'dead':['h2'],", "", DIAG_INVALID, "dead" },
         { "['h2']", "[2]", DIAG_INVALID, "dead" },
         { "['h2']", "['h3']", DIAG_NOT_FOUND, "dead" },
@@ -499,6 +546,14 @@ test_updates_of_nonsense_are_refused(void **state)
         { UPDATE("{'host_removed':9}"), DIAG_INVALID, "host_removed" },
         { UPDATE("{'host':{'kind':'host','name':'h3','vtep':'192.0.2.1'}}"),
           DIAG_EXISTS, "vtep" },
+        { UPDATE("{'record_removed':{'kind':'vip','vni':0,'name':'v'}}"),
+          DIAG_NOT_FOUND, "record_removed" },
+        { UPDATE("{'record':" VIP "},{'record_removed':{'kind':'vip','vni':0,"
+                 "'name':'v','address':'10.9.9.9'}}"), DIAG_INVALID,
+          "record_removed" },
+        { UPDATE("{'record_removed':{'kind':'host','name':'h1'}}"),
+          DIAG_INVALID, "kind" },
+        { UPDATE("{'record':" H1 "}"), DIAG_INVALID, "kind" },
         { UPDATE("{'group_removed':{'vni':5001,'name':'x'}}"), DIAG_NOT_FOUND,
           "name" },
         { UPDATE("{'group_removed':{'vni':0,'name':'web'}}"), DIAG_INVALID,
@@ -643,6 +698,7 @@ main(void)
         cmocka_unit_test(test_what_stays_the_same_is_not_marked_as_changed),
         cmocka_unit_test(test_another_store_is_warned_of_once),
         cmocka_unit_test(test_a_host_that_dies_changes_its_groups),
+        cmocka_unit_test(test_records_say_when_they_changed),
         cmocka_unit_test(test_port_ranges_do_not_overlap),
         cmocka_unit_test(test_snapshots_of_nonsense_are_refused),
         cmocka_unit_test(test_updates_of_nonsense_are_refused),

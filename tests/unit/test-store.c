@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/old-store-2.h"
 #include "tests/unit/old-store.h"
 #include "tests/unit/opened.h"
 #include "util.h"
@@ -171,6 +172,119 @@ store_of_version_1_is_brought_up_to_date(void **state OVS_UNUSED)
     free(before);
 }
 
+/* Records of kinds that mapd adds nothing to. */
+static void
+add_plain_records(struct opened *o)
+{
+    static const char *const records[] = {
+        "{'kind':'host','name':'g1','vtep':'198.51.100.1'}",
+        "{'kind':'host','name':'g2','vtep':'198.51.100.2'}",
+        "{'kind':'workload','vni':5001,'name':'vm1','host':'g1',"
+        "'mac':'02:00:00:00:00:11','address':'10.1.0.5',"
+        "'public_address':'203.0.113.9'}",
+        "{'kind':'pool','vni':0,'name':'p','first':'203.0.113.8',"
+        "'last':'203.0.113.15','router':'203.0.113.1'}",
+        "{'kind':'lease','vni':0,'pool':'p','address':'203.0.113.9',"
+        "'client':'5001/vm1','term':60,'expires':4000000000}",
+        "{'kind':'gateway','name':'g','node1':'g1','node2':'g2',"
+        "'active':'g2','epoch':4294967295}",
+        "{'kind':'vip','vni':5001,'name':'v','address':'10.1.0.1',"
+        "'gateway':'g'}",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+        assert_int_equal(0, opened_changef(o, "add", "%s", records[i]));
+    }
+}
+
+static void
+check_stored(struct opened *o)
+{
+    char *before = opened_describe(o), *after;
+
+    opened_close(o);
+    opened_open(o);
+    after = opened_describe(o);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+}
+
+/* Each is there after a restart, changed or removed. */
+static void
+plain_records_are_kept(void **state OVS_UNUSED)
+{
+    struct opened o;
+
+    opened_open(&o);
+    add_plain_records(&o);
+    check_stored(&o);
+    for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
+        assert_int_equal(1, catalog_count(o.catalog, kind));
+    }
+    assert_int_equal(0, opened_changef(&o, "set",
+        "{'kind':'workload','vni':5001,'name':'vm1','host':'g2'}"));
+    assert_int_equal(0, opened_changef(&o, "remove",
+        "{'kind':'lease','vni':0,'pool':'p','address':'203.0.113.9'}"));
+    assert_int_equal(0, opened_changef(&o, "remove",
+        "{'kind':'pool','vni':0,'name':'p'}"));
+    check_stored(&o);
+    assert_int_equal(0, catalog_count(o.catalog, RECORD_POOL));
+    opened_close(&o);
+}
+
+/* A row that is changed, or missing, or refers to what is not there. */
+static void
+damaged_plain_records_are_refused(void **state OVS_UNUSED)
+{
+    static const char *const damages[][2] = {
+        { "UPDATE record SET record = replace(record, 'g1', 'g2')"
+          " WHERE kind = 'workload'", "digest" },
+        { "UPDATE record SET kind = 'pool' WHERE kind = 'vip'", "digest" },
+        { "UPDATE record SET kind = 'mystery' WHERE kind = 'vip'",
+          "records" },
+        { "DELETE FROM record WHERE kind = 'vip'", "records" },
+        { "DELETE FROM record WHERE kind = 'pool'", "pool 0/p is not known" },
+        { "DROP TABLE record", "record" },
+    };
+    struct opened o;
+    size_t size;
+    char *data;
+
+    opened_open(&o);
+    add_plain_records(&o);
+    opened_close(&o);
+    opened_sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    data = opened_read(opened_path, &size);
+    for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
+        opened_sql(damages[i][0]);
+        opened_refused(damages[i][1]);
+        opened_write(opened_path, data, size);
+    }
+    free(data);
+}
+
+static void
+store_of_version_2_is_brought_up_to_date(void **state OVS_UNUSED)
+{
+    const struct catalog_group *group;
+    struct opened o;
+
+    opened_sql(old_store_2_sql);
+    opened_open(&o);
+    assert_int_equal(5, catalog_revision(o.catalog));
+    assert_true(o.key.word[0] == 0x7029c51f92cdf7d9);
+    assert_string_equal("z", catalog_find_host(o.catalog, "h2")->zone);
+    group = catalog_find_group(o.catalog, 5001, "web");
+    assert_int_equal(2, group->n_endpoints);
+    assert_int_equal(2, group->epoch);
+    assert_non_null(group->previous[0]); /* w1 had all slots before. */
+    check_stored(&o);
+    add_plain_records(&o);
+    check_stored(&o);
+    opened_close(&o);
+}
+
 /* Not even its version is changed. */
 static void
 damaged_store_of_version_1_is_left_alone(void **state OVS_UNUSED)
@@ -185,8 +299,8 @@ damaged_store_of_version_1_is_left_alone(void **state OVS_UNUSED)
 static void
 newer_or_impossible_version_is_refused(void **state OVS_UNUSED)
 {
-    opened_sql("PRAGMA user_version=3");
-    opened_refused("version 3");
+    opened_sql("PRAGMA user_version=4");
+    opened_refused("version 4");
     opened_sql("PRAGMA user_version=0");
     opened_refused("version 0");
 }
@@ -473,6 +587,11 @@ main(void)
             reopened_store_equals_the_catalog_that_was_committed,
             opened_setup_filled),
         cmocka_unit_test_setup(store_of_version_1_is_brought_up_to_date,
+                               opened_setup),
+        cmocka_unit_test_setup(store_of_version_2_is_brought_up_to_date,
+                               opened_setup),
+        cmocka_unit_test_setup(plain_records_are_kept, opened_setup),
+        cmocka_unit_test_setup(damaged_plain_records_are_refused,
                                opened_setup),
         cmocka_unit_test_setup(damaged_store_of_version_1_is_left_alone,
                                opened_setup),

@@ -74,6 +74,9 @@ apply_update(struct follower *f, const struct subscription_update *update)
     json_destroy(json);
 }
 
+/* How many plain records of each kind there were at most. */
+static size_t most[N_RECORD_KINDS];
+
 static bool
 is_followed(const struct follower *f, uint32_t vni)
 {
@@ -138,6 +141,42 @@ assert_same_group(const struct catalog *catalog, const struct catalog_group *a,
     assert_same_previous(a, b);
 }
 
+/* A follower has the plain records that are in its VNIs, or in none. */
+static void
+assert_same_records(const struct follower *f, const struct catalog *catalog)
+{
+    for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
+        size_t n, n_followed = 0, n_in_3 = 0, n_seen_in_3 = 0;
+        struct record *records = catalog_records(catalog, kind, &n);
+        const struct replica_record *r;
+
+        for (size_t i = 0; i < n; i++) {
+            uint32_t vni = record_vni(&records[i]);
+
+            r = replica_find_record(&f->replica, &records[i]);
+            if (vni && !is_followed(f, vni)) {
+                assert_null(r);
+                continue;
+            }
+            assert_non_null(r);
+            assert_true(record_equal(&r->record, &records[i]));
+            n_followed++;
+            n_in_3 += vni == 3;
+        }
+        free(records);
+        REPLICA_FOR_EACH_RECORD (r, kind, 3, &f->replica) {
+            assert_int_equal(record_vni(&r->record), 3);
+            n_seen_in_3++;
+        }
+        assert_int_equal(n_seen_in_3, n_in_3);
+        REPLICA_FOR_EACH_RECORD (r, kind, 0, &f->replica) {
+            n_followed--;
+        }
+        assert_int_equal(n_followed, 0);
+        most[kind] = MAX(most[kind], n);
+    }
+}
+
 static void
 assert_in_step(const struct follower *f, const struct catalog *catalog)
 {
@@ -177,6 +216,36 @@ assert_in_step(const struct follower *f, const struct catalog *catalog)
     }
     free(groups);
     assert_int_equal(n_followed, hmap_count(&f->replica.groups));
+    assert_same_records(f, catalog);
+}
+
+/* A record of a plain kind, as text that the caller frees. */
+static char *
+random_plain(int vni, int n, int h)
+{
+    switch (rand() % 5) {
+    case 0:
+        return xasprintf("{\"kind\":\"workload\",\"vni\":%d,\"name\":\"w%d\""
+                         ",\"host\":\"h%d\",\"address\":\"10.0.1.%d\","
+                         "\"mac\":\"02:00:00:00:01:0%d\"}", vni, n, h,
+                         1 + rand() % 99, n);
+    case 1:
+        return xasprintf("{\"kind\":\"pool\",\"vni\":%d,\"name\":\"p%d\","
+                         "\"first\":\"10.0.2.%d0\",\"last\":\"10.0.2.%d9\"}",
+                         rand() % 4, n, n + 1, n + 1);
+    case 2:
+        return xasprintf("{\"kind\":\"lease\",\"vni\":%d,\"pool\":\"p%d\","
+                         "\"address\":\"10.0.2.%d\",\"client\":\"c%d\"}",
+                         rand() % 4, n, 10 * n + 10 + rand() % 3, rand() % 9);
+    case 3:
+        return xasprintf("{\"kind\":\"gateway\",\"name\":\"g%d\","
+                         "\"node1\":\"h%d\",\"node2\":\"h%d\"}", n % 3, h,
+                         h % 5 + 1);
+    default:
+        return xasprintf("{\"kind\":\"vip\",\"vni\":%d,\"name\":\"v%d\","
+                         "\"gateway\":\"g%d\",\"address\":\"10.0.3.%d\"}",
+                         rand() % 4, n, rand() % 3, rand() % 99);
+    }
 }
 
 /* One random operation; false if it was refused. */
@@ -191,7 +260,7 @@ random_op(struct catalog_txn *txn)
     char *text;
     int error;
 
-    switch (rand() % 8) {
+    switch (rand() % 14) {
     case 0:
     case 1:
     case 2:
@@ -223,8 +292,16 @@ random_op(struct catalog_txn *txn)
                          "\"affinity\":\"%s\"}", vni,
                          rand() % 2 ? "flow" : "source");
         break;
+    case 8:
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+        op = rand() % 3 ? "add" : rand() % 2 ? "remove" : "set";
+        text = random_plain(vni, e, h);
+        break;
     default:
-        op = rand() % 2 ? "add" : "remove";
+        op = rand() % 4 ? "add" : "remove";
         text = xasprintf("{\"kind\":\"host\",\"name\":\"h%d\",\"vtep\":"
                          "\"192.0.2.%d\"}", h, h);
         break;
@@ -329,6 +406,9 @@ replicas_follow_random_transactions(void **state OVS_UNUSED)
         }
     }
     assert_true(n_committed > 500);
+    for (int kind = RECORD_FIRST_PLAIN; kind < N_RECORD_KINDS; kind++) {
+        assert_true(most[kind] > 1);
+    }
 
     for (size_t i = 0; i < ARRAY_SIZE(followers); i++) {
         assert_in_step(&followers[i], catalog);

@@ -1,0 +1,15 @@
+/* What records are called by.  Part of record.h, which includes it. */
+
+#ifndef MAPPING_RECORD_NAME_H
+#define MAPPING_RECORD_NAME_H 1
+
+enum {
+    RECORD_NAME_MAX = 63,
+};
+
+typedef char record_name[RECORD_NAME_MAX + 1];
+
+/* A name, or "" for none. */
+typedef record_name record_label;
+
+#endif /* mapping/record-name.h */
