@@ -53,11 +53,13 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
 	server-register.o server-relay.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
 	$(store_OBJS)
-ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
-	ctl-client.o ctl-complete.o ctl-diff.o ctl-dump.o ctl-dump-file.o \
-	ctl-help.o ctl-list.o ctl-load.o ctl-number.o ctl-options.o ctl-output.o \
-	ctl-record.o ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o \
-	ctl-trace.o ctl-verbs.o ctl-wait.o ctl-watch.o)
+ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
+	ctl-change.o ctl-check.o ctl-client.o ctl-compare.o ctl-complete.o \
+	ctl-diff.o ctl-dump.o ctl-dump-file.o ctl-duration.o ctl-flow.o \
+	ctl-help.o ctl-help-json.o ctl-list.o ctl-load.o ctl-loading.o \
+	ctl-number.o ctl-options.o ctl-output.o ctl-record.o ctl-redact.o \
+	ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o ctl-trace.o \
+	ctl-verbs.o ctl-wait.o ctl-watch.o)
 
 vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \

@@ -76,8 +76,8 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_SLOTS] = {"slots", CTL_NUMBER, "SLOTS", NULL,
                    "size of the slot table: a power of two, 256-65536 (1024)"},
     [CTL_HOST] = {"host", CTL_TEXT, "HOST", "@host",
-                  "the host that the endpoint is on; of 'trace', the one to "
-                  "ask"},
+                  "the host that the endpoint is on; of 'trace' and 'check', "
+                  "the one to ask"},
     [CTL_MAC] = {"mac", CTL_TEXT, "MAC", NULL,
                  "Ethernet address of the endpoint's interface"},
     [CTL_WEIGHT] = {"weight", CTL_NUMBER, "WEIGHT", NULL,
