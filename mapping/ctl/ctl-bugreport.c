@@ -44,19 +44,24 @@ error_to_json(const char *text)
     return json;
 }
 
-/* What mapd answers to 'method', or why it does not. */
+/* What mapd answers to 'method', or why it does not.  One that hangs, which
+ * '*hung' remembers, is not asked again. */
 static struct json *
-ask_mapd(struct ctl *ctl, const char *method, const char *kind)
+ask_mapd(struct ctl *ctl, bool *hung, const char *method, const char *kind)
 {
     struct json *param = NULL, *result = NULL, *error = NULL, *params;
     long long ms = ctl_options_ms(&ctl->args, CTL_TIMEOUT,
                                   CTL_DEFAULT_TIMEOUT_MS);
-    int code = 0;
+    int code;
 
+    if (*hung) {
+        return error_to_json(ovs_retval_to_string(ETIMEDOUT));
+    }
     if (!ctl->client) {
         code = ctl_client_open(ctl->remote, ms, &ctl->client);
         if (code) {
             ctl->client = NULL;
+            *hung = code == ETIMEDOUT;
             return error_to_json(ovs_retval_to_string(code));
         }
     }
@@ -70,6 +75,7 @@ ask_mapd(struct ctl *ctl, const char *method, const char *kind)
         /* A late answer must not pass for the next one's. */
         ctl_client_close(ctl->client);
         ctl->client = NULL;
+        *hung = code == ETIMEDOUT;
         return error_to_json(ovs_retval_to_string(code));
     }
     if (error) {
@@ -170,22 +176,31 @@ describe_machine(void)
     return json;
 }
 
+/* Of these mapd has more than the records. */
+static const struct {
+    const char *member, *kind;
+} lists[] = {
+    {"hosts", "host"}, {"groups", "group"}, {"endpoints", "endpoint"},
+};
+
 static struct json *
 make_report(struct ctl *ctl)
 {
     struct json *report = json_object_create();
     char *now = xastrftime_msec("%Y-%m-%dT%H:%M:%SZ", time_wall_msec(),
                                 true);
+    bool hung = false;
 
     json_object_put_string(report, "version", GRAPNEL_VERSION);
     json_object_put_string(report, "time", now);
     json_object_put_string(report, "mapd", ctl->remote);
     json_object_put(report, "machine", describe_machine());
-    json_object_put(report, "status", ask_mapd(ctl, "status", NULL));
-    json_object_put(report, "hosts", ask_mapd(ctl, "list", "host"));
-    json_object_put(report, "groups", ask_mapd(ctl, "list", "group"));
-    json_object_put(report, "endpoints", ask_mapd(ctl, "list", "endpoint"));
-    json_object_put(report, "dump", ask_mapd(ctl, "dump", NULL));
+    json_object_put(report, "status", ask_mapd(ctl, &hung, "status", NULL));
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        json_object_put(report, lists[i].member,
+                        ask_mapd(ctl, &hung, "list", lists[i].kind));
+    }
+    json_object_put(report, "dump", ask_mapd(ctl, &hung, "dump", NULL));
     json_object_put(report, "daemons", describe_locals(ctl));
     free(now);
     return report;
