@@ -116,6 +116,7 @@ help:
 	@echo 'make check      build everything and run every test (root)'
 	@echo 'make fuzz       fuzz the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl (root)'
+	@echo 'make man        bring grapnelctl(8) up to date with its options'
 	@echo 'make deps       install the Debian packages that all this needs (root)'
 	@echo 'make install    [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
@@ -185,6 +186,12 @@ demo: deps
 sim: deps
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@sim/demo $(shell test -t 0 && echo --keep)
+
+# The parts of grapnelctl(8) that say what its tables say.
+.PHONY: man
+man: $(B)/grapnelctl
+	@$< --json help | docs/man/generate docs/man/grapnelctl.8 > $(B)/grapnelctl.8
+	@cp $(B)/grapnelctl.8 docs/man/
 
 DESTDIR ?=
 PREFIX  ?= /usr/local
