@@ -34,7 +34,7 @@ def sends_to(w, endpoint, host, verdict, **others):
     """The answer of a switch that is in step."""
     def answer(question):
         if question['vni'] != 5001:
-            return {'text': '', 'verdict': 'drop', 'reason': 'no-endpoint',
+            return {'text': '', 'verdict': 'drop', 'reason': 'no_endpoint',
                     'epoch': 1 << 30}
         epoch = w.json('group', 'show', '5001/web')['status']['epoch']
         return {'text': 'so\n', 'verdict': verdict, 'endpoint': endpoint,
@@ -82,7 +82,7 @@ def every_group_is_checked_unless_one_is_named(w):
               [('ok', '5001/web', 'h1'), ('FAIL', '5002/web', 'h1'),
                ('ok', '5001/web', 'h2'), ('FAIL', '5002/web', 'h2')])
         check(out.endswith('2 of 4 checks passed\n'), 'the verdict: %r', out)
-        check('no-endpoint' in out and '  next: ' in out, 'it says %r', out)
+        check('no_endpoint' in out and '  next: ' in out, 'it says %r', out)
 
 
 @test
@@ -97,12 +97,12 @@ def what_is_wrong_at_either_end_is_named(w):
                 check(text in found[0], '%r does not say %r', found[0], text)
 
     under = sends_to(w, 'w2', 'h2', 'underlay')
-    one(sends_to(w, 'w2', 'h2', 'drop', reason='no-next-hop'), good,
-        'drop, no-next-hop')
+    one(sends_to(w, 'w2', 'h2', 'drop', reason='no_next_hop'), good,
+        'drop, no_next_hop')
     one(sends_to(w, 'w2', 'h2', 'underlay', epoch=0), good,
         'h1 goes by an older table')
-    one(lambda q: {'text': '', 'verdict': 'drop', 'reason': 'not-anycast'},
-        good, 'not-anycast')
+    one(lambda q: {'text': '', 'verdict': 'drop', 'reason': 'not_anycast'},
+        good, 'not_anycast')
     one(lambda q: {'error': 'out of order'}, good, 'h1', 'out of order')
     one(sends_to(w, 'w9', 'h2', 'underlay'), good, 'w9', 'is not known')
     one(sends_to(w, 'w2', 'h1', 'underlay'), good, 'w2 on h1', 'is on h2')
