@@ -44,46 +44,29 @@ error_to_json(const char *text)
     return json;
 }
 
-/* What mapd answers to 'method', or why it does not.  One that hangs, which
- * '*hung' remembers, is not asked again. */
+/* What mapd answers to 'method', or the error instead.  One that cannot be
+ * reached, or hangs, for which '*lost' keeps the error, is asked no more. */
 static struct json *
-ask_mapd(struct ctl *ctl, bool *hung, const char *method, const char *kind)
+ask_mapd(struct ctl *ctl, struct json **lost, const char *method,
+         const char *kind)
 {
-    struct json *param = NULL, *result = NULL, *error = NULL, *params;
-    long long ms = ctl_options_ms(&ctl->args, CTL_TIMEOUT,
-                                  CTL_DEFAULT_TIMEOUT_MS);
-    int code;
+    struct json *param = NULL, *result, *error;
+    enum ctl_exit status;
 
-    if (*hung) {
-        return error_to_json(ovs_retval_to_string(ETIMEDOUT));
-    }
-    if (!ctl->client) {
-        code = ctl_client_open(ctl->remote, ms, &ctl->client);
-        if (code) {
-            ctl->client = NULL;
-            *hung = code == ETIMEDOUT;
-            return error_to_json(ovs_retval_to_string(code));
-        }
+    if (*lost) {
+        return json_clone(*lost);
     }
     if (kind) {
         param = json_object_create();
         json_object_put_string(param, "kind", kind);
     }
-    params = param ? json_array_create_1(param) : json_array_create_empty();
-    code = ctl_client_call(ctl->client, method, params, ms, &result, &error);
-    if (code) {
-        /* A late answer must not pass for the next one's. */
-        ctl_client_close(ctl->client);
-        ctl->client = NULL;
-        *hung = code == ETIMEDOUT;
-        return error_to_json(ovs_retval_to_string(code));
+    ctl_output_keep_errors(ctl->out);
+    status = ctl_call(ctl, method, param, &result);
+    error = ctl_output_take_error(ctl->out);
+    if (status == CTL_UNREACHABLE || status == CTL_TIMED_OUT) {
+        *lost = json_clone(error);
     }
-    if (error) {
-        json_destroy(result);
-        result = json_object_create();
-        json_object_put(result, "error", error);
-    }
-    return result;
+    return status ? error : result;
 }
 
 /* Runs 'command' on the daemon behind 'client', as ovs-appctl does. */
@@ -189,19 +172,20 @@ make_report(struct ctl *ctl)
     struct json *report = json_object_create();
     char *now = xastrftime_msec("%Y-%m-%dT%H:%M:%SZ", time_wall_msec(),
                                 true);
-    bool hung = false;
+    struct json *lost = NULL;
 
     json_object_put_string(report, "version", GRAPNEL_VERSION);
     json_object_put_string(report, "time", now);
     json_object_put_string(report, "mapd", ctl->remote);
     json_object_put(report, "machine", describe_machine());
-    json_object_put(report, "status", ask_mapd(ctl, &hung, "status", NULL));
+    json_object_put(report, "status", ask_mapd(ctl, &lost, "status", NULL));
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
         json_object_put(report, lists[i].member,
-                        ask_mapd(ctl, &hung, "list", lists[i].kind));
+                        ask_mapd(ctl, &lost, "list", lists[i].kind));
     }
-    json_object_put(report, "dump", ask_mapd(ctl, &hung, "dump", NULL));
+    json_object_put(report, "dump", ask_mapd(ctl, &lost, "dump", NULL));
     json_object_put(report, "daemons", describe_locals(ctl));
+    json_destroy(lost);
     free(now);
     return report;
 }

@@ -93,7 +93,8 @@ def all_of_it_is_there(w):
 def a_report_is_made_when_nothing_answers(w):
     got = w.json('--mapd', 'unix:/none', 'bugreport')
     for section in 'status', 'hosts', 'dump':
-        check('No such file' in got[section]['error'], '%r', got[section])
+        equal(got[section]['error'], 'unreachable', section)
+        check('No such file' in got[section]['message'], '%r', got[section])
     equal(got['daemons'], [])
     check('none in ' + w.dir in w.run('bugreport').out, 'no word of daemons')
     with daemon(switch_path(w), lambda method: None):
@@ -116,6 +117,23 @@ def what_hangs_does_not_hang_the_report(w):
     equal((answers['version'], 'error' in answers['anycast/show']),
           ('x', True))
     equal(asked, ['version', 'anycast/show'], 'what it asked')
+
+
+@test
+def a_mapd_that_hangs_is_waited_for_once(w):
+    def answer(method):
+        time.sleep(2)
+        return {'result': {'revision': 1}}
+
+    path = os.path.join(w.dir, 'fake.sock')
+    with daemon(path, answer) as asked:
+        start = time.monotonic()
+        got = w.json('--mapd', 'unix:' + path, '--timeout', '0.5',
+                     'bugreport')
+        check(time.monotonic() - start < 2, 'it waited')
+    equal([got[section]['error'] for section in ('status', 'groups', 'dump')],
+          ['timeout'] * 3)
+    equal(asked, ['status'])
 
 
 @test
