@@ -416,8 +416,8 @@ finish(struct check *check)
                         check->n_skipped);
     }
     if (check->n_failed && !ctl->json) {
-        ctl_output_error(ctl->out, CTL_FAILED, "", "see what stands under each "
-                         "of them", "%zu of %zu checks failed",
+        ctl_output_error(ctl->out, CTL_FAILED, "", "see what stands under "
+                         "each of them", "%zu of %zu checks failed",
                          check->n_failed, n);
     }
     return check->n_failed ? CTL_FAILED : CTL_OK;

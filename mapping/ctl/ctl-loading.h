@@ -8,9 +8,9 @@
 struct ctl_dump_file;
 struct json;
 
-/* Reads the verb's first operand, a file or "-".  Fills in '*dump', to be freed
- * with ctl_dump_file_destroy(), or returns an exit status, having said what is
- * wrong. */
+/* Reads the verb's first operand, a file or "-".  Fills in '*dump', to be
+ * freed with ctl_dump_file_destroy(), or returns an exit status, having said
+ * what is wrong. */
 enum ctl_exit ctl_loading_read(struct ctl *, struct ctl_dump_file *dump);
 
 /* How records are to be loaded: members of the protocol's `load`. */

@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 from ctlworld import (
-    CTL, ENDPOINTS, GROUPS, HOSTS, RECORDS, Host, check, dump_text, equal, id_of,
-    main, test)
+    CTL, ENDPOINTS, GROUPS, HOSTS, RECORDS, Host, check, dump_text, equal,
+    id_of, main, test)
 
 
 def diff(w, records, status, *argv):
