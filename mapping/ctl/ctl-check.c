@@ -23,6 +23,7 @@
 
 enum {
     MAX_PATHS = 256,            /* More questions than that take too long. */
+    SETTLE_MS = 1000,           /* What has just changed may be on its way. */
     PROBE_SRC_PORT = 40000,
     PROBE_DST_PORT = 80,        /* Of groups with all ports. */
 };
@@ -325,17 +326,37 @@ check_host(struct check *check, const struct json *host)
     return status;
 }
 
-/* Gets the lists: of hosts and groups only what --host and the operand
- * name. */
+/* Gives hosts a moment to follow.  That they do not is found out later. */
+static enum ctl_exit
+settle(struct ctl *ctl)
+{
+    struct json *param = json_object_create();
+    struct json *result = NULL, *refusal;
+    enum ctl_exit status;
+
+    json_object_put(param, "timeout_ms", json_integer_create(SETTLE_MS));
+    status = ctl_call_refusable(ctl, "wait", param, SETTLE_MS, &result,
+                                &refusal);
+    if (refusal) {
+        json_destroy(refusal);
+        return CTL_OK;
+    }
+    json_destroy(result);
+    return status;
+}
+
+/* Gets the lists: of groups and endpoints only what the operand names. */
 static enum ctl_exit
 get_lists(struct check *check)
 {
     struct ctl *ctl = check->ctl;
-    struct json *filter = json_object_create();
-    enum ctl_exit status;
+    struct json *filter = NULL, *members = NULL;
+    enum ctl_exit status = settle(ctl);
 
+    if (status) {
+        return status;
+    }
     if (ctl->n_operands) {
-        json_destroy(filter);
         status = ctl_call_key(ctl, "group", ctl->operands[0], &filter);
         if (status) {
             return status;
@@ -345,15 +366,19 @@ get_lists(struct check *check)
             json_destroy(filter);
             return status;
         }
+        members = json_object_create();
+        json_object_put(members, "vni",
+                        json_clone(ctl_record_get(filter, "vni")));
+        json_object_put(members, "group",
+                        json_clone(ctl_record_get(filter, "name")));
+    }
+    status = ctl_list_get(ctl, "endpoint", members, &check->endpoints);
+    if (status) {
+        json_destroy(filter);
+        return status;
     }
     status = ctl_list_get(ctl, "group", filter, &check->groups);
-    if (!status) {
-        status = ctl_list_get(ctl, "host", NULL, &check->hosts);
-    }
-    if (!status) {
-        status = ctl_list_get(ctl, "endpoint", NULL, &check->endpoints);
-    }
-    return status;
+    return status ? status : ctl_list_get(ctl, "host", NULL, &check->hosts);
 }
 
 static enum ctl_exit

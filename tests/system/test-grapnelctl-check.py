@@ -7,6 +7,7 @@ hosts that this test plays and that answer as told.
 import contextlib
 import re
 import sys
+import threading
 import time
 
 from ctlworld import (
@@ -119,6 +120,27 @@ def a_receiver_of_a_group_without_slots_may_pick_another(w):
     with switches(w, sends_to(w, 'w2', 'h2', 'underlay'),
                   sends_to(w, 'w3', 'h2', 'local')):
         equal(problems(w, *WEB, '--host', 'h1', status=0), [None])
+
+
+@test
+def a_change_that_is_on_its_way_is_no_failure(w):
+    applied = threading.Event()
+
+    def answer(question):
+        return sends_to(w, 'w2', 'h2', 'local', **(
+            {} if applied.is_set() else {'epoch': 0}))(question)
+
+    with switches(w, answer, answer) as hosts:
+        for host in hosts:
+            apply = host.apply
+
+            def late(revision, apply=apply):
+                time.sleep(0.4)
+                applied.set()
+                apply(revision)
+            host.apply = late
+        w.run('endpoint', 'set', '5001/web/w1', '--weight', '7')
+        equal(problems(w, *WEB, '--host', 'h2', status=0), [None])
 
 
 @test
