@@ -132,13 +132,11 @@ def a_change_that_is_on_its_way_is_no_failure(w):
 
     with switches(w, answer, answer) as hosts:
         for host in hosts:
-            apply = host.apply
-
-            def late(revision, apply=apply):
-                time.sleep(0.4)
+            def late(revision, apply=host.apply):
                 applied.set()
                 apply(revision)
-            host.apply = late
+            host.apply = lambda revision, late=late: threading.Timer(
+                0.4, late, [revision]).start()
         w.run('endpoint', 'set', '5001/web/w1', '--weight', '7')
         equal(problems(w, *WEB, '--host', 'h2', status=0), [None])
 
