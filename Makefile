@@ -68,11 +68,13 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	server-metrics.o server-register.o server-relay.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
 	$(store_OBJS) $(service_OBJS)
-ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
-	ctl-client.o ctl-complete.o ctl-diff.o ctl-dump.o ctl-dump-file.o \
-	ctl-help.o ctl-list.o ctl-load.o ctl-number.o ctl-options.o ctl-output.o \
-	ctl-record.o ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o \
-	ctl-trace.o ctl-verbs.o ctl-wait.o ctl-watch.o)
+ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
+	ctl-change.o ctl-check.o ctl-client.o ctl-compare.o ctl-complete.o \
+	ctl-diff.o ctl-dump.o ctl-dump-file.o ctl-duration.o ctl-flow.o \
+	ctl-help.o ctl-help-json.o ctl-list.o ctl-load.o ctl-loading.o \
+	ctl-number.o ctl-options.o ctl-output.o ctl-record.o ctl-redact.o \
+	ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o ctl-trace.o \
+	ctl-verbs.o ctl-wait.o ctl-watch.o)
 
 vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
@@ -132,6 +134,7 @@ help:
 	@echo 'make cluster-long   a million flows and a thousand changes for each algorithm'
 	@echo 'make fuzz       fuzz the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl (root)'
+	@echo 'make man        bring grapnelctl(8) up to date with its options'
 	@echo 'make deps       install the Debian packages that all this needs (root)'
 	@echo 'make install    [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
@@ -212,6 +215,12 @@ demo: packages
 sim: packages
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@sim/demo $(shell test -t 0 && echo --keep)
+
+# The parts of grapnelctl(8) that say what its tables say.
+.PHONY: man
+man: $(B)/grapnelctl
+	@$< --json help | docs/man/generate docs/man/grapnelctl.8 > $(B)/grapnelctl.8
+	@cp $(B)/grapnelctl.8 docs/man/
 
 DESTDIR ?=
 PREFIX  ?= /usr/local

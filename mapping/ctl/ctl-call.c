@@ -19,6 +19,9 @@
 /* For the answer of a mapd that takes all the time it has. */
 enum { GRACE_MS = 500 };
 
+/* By mapd's own account a host has this long to answer. */
+enum { TRACE_LIMIT_MS = 5000 };
+
 /* Whether a request that got no answer may have changed something. */
 static bool
 is_change(const char *method)
@@ -316,4 +319,15 @@ ctl_call_wait(struct ctl *ctl, long long revision, long long wait_ms,
         json_destroy(refusal);
     }
     return status;
+}
+
+enum ctl_exit
+ctl_call_trace(struct ctl *ctl, struct json *request, struct json **result,
+               struct json **refusal)
+{
+    /* Unless told otherwise, mapd is the one who loses patience first: it can
+     * say what it waited for. */
+    long long limit = ctl->args.values[CTL_TIMEOUT] ? 0 : TRACE_LIMIT_MS;
+
+    return ctl_call_refusable(ctl, "trace", request, limit, result, refusal);
 }

@@ -43,6 +43,11 @@ enum ctl_exit ctl_call_list(struct ctl *, const char *kind,
 enum ctl_exit ctl_call_wait(struct ctl *, long long revision,
                             long long wait_ms, struct json **result);
 
+/* Asks a host what would become of a flow: `trace`, as of
+ * ctl_call_refusable(), a host having the time that mapd gives it. */
+enum ctl_exit ctl_call_trace(struct ctl *, struct json *request,
+                             struct json **result, struct json **refusal);
+
 /* Says that what mapd answered to 'method' makes no sense. */
 enum ctl_exit ctl_call_nonsense(struct ctl *, const char *method);
 

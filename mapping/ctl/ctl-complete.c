@@ -48,7 +48,15 @@ ctl_complete_script(struct ctl *ctl)
                                 "completion: \"%s\" is not a shell that has "
                                 "one", ctl->operands[0]);
     }
-    ctl_output_text(ctl->out, bash_script);
+    if (ctl->json) {
+        struct json *json = json_object_create();
+
+        json_object_put_string(json, "script", bash_script);
+        ctl_output_json(ctl->out, json);
+        json_destroy(json);
+    } else {
+        ctl_output_text(ctl->out, bash_script);
+    }
     return CTL_OK;
 }
 
@@ -239,7 +247,7 @@ offer_operands(const struct completion *c, const struct ctl_verb *verb,
         offer_verbs(c, n_operands ? c->words[1] : NULL);
     } else if (n_operands >= verb->max_operands) {
         return;
-    } else if (!strcmp(verb->name, "load")) {
+    } else if (!strcmp(verb->name, "load") || !strcmp(verb->name, "diff")) {
         ctl_output_text(c->ctl->out, ":file\n");
     } else if (!strcmp(verb->name, "completion")) {
         offer(c, "bash", "");
@@ -247,6 +255,8 @@ offer_operands(const struct completion *c, const struct ctl_verb *verb,
         if (n_operands == 1) {
             offer_values(c, CTL_PROTOCOL);
         }
+    } else if (!strcmp(verb->name, "check")) {
+        offer_live(c, "group", "");
     } else if (verb->noun && !strcmp(verb->name, "list")) {
         offer_live(c, strcmp(ctl_verbs_kind(verb), "lease") ? "group" : "pool",
                    "");

@@ -5,6 +5,7 @@
 #include "mapping/ctl/ctl-options.h"
 #include "mapping/ctl/ctl-output.h"
 #include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
 #include "util.h"
 
 enum { HELP_WIDTH = 79 };
@@ -153,18 +154,26 @@ put_help(struct ds *ds, const char *noun)
         ds_put_cstr(ds, "\nOptions of every verb:\n");
         put_options(ds, CTL_GLOBAL_OPTIONS);
         ds_put_cstr(ds, "\nExit status: 0 done; 1 refused or failed; "
-                    "2 wrong usage; 3 mapd unreachable;\n4 timed out.\n");
+                    "2 wrong usage; 3 mapd unreachable;\n4 timed out.  Of "
+                    "'diff': 0 same; 1 different; 2 trouble.\n");
     }
     ds_put_cstr(ds, "\n'grapnelctl help NOUN VERB' explains a verb and its "
                 "options.\n");
 }
 
 void
-ctl_help_print(struct ctl_output *out, const struct ctl_verb *verb,
-               const char *noun)
+ctl_help_print(struct ctl_output *out, bool json,
+               const struct ctl_verb *verb, const char *noun)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
 
+    if (json) {
+        struct json *tables = ctl_help_json(verb, noun);
+
+        ctl_output_json(out, tables);
+        json_destroy(tables);
+        return;
+    }
     if (verb) {
         put_verb_help(&ds, verb);
     } else {
@@ -190,6 +199,6 @@ ctl_help(struct ctl *ctl)
                                 "there is no \"%s%s%s\"", words[0],
                                 n > 1 ? " " : "", n > 1 ? words[1] : "");
     }
-    ctl_help_print(ctl->out, verb, verb || !n ? NULL : words[0]);
+    ctl_help_print(ctl->out, ctl->json, verb, verb || !n ? NULL : words[0]);
     return CTL_OK;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mapping/ctl/ctl-call.h"
+#include "mapping/ctl/ctl-duration.h"
 #include "mapping/ctl/ctl-options.h"
 #include "mapping/ctl/ctl-output.h"
 #include "mapping/ctl/ctl-record.h"
@@ -22,7 +23,7 @@ struct row {
     long long revision;         /* Of the list. */
 };
 
-enum { MAX_COLUMNS = 10 };
+enum { MAX_COLUMNS = 11 };
 
 struct column {
     const char *name;
@@ -72,6 +73,22 @@ put_applied(struct ctl_table *table, const struct row *row)
     } else {
         ctl_output_cell(table, CTL_PLAIN, "-");
     }
+}
+
+/* For how long it has been using what it uses. */
+static void
+put_age(struct ctl_table *table, const struct row *row)
+{
+    long long ms = ctl_record_number(row->status, "applied_ms_ago", -1);
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    if (ms < 0) {
+        ds_put_char(&ds, '-');
+    } else {
+        ctl_duration_put(&ds, ms);
+    }
+    ctl_output_cell(table, CTL_PLAIN, "%s", ds_cstr(&ds));
+    ds_destroy(&ds);
 }
 
 static void
@@ -149,6 +166,7 @@ static const struct column host_columns[] = {
     {"RACK", false, NULL, "rack", "-"},
     {"CONNECTED", false, put_connected, NULL, NULL},
     {"APPLIED", true, put_applied, NULL, NULL},
+    {"AGE", true, put_age, NULL, NULL},
     {"LAG", true, put_lag, NULL, NULL},
     {.name = NULL},
 };

@@ -79,7 +79,7 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
                    "size of the slot table: a power of two, 256-65536 (1024)"},
     [CTL_HOST] = {"host", CTL_TEXT, "HOST", "@host",
                   "the host that the endpoint or workload is on; of "
-                  "'trace', the one to ask"},
+                  "'trace' and 'check', the one to ask"},
     [CTL_MAC] = {"mac", CTL_TEXT, "MAC", NULL,
                  "Ethernet address of the endpoint's or workload's "
                  "interface"},

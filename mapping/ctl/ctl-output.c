@@ -21,6 +21,8 @@ struct ctl_output {
     bool json;
     bool color;
     int error;                  /* First errno of writing, or 0. */
+    bool keeps_errors;
+    struct json *kept;          /* The last error, while it keeps them. */
 };
 
 /* Names that libsmartcols knows, and the sequences for lines. */
@@ -170,7 +172,10 @@ put_error_line(struct ctl_output *out, const char *prefix,
 static void
 put_error(struct ctl_output *out, struct json *error, const char *prefix)
 {
-    if (out->json) {
+    if (out->keeps_errors) {
+        json_destroy(out->kept);
+        out->kept = json_clone(error);
+    } else if (out->json) {
         json_object_put_format(error, "message", "%s%s", prefix,
                                ctl_record_text(error, "message"));
         ctl_output_json(out, error);
@@ -178,6 +183,22 @@ put_error(struct ctl_output *out, struct json *error, const char *prefix)
         put_error_line(out, prefix, ctl_record_text(error, "message"),
                        ctl_record_text(error, "hint"));
     }
+}
+
+void
+ctl_output_keep_errors(struct ctl_output *out)
+{
+    out->keeps_errors = true;
+}
+
+struct json *
+ctl_output_take_error(struct ctl_output *out)
+{
+    struct json *error = out->kept;
+
+    out->keeps_errors = false;
+    out->kept = NULL;
+    return error;
 }
 
 static struct json * OVS_PRINTF_FORMAT(3, 0)

@@ -58,6 +58,10 @@ enum ctl_exit ctl_output_invalid(struct ctl_output *, const char *field,
  * that goes with it. */
 enum ctl_exit ctl_output_refusal(struct ctl_output *, const struct json *error,
                                  const char *prefix, const char *suffix);
+/* From here on errors are not printed but kept, until ctl_output_take_error()
+ * takes the last one, or NULL; the caller then owns it. */
+void ctl_output_keep_errors(struct ctl_output *);
+struct json *ctl_output_take_error(struct ctl_output *);
 /* What people should know though nothing failed: a line on standard error.
  * Nothing with --json. */
 void ctl_output_note(struct ctl_output *, const char *format, ...)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mapping/ctl/ctl-call.h"
+#include "mapping/ctl/ctl-duration.h"
 #include "mapping/ctl/ctl-list.h"
 #include "mapping/ctl/ctl-output.h"
 #include "mapping/ctl/ctl-record.h"
@@ -200,22 +201,6 @@ add_from_mapd(struct json *problems, const struct json *mapd)
 }
 
 static void
-put_duration(struct ds *ds, long long ms)
-{
-    long long s = ms / 1000;
-
-    if (s >= 86400) {
-        ds_put_format(ds, "%lld d %lld h", s / 86400, s / 3600 % 24);
-    } else if (s >= 3600) {
-        ds_put_format(ds, "%lld h %lld min", s / 3600, s / 60 % 60);
-    } else if (s >= 60) {
-        ds_put_format(ds, "%lld min %lld s", s / 60, s % 60);
-    } else {
-        ds_put_format(ds, "%lld s", s);
-    }
-}
-
-static void
 put_line(struct ctl_table *table, const char *name, const char *value)
 {
     ctl_output_row(table);
@@ -239,7 +224,7 @@ print_mapd(struct ctl *ctl, const struct json *mapd)
     long long connected = ctl_record_number(mapd, "connected", 0);
     struct ds uptime = DS_EMPTY_INITIALIZER;
 
-    put_duration(&uptime, ctl_record_number(mapd, "uptime_ms", 0));
+    ctl_duration_put(&uptime, ctl_record_number(mapd, "uptime_ms", 0));
     ctl_output_column(table, "FIELD", false);
     ctl_output_column(table, "VALUE", false);
     put_line(table, "mapd", ctl->remote);

@@ -9,10 +9,15 @@
  *     ctl-verbs.c      the table of verbs
  *     ctl-options.c    the table of options, the parser, "did you mean"
  *     ctl-number.c     numbers and ports as people type them
- *     ctl-help.c       usage and help, from the tables
+ *     ctl-help.c       usage and help, from the tables; ctl-help-json.c the
+ *                      tables themselves, from which the man page is made
  *     ctl-change.c ctl-list.c ctl-show.c ctl-status.c ctl-watch.c ctl-wait.c
- *     ctl-dump.c ctl-load.c ctl-trace.c ctl-complete.c      the verbs
+ *     ctl-dump.c ctl-load.c ctl-compare.c (diff) ctl-trace.c ctl-check.c
+ *     ctl-bugreport.c ctl-complete.c                        the verbs
+ *     ctl-loading.c    dump files as load and diff take them
  *     ctl-dump-file.c  reads dump files; ctl-repeated.c members given twice
+ *     ctl-flow.c       the flow that `trace` asks about, by names
+ *     ctl-redact.c     hides secrets; ctl-duration.c durations in words
  *     ctl-diff.c       changes as lines of + - ~
  *     ctl-record.c     ids and members of records as JSON
  *     ctl-call.c       requests to mapd, failures as exit statuses
@@ -40,6 +45,10 @@ enum ctl_exit {
     CTL_USAGE       = 2,
     CTL_UNREACHABLE = 3,        /* mapd cannot be reached, or went away. */
     CTL_TIMED_OUT   = 4,
+
+    /* Of `diff`, as of diff(1). */
+    CTL_DIFFERENT   = 1,
+    CTL_TROUBLE     = 2,
 };
 
 enum ctl_option_id {
@@ -138,7 +147,10 @@ enum ctl_exit ctl_watch(struct ctl *);
 enum ctl_exit ctl_wait(struct ctl *);
 enum ctl_exit ctl_dump(struct ctl *);
 enum ctl_exit ctl_load(struct ctl *);
+enum ctl_exit ctl_compare(struct ctl *);
 enum ctl_exit ctl_trace(struct ctl *);
+enum ctl_exit ctl_check(struct ctl *);
+enum ctl_exit ctl_bugreport(struct ctl *);
 enum ctl_exit ctl_complete_script(struct ctl *);
 enum ctl_exit ctl_help(struct ctl *);
 
@@ -146,8 +158,11 @@ enum ctl_exit ctl_help(struct ctl *);
  * from mapd included if it answers soon.  Never fails. */
 void ctl_complete_words(struct ctl *, const char *const words[], size_t n);
 
-/* The help for 'verb', or for the verbs of 'noun', or (both NULL) for all. */
-void ctl_help_print(struct ctl_output *, const struct ctl_verb *verb,
-                    const char *noun);
+/* Prints the help for 'verb', or for the verbs of 'noun', or (both NULL) for
+ * all. */
+void ctl_help_print(struct ctl_output *, bool json,
+                    const struct ctl_verb *verb, const char *noun);
+/* What it prints with --json; the caller owns it. */
+struct json *ctl_help_json(const struct ctl_verb *verb, const char *noun);
 
 #endif /* mapping/ctl/ctl.h */

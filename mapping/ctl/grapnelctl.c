@@ -15,6 +15,7 @@
 #include "mapping/ctl/ctl-output.h"
 #include "mapping/ctl/ctl.h"
 #include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
 #include "openvswitch/vlog.h"
 #include "util.h"
 
@@ -210,6 +211,21 @@ check_usage(struct ctl *ctl)
     return ctl_options_check(ctl->out, &ctl->args);
 }
 
+static void
+print_version(struct ctl *ctl)
+{
+    if (ctl->json) {
+        struct json *json = json_object_create();
+
+        json_object_put_string(json, "version", GRAPNEL_VERSION);
+        ctl_output_json(ctl->out, json);
+        json_destroy(json);
+    } else {
+        ctl_output_line(ctl->out, CTL_PLAIN, "grapnelctl %s",
+                        GRAPNEL_VERSION);
+    }
+}
+
 /* Does what the parsed arguments say. */
 static enum ctl_exit
 run(struct ctl *ctl)
@@ -219,22 +235,21 @@ run(struct ctl *ctl)
     size_t n_used = 0;
 
     if (args->values[CTL_VERSION]) {
-        ctl_output_line(ctl->out, CTL_PLAIN, "grapnelctl %s",
-                        GRAPNEL_VERSION);
+        print_version(ctl);
         return CTL_OK;
     }
 
     ctl->args.n_words = ctl_verbs_join(ctl->args.words, ctl->args.n_words);
     ctl->verb = ctl_verbs_find(args->words, args->n_words, &n_used);
     if (ctl->verb && args->values[CTL_HELP]) {
-        ctl_help_print(ctl->out, ctl->verb, NULL);
+        ctl_help_print(ctl->out, ctl->json, ctl->verb, NULL);
         return CTL_OK;
     }
     if (!ctl->verb && args->n_words == ctl_verbs_is_noun(args->words[0]
                                                          ? args->words[0]
                                                          : "")) {
         if (args->values[CTL_HELP]) {
-            ctl_help_print(ctl->out, NULL, args->words[0]);
+            ctl_help_print(ctl->out, ctl->json, NULL, args->words[0]);
             return CTL_OK;
         }
         return ctl_output_error(ctl->out, CTL_USAGE, "usage",

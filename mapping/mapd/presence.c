@@ -74,6 +74,7 @@ presence_register(struct presence *presence, const char *name,
     presence->moved = true;
     host->owner = owner;
     host->applied = 0;
+    host->applied_at = 0;
     host->catching_up = false;
     host->lag_since = host->last_seen = time_msec();
     host->heard = tick;
@@ -127,6 +128,7 @@ presence_applied(struct presence *presence, struct presence_host *host,
                  uint64_t revision)
 {
     host->applied = revision;
+    host->applied_at = time_msec();
     host->catching_up = false;
     host->lag_since = (revision >= presence->revision ? LLONG_MAX
                        : commit_time(presence, revision + 1,
@@ -193,6 +195,10 @@ presence_status(const struct presence_host *host)
     json_object_put(status, "connected",
                     json_boolean_create(host->owner));
     json_object_put(status, "applied", json_integer_create(host->applied));
+    if (host->applied_at) {
+        json_object_put(status, "applied_ms_ago",
+                        json_integer_create(time_msec() - host->applied_at));
+    }
     json_object_put(status, "alive", json_boolean_create(!host->dead));
     json_object_put(status, "alive_changed_ms_ago",
                     json_integer_create(time_msec() - host->dead_changed));

@@ -29,6 +29,8 @@ struct presence_host {
     record_name name;
     void *owner;                /* Its connection, or NULL: disconnected. */
     uint64_t applied;           /* Revision that its packet path uses. */
+    long long int applied_at;   /* time_msec() when it said so; 0: it has not
+                                 * yet. */
     bool catching_up;           /* Was sent a snapshot, and may still be busy
                                  * with it. */
     long long int lag_since;    /* time_msec() of the first commit that it has
@@ -90,8 +92,8 @@ struct presence_host *presence_find(const struct presence *,
 struct json *presence_lagging(const struct presence *, uint64_t revision);
 bool presence_all_applied(const struct presence *, uint64_t revision);
 
-/* {"connected":B,"applied":R,"last_seen_ms_ago":N,"version":V,"alive":B,
- * "alive_changed_ms_ago":N}. */
+/* {"connected":B,"applied":R,"applied_ms_ago":N,"last_seen_ms_ago":N,
+ * "version":V,"alive":B,"alive_changed_ms_ago":N}. */
 struct json *presence_status(const struct presence_host *host);
 
 #endif /* mapping/mapd/presence.h */

@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 
+import ctlschema
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get('GRAPNEL_BUILD',
@@ -107,6 +109,8 @@ class World:
                     if k not in ('NO_COLOR', 'GRAPNEL_MAPD')}
         self.env.update(OVS_RUNDIR=self.dir, TERM='xterm', LC_ALL='C')
         self.mapd = None
+        self.schemas = ctlschema.Schemas(json.loads(subprocess.check_output(
+            [CTL, '--json', 'help'], env=self.env)))
 
     def start(self):
         with open(self.log, 'a') as log:
@@ -149,13 +153,18 @@ class World:
 
     def run(self, *argv, status=0, stdin=None, env=None, note='', **options):
         """Runs grapnelctl and expects that exit status, and 'note' on standard
-        error if all goes well.  Errors say in parentheses what to do."""
+        error if all goes well.  Errors say in parentheses what to do.  What is
+        printed with --json fits its schema."""
         process = subprocess.run(
             [CTL, *argv], env={**self.env, **(env or {})}, text=True,
             input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             timeout=30, **options)
         result = Result(argv, process.returncode, process.stdout,
                         process.stderr)
+        # What an impostor of mapd says need not fit, but an error must.
+        if ('--json' in argv and process.stdout
+                and (process.returncode or 'fake.sock' not in str(argv))):
+            self.schemas.check(argv, process.returncode, process.stdout)
         check(result.status == status,
               '%s: exit status %d instead of %d; it says %r and %r',
               ' '.join(argv), result.status, status, result.out, result.err)
@@ -248,6 +257,31 @@ class Host:
             while self.receive():
                 pass
         self.socket.close()
+
+
+class Switch(Host):
+    """A host that has applied all there is, and answers each trace with what
+    'answer' makes of it, or not at all if that is None."""
+
+    def __init__(self, world, record, answer):
+        super().__init__(world, record)
+        self.asked = []         # What it was asked.
+        self.answer = answer
+        self.apply(world.revision())
+        self.follower = threading.Thread(target=self.serve)
+        self.follower.start()
+
+    def serve(self):
+        while message := self.receive():
+            if message['method'] == 'update':
+                self.apply(message['params'][0]['revision'])
+            elif message['method'] == 'trace':
+                question = message['params'][0]
+                self.asked.append(question)
+                answer = self.answer(question)
+                if answer is not None:
+                    self.send(id=None, method='traced',
+                              params=[{'id': question['id'], **answer}])
 
 
 class Watch:

@@ -140,10 +140,10 @@ def lists_have_columns_for_what_is_used(w):
         return w.run(kind, 'list').out.splitlines()[0].split()
 
     equal(heading('host'), ['HOST', 'VTEP', 'ENCAP', 'CONNECTED', 'APPLIED',
-                            'LAG'])
+                            'AGE', 'LAG'])
     w.run('host', 'set', 'h2', '--zone', 'b')
     equal(heading('host'), ['HOST', 'VTEP', 'ENCAP', 'ZONE', 'CONNECTED',
-                            'APPLIED', 'LAG'])
+                            'APPLIED', 'AGE', 'LAG'])
     equal([line.split()[3] for line in
            w.run('host', 'list').out.splitlines()[1:]], ['-', 'b'])
     equal(heading('endpoint'), ['ENDPOINT', 'STATE', 'WEIGHT', 'HOST', 'MAC',

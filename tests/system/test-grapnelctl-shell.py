@@ -98,7 +98,7 @@ def help_covers_every_verb(w):
     verbs = re.findall(
         r'^  ((?:host|group|endpoint|workload|gateway(?: pool| lease| vip)?) )'
         r'?([a-z]+)(?: |$)', text, re.M)
-    equal(len(verbs), 15 + 26 + 8, 'number of verbs')
+    equal(len(verbs), 15 + 26 + 11, 'number of verbs')
     for noun, verb in verbs:
         words = [*noun.split(), verb]
         one = w.run('help', *words).out
@@ -179,12 +179,15 @@ def completion_knows_the_tables_and_the_names(w):
             ('grapnelctl host remove h1 ', []),
             ('grapnelctl host add ', []),
             ('grapnelctl completion ', ['bash']),
+            ('grapnelctl check 5001', ['5001/web']),
+            ('grapnelctl check --host h', ['h1', 'h2']),
             ('grapnelctl help endp', ['endpoint']),
             ('grapnelctl help host sh', ['show']),
             ('grapnelctl --mapd unix:/none host show ', [])):
         equal(complete(w, line), sorted(offers), 'offers for %r' % line)
     w.path('a.dump', '')
-    equal(complete(w, 'grapnelctl load a.d'), ['a.dump'])
+    for verb in 'load', 'diff':
+        equal(complete(w, 'grapnelctl %s a.d' % verb), ['a.dump'])
 
 
 @test

@@ -6,42 +6,18 @@
 import contextlib
 import re
 import sys
-import threading
 import time
 
-from ctlworld import HOSTS, Host, answer_with, check, equal, main, refused, \
-    test
+from ctlworld import HOSTS, Switch, answer_with, check, equal, main, \
+    refused, test
 
 FLOW = ['trace', '5001', 'tcp', '10.1.0.5:40000', '10.1.0.100:80']
 TEXT = 'group 5001/web\n  slot 7: w1\n'
 
 
-class Oracle(Host):
-    """A host that answers traces with 'answer' and keeps what it is asked."""
-
-    def __init__(self, world, record, answer):
-        super().__init__(world, record)
-        self.asked = []
-        self.answer = answer
-        self.follower = threading.Thread(target=self.serve)
-        self.follower.start()
-
-    def serve(self):
-        while True:
-            message = self.receive()
-            if not message:
-                return
-            if message['method'] == 'trace':
-                question = message['params'][0]
-                self.asked.append(question)
-                if self.answer is not None:
-                    self.send(id=None, method='traced',
-                              params=[{'id': question['id'], **self.answer}])
-
-
 @contextlib.contextmanager
 def oracle(w, n=0, answer=None):
-    host = Oracle(w, HOSTS[n], answer)
+    host = Switch(w, HOSTS[n], lambda question: answer)
     try:
         yield host
     finally:

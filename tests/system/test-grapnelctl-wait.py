@@ -61,6 +61,33 @@ def a_change_waits_if_asked_but_not_for_ever(w):
 
 
 @test
+def a_list_tells_for_how_long_a_host_has_its_revision(w):
+    def row():
+        out = w.run('host', 'list').out.splitlines()
+        return dict(zip(out[0].split(), out[1].split()))
+
+    def age():
+        return w.json('host', 'show', 'h1')['status'].get('applied_ms_ago')
+
+    host = Host(w, HOSTS[0])
+    try:
+        equal((row()['AGE'], age()), ('-', None), 'before it has any')
+        host.apply(w.revision())
+        w.run('wait', str(w.revision()))
+        first = age()
+        check(0 <= first < 5000, 'it is %d ms old', first)
+        time.sleep(1.1)
+        check(first + 1000 < age() < first + 20000, '%d ms, then %d', first,
+              age())
+        check(re.search(r' +[1-9]\d* s +0\n', w.run('host', 'list').out),
+              'no age in %r', w.run('host', 'list').out)
+        host.apply(w.revision())
+        check(age() < first + 1000, 'another report does not count')
+    finally:
+        host.close()
+
+
+@test
 def set_wait_returns_as_soon_as_the_host_has_it(w):
     host = Host(w, HOSTS[0])
     host.follow(0.3)
