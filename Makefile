@@ -41,7 +41,8 @@ mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
-	replica-index.o replica-previous.o replica-txn.o)
+	replica-index.o replica-previous.o replica-txn.o) \
+	mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
 	catalog-unique.o slot-dues.o slot-history.o slots.o)

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bitmap.h"
 #include "hash.h"
+#include "mapping/catalog/slot-history.h"
 #include "mapping/slot-codec.h"
 #include "openvswitch/json.h"
 #include "util.h"
@@ -175,22 +177,59 @@ up_ms(const struct encoder *e, const struct catalog_endpoint *endpoint)
 }
 
 static struct json *
+encode_endpoint(const struct encoder *e,
+                const struct catalog_endpoint *endpoint)
+{
+    struct json *json = json_object_create();
+
+    json_object_put(json, "record",
+                    encode_record(RECORD_ENDPOINT, &endpoint->record));
+    json_object_put(json, "index", json_integer_create(endpoint->index));
+    json_object_put(json, "up_ms", json_integer_create(up_ms(e, endpoint)));
+    return json;
+}
+
+static struct json *
 encode_endpoints(const struct encoder *e, const struct catalog_group *group)
 {
     struct json *array = json_array_create_empty();
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
-        const struct catalog_endpoint *endpoint = group->endpoints[i];
-        struct json *json = json_object_create();
-
-        json_object_put(json, "record",
-                        encode_record(RECORD_ENDPOINT, &endpoint->record));
-        json_object_put(json, "index", json_integer_create(endpoint->index));
-        json_object_put(json, "up_ms",
-                        json_integer_create(up_ms(e, endpoint)));
-        json_array_add(array, json);
+        json_array_add(array, encode_endpoint(e, group->endpoints[i]));
     }
     return array;
+}
+
+/* Those of 'group' that are not as in 'from', and the names of those that are
+ * gone: merges the two sorted arrays.  An endpoint that changes is put in
+ * anew, at another address. */
+static void
+put_changed_endpoints(struct json *json, const struct encoder *e,
+                      const struct catalog_group *group,
+                      const struct catalog_group *from)
+{
+    struct json *changed = json_array_create_empty();
+    struct json *gone = json_array_create_empty();
+    size_t i = 0, j = 0;
+
+    while (i < from->n_endpoints || j < group->n_endpoints) {
+        const struct catalog_endpoint *old
+            = i < from->n_endpoints ? from->endpoints[i] : NULL;
+        const struct catalog_endpoint *new
+            = j < group->n_endpoints ? group->endpoints[j] : NULL;
+        int cmp = (!old ? 1 : !new ? -1
+                   : strcmp(old->record.name, new->record.name));
+
+        if (cmp < 0) {
+            json_array_add(gone, json_string_create(old->record.name));
+        } else if (old != new) {
+            json_array_add(changed, encode_endpoint(e, new));
+        }
+        i += cmp <= 0;
+        j += cmp >= 0;
+    }
+    json_object_put(json, "endpoints", changed);
+    json_object_put(json, "endpoints_removed", gone);
 }
 
 /* The difference from 'from' to 'to', each of 'n' slots, or empty if NULL. */
@@ -212,33 +251,78 @@ encode_table(const uint16_t *from, const uint16_t *to, size_t n)
     return json;
 }
 
-/* The members that GROUP and group_delta share, as differences from 'from';
+/* The tables that GROUP and group_delta share, as differences from 'from';
  * NULL: from nothing. */
 static struct json *
-encode_contents(const struct encoder *e, const struct catalog_group *group,
+encode_tables(const struct catalog_group *group,
+              const struct catalog_group *from)
+{
+    struct json *json = json_object_create();
+
+    json_object_put(json, "epoch", json_integer_create(group->epoch));
+    json_object_put(json, "slots",
+                    encode_table(from ? from->slots : NULL, group->slots,
+                                 group->record.n_slots));
+    return json;
+}
+
+static struct json *
+encode_previous(const struct catalog_group *group,
                 const struct catalog_group *from)
 {
-    size_t n = group->record.n_slots;
-    struct json *json = json_object_create();
-    struct json *previous = json_array_create_empty();
+    struct json *array = json_array_create_empty();
 
     for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
-        json_array_add(previous, encode_table(from ? from->previous[i] : NULL,
-                                              group->previous[i], n));
+        json_array_add(array, encode_table(from ? from->previous[i] : NULL,
+                                           group->previous[i],
+                                           group->record.n_slots));
     }
-    json_object_put(json, "epoch", json_integer_create(group->epoch));
-    json_object_put(json, "slots", encode_table(from ? from->slots : NULL,
-                                                group->slots, n));
-    json_object_put(json, "previous", previous);
-    json_object_put(json, "endpoints", encode_endpoints(e, group));
-    return json;
+    return array;
+}
+
+/* Of tables of which NULL stands for an empty one, too. */
+static bool
+is_same_table(const uint16_t *a, const uint16_t *b, size_t n)
+{
+    return a == b || (a && b && !memcmp(a, b, n * sizeof *a));
+}
+
+/* Whether the previous owners of 'group' are what follows from 'from': then
+ * hosts find them by themselves. */
+static bool
+previous_follow(const struct catalog_group *group,
+                const struct catalog_group *from)
+{
+    unsigned long *keeps = bitmap_allocate(GROUP_MAX_ENDPOINTS);
+    uint16_t *next[GROUP_MAX_PREVIOUS];
+    size_t n = group->record.n_slots;
+    bool differs, same = true;
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        if (group->endpoints[i]->record.state != ENDPOINT_DOWN) {
+            bitmap_set1(keeps, group->endpoints[i]->index);
+        }
+    }
+    differs = slot_history_next(from->previous, from->slots, group->slots, n,
+                                keeps, next);
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        same &= is_same_table(differs ? next[i] : from->previous[i],
+                              group->previous[i], n);
+        if (differs) {
+            free(next[i]);
+        }
+    }
+    bitmap_free(keeps);
+    return same;
 }
 
 static struct json *
 encode_group(const struct encoder *e, const struct catalog_group *group)
 {
-    struct json *json = encode_contents(e, group, NULL);
+    struct json *json = encode_tables(group, NULL);
 
+    json_object_put(json, "previous", encode_previous(group, NULL));
+    json_object_put(json, "endpoints", encode_endpoints(e, group));
     json_object_put(json, "record",
                     encode_record(RECORD_GROUP, &group->record));
     json_object_put(json, "id", json_integer_create(group->id));
@@ -249,8 +333,12 @@ static struct json *
 encode_delta(const struct encoder *e, const struct catalog_group *group,
              const struct catalog_group *from)
 {
-    struct json *json = encode_contents(e, group, from);
+    struct json *json = encode_tables(group, from);
 
+    json_object_put(json, "previous",
+                    previous_follow(group, from) ? json_array_create_empty()
+                    : encode_previous(group, from));
+    put_changed_endpoints(json, e, group, from);
     json_object_put(json, "vni", json_integer_create(group->record.vni));
     json_object_put_string(json, "name", group->record.name);
     json_object_put(json, "from_epoch", json_integer_create(from->epoch));
