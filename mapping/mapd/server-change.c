@@ -70,8 +70,8 @@ server_change_merge(struct server *server, struct catalog_txn *txn,
 
 /* Finishing. */
 
-static struct json *
-encode_changes(const struct catalog_change *changes, size_t n)
+struct json *
+server_change_encode(const struct catalog_change *changes, size_t n)
 {
     struct json *array = json_array_create_empty();
 
@@ -147,6 +147,22 @@ server_begin(struct server *server)
     return txn;
 }
 
+void
+server_committed(struct server *server, struct catalog_txn *txn,
+                 const struct json *encoded)
+{
+    const struct catalog_change *changes;
+    size_t n;
+
+    server_publish(server, txn, encoded);
+    changes = catalog_txn_changes(txn, &n);
+    forget_removed_hosts(server, changes, n);
+    server_liveness_committed(server, txn);
+    catalog_commit(txn);
+    presence_committed(&server->presence, catalog_revision(server->catalog),
+                       time_msec());
+}
+
 struct json *
 server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
               struct diagnosis *diag)
@@ -164,7 +180,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         catalog_abort(txn);
         return NULL;
     }
-    encoded = encode_changes(changes, n);
+    encoded = server_change_encode(changes, n);
     if (dry_run
         || catalog_txn_revision(txn) == catalog_revision(server->catalog)) {
         catalog_abort(txn);
@@ -174,12 +190,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         json_destroy(encoded);
         return NULL;
     } else {
-        server_publish(server, txn, encoded);
-        forget_removed_hosts(server, changes, n);
-        server_liveness_committed(server, txn);
-        catalog_commit(txn);
-        presence_committed(&server->presence,
-                           catalog_revision(server->catalog), time_msec());
+        server_committed(server, txn, encoded);
     }
 
     result = json_object_create();
@@ -191,10 +202,10 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
 
 /* Method: transact. */
 
-static int
-apply_op(struct catalog_txn *txn, const struct catalog *catalog,
-         const struct json *json, struct json *warnings,
-         struct diagnosis *diag)
+int
+server_change_apply(struct catalog_txn *txn, const struct catalog *catalog,
+                    const struct json *json, struct json *warnings,
+                    struct diagnosis *diag)
 {
     struct json *array = json_array_create_1(json_clone(json));
     bool may_exist = false, if_exists = false, cascade = false;
@@ -291,8 +302,8 @@ server_transact(struct connection *conn, const struct json *params,
     txn = server_begin(server);
     for (size_t i = 0; i < json_array(ops)->n; i++) {
         catalog_set_op(txn, i);
-        if (apply_op(txn, server->catalog, json_array(ops)->elems[i],
-                     warnings, diag)) {
+        if (server_change_apply(txn, server->catalog,
+                                json_array(ops)->elems[i], warnings, diag)) {
             diag->op = i;
             catalog_abort(txn);
             json_destroy(warnings);

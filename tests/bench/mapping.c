@@ -338,6 +338,7 @@ bench_host_resident(struct world *w)
 
         w->subscribers = NULL;
         w->n_subscribers = 0;
+        malloc_trim(0);
         before = world_resident(getpid());
         world_subscribe(w, 1, false, all_vnis);
         malloc_trim(0);
