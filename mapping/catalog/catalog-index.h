@@ -16,6 +16,9 @@ struct catalog {
                                  * and MAC. */
     struct hmap quic_ids;       /* The same, by VNI, group and QUIC id; those
                                  * that have one. */
+    /* All groups, sorted by VNI and name, since catalog_groups_in() wanted
+     * them; NULL when some have come or gone. */
+    const struct catalog_group **sorted;
     size_t n_endpoints;
     uint64_t revision;
     uint32_t last_group_id;

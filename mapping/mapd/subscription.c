@@ -360,6 +360,40 @@ is_ramping(const struct encoder *e, const struct catalog_group *group)
     return false;
 }
 
+static void
+put_groups(struct json *array, const struct encoder *e,
+           const struct catalog_group *const *groups, size_t n, bool *ramping)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_array_add(array, encode_group(e, groups[i]));
+        *ramping |= is_ramping(e, groups[i]);
+    }
+}
+
+/* All groups that 'view' sees, without a look at the others. */
+static struct json *
+encode_groups(const struct encoder *e, const struct subscription_view *view,
+              bool *ramping)
+{
+    struct json *array = json_array_create_empty();
+    size_t n;
+
+    if (view->vnis) {
+        for (size_t i = 0; i < view->n_vnis; i++) {
+            const struct catalog_group *const *groups
+                = catalog_groups_in(e->catalog, view->vnis[i], &n);
+
+            put_groups(array, e, groups, n, ramping);
+        }
+    } else {
+        const struct catalog_group **groups = catalog_groups(e->catalog, &n);
+
+        put_groups(array, e, groups, n, ramping);
+        free(groups);
+    }
+    return array;
+}
+
 /* Stores in '*ramping' whether the snapshot grows old fast. */
 static struct json *
 encode_snapshot(const struct encoder *e, const struct subscription_view *view,
@@ -369,7 +403,6 @@ encode_snapshot(const struct encoder *e, const struct subscription_view *view,
     struct json *array = json_array_create_empty();
     struct json *dead = json_array_create_empty();
     const struct catalog *catalog = e->catalog;
-    const struct catalog_group **groups;
     const struct record_host **hosts;
     size_t n;
 
@@ -390,16 +423,7 @@ encode_snapshot(const struct encoder *e, const struct subscription_view *view,
     json_object_put(snapshot, "dead", dead);
 
     *ramping = false;
-    array = json_array_create_empty();
-    groups = catalog_groups(catalog, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (subscription_view_sees(view, groups[i]->record.vni)) {
-            json_array_add(array, encode_group(e, groups[i]));
-            *ramping |= is_ramping(e, groups[i]);
-        }
-    }
-    free(groups);
-    json_object_put(snapshot, "groups", array);
+    json_object_put(snapshot, "groups", encode_groups(e, view, ramping));
     return snapshot;
 }
 
