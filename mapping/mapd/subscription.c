@@ -19,13 +19,16 @@
 #include "util.h"
 
 struct subscription_view {
-    struct hmap_node node;      /* By filter. */
+    struct hmap_node node;      /* By filter, in 'views'. */
+    const struct hmap *views;
     size_t n_refs;
     uint32_t *vnis;             /* Sorted; NULL for all. */
     size_t n_vnis;
 
     /* The last texts made, with their revisions.  NULL if there are none. */
     struct json *snapshot, *update;
+    struct json *hosts, *dead;  /* Of the snapshot: all views show the same. */
+    uint64_t hosts_revision;
     size_t snapshot_size;
     uint64_t snapshot_revision, update_revision;
     long long int snapshot_until; /* Then it is made anew all the same. */
@@ -118,6 +121,7 @@ subscription_view_get(struct hmap *views, const uint32_t *vnis, size_t n)
 
     view = xzalloc(sizeof *view);
     view->n_refs = 1;
+    view->views = views;
     view->vnis = sorted;
     view->n_vnis = n;
     hmap_insert(views, &view->node, hash);
@@ -131,6 +135,8 @@ subscription_view_put(struct hmap *views, struct subscription_view *view)
         hmap_remove(views, &view->node);
         json_destroy(view->snapshot);
         json_destroy(view->update);
+        json_destroy(view->hosts);
+        json_destroy(view->dead);
         free(view->vnis);
         free(view);
     }
@@ -394,34 +400,66 @@ encode_groups(const struct encoder *e, const struct subscription_view *view,
     return array;
 }
 
+static void
+encode_hosts(const struct catalog *catalog, struct subscription_view *view)
+{
+    struct json *hosts = json_array_create_empty();
+    struct json *dead = json_array_create_empty();
+    const struct record_host **records;
+    size_t n;
+
+    records = catalog_hosts(catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        json_array_add(hosts, encode_record(RECORD_HOST, records[i]));
+        if (!catalog_host_is_alive(catalog, records[i]->name)) {
+            json_array_add(dead, json_string_create(records[i]->name));
+        }
+    }
+    free(records);
+    view->hosts = to_text(hosts);
+    view->dead = to_text(dead);
+}
+
+/* Sets the hosts of 'view', which another may have already. */
+static void
+find_hosts(const struct catalog *catalog, struct subscription_view *view)
+{
+    uint64_t revision = catalog_revision(catalog);
+    const struct subscription_view *other;
+
+    if (view->hosts && view->hosts_revision == revision) {
+        return;
+    }
+    json_destroy(view->hosts);
+    json_destroy(view->dead);
+    view->hosts = NULL;
+    HMAP_FOR_EACH (other, node, view->views) {
+        if (other->hosts && other->hosts_revision == revision) {
+            view->hosts = json_clone(other->hosts);
+            view->dead = json_clone(other->dead);
+            break;
+        }
+    }
+    if (!view->hosts) {
+        encode_hosts(catalog, view);
+    }
+    view->hosts_revision = revision;
+}
+
 /* Stores in '*ramping' whether the snapshot grows old fast. */
 static struct json *
-encode_snapshot(const struct encoder *e, const struct subscription_view *view,
+encode_snapshot(const struct encoder *e, struct subscription_view *view,
                 const struct hash_key *key, bool *ramping)
 {
     struct json *snapshot = json_object_create();
-    struct json *array = json_array_create_empty();
-    struct json *dead = json_array_create_empty();
-    const struct catalog *catalog = e->catalog;
-    const struct record_host **hosts;
-    size_t n;
 
     json_object_put(snapshot, "revision",
-                    json_integer_create(catalog_revision(catalog)));
+                    json_integer_create(catalog_revision(e->catalog)));
     json_object_put_format(snapshot, "hash_key", "%016"PRIx64"%016"PRIx64,
                            key->word[0], key->word[1]);
-
-    hosts = catalog_hosts(catalog, &n);
-    for (size_t i = 0; i < n; i++) {
-        json_array_add(array, encode_record(RECORD_HOST, hosts[i]));
-        if (!catalog_host_is_alive(catalog, hosts[i]->name)) {
-            json_array_add(dead, json_string_create(hosts[i]->name));
-        }
-    }
-    free(hosts);
-    json_object_put(snapshot, "hosts", array);
-    json_object_put(snapshot, "dead", dead);
-
+    find_hosts(e->catalog, view);
+    json_object_put(snapshot, "hosts", json_clone(view->hosts));
+    json_object_put(snapshot, "dead", json_clone(view->dead));
     *ramping = false;
     json_object_put(snapshot, "groups", encode_groups(e, view, ramping));
     return snapshot;
@@ -466,7 +504,9 @@ subscription_forget_others(const struct hmap *views,
     HMAP_FOR_EACH (view, node, views) {
         if (view != keep) {
             json_destroy(view->snapshot);
-            view->snapshot = NULL;
+            json_destroy(view->hosts);
+            json_destroy(view->dead);
+            view->snapshot = view->hosts = view->dead = NULL;
         }
     }
 }
