@@ -2,8 +2,8 @@
  * each subscriber.
  *
  * They are applied one after the other in one transaction of the catalog.  If
- * that does not work out, it is undone, and each of them is made alone, so
- * that none suffers for another.  Only plain ones are kept: those that depend
+ * one of them is refused, all is undone; those before it are made together, it
+ * is made alone, and then the rest, so that none suffers for another.  Only plain ones are kept: those that depend
  * on the revision, try only, remove hosts, or remove more than they name, are
  * made alone.  What each has changed is found by looking at the records that
  * it names, before and after. */
@@ -196,6 +196,7 @@ apply(struct server *server, struct catalog_txn *txn,
                                     warnings, &diag);
     }
     if (!error) {
+        json_destroy(r->result); /* Of an attempt that was undone. */
         r->result = json_object_create();
         json_object_put(r->result, "changes",
                         look_after(server->catalog, touched, n));
@@ -219,35 +220,32 @@ answer(struct server_batched *r, struct json *result,
 }
 
 static void
-make_alone(struct server_batch *batch)
+make_alone(struct server_batched *r)
 {
-    for (size_t i = 0; i < batch->n; i++) {
-        struct server_batched *r = &batch->requests[i];
-        struct diagnosis diag = { .op = -1 };
+    struct diagnosis diag = { .op = -1 };
 
-        answer(r, server_transact(r->conn, r->params, &diag), &diag);
-    }
+    answer(r, server_transact(r->conn, r->params, &diag), &diag);
 }
 
-/* Commits the prepared 'txn', or undoes it; and answers all. */
+/* Commits the prepared 'txn', or undoes it; and answers the 'n' requests. */
 static void
-commit(struct server *server, struct catalog_txn *txn)
+commit(struct server *server, struct catalog_txn *txn,
+       struct server_batched *requests, size_t n)
 {
-    struct server_batch *batch = &server->batch;
     struct diagnosis diag = { .op = -1 };
     const struct catalog_change *changes;
     struct json *encoded;
+    size_t n_changes;
     int error = 0;
-    size_t n;
 
-    changes = catalog_txn_changes(txn, &n);
-    encoded = server_change_encode(changes, n);
+    changes = catalog_txn_changes(txn, &n_changes);
+    encoded = server_change_encode(changes, n_changes);
     if (catalog_txn_revision(txn) == catalog_revision(server->catalog)) {
         catalog_abort(txn);
     } else {
         error = store_commit(server->store, txn, server->catalog, &diag);
         if (error) {
-            VLOG_ERR_RL(&rl, "%"PRIuSIZE" changes are refused: %s", batch->n,
+            VLOG_ERR_RL(&rl, "%"PRIuSIZE" requests are refused: %s", n,
                         diag.message);
             catalog_abort(txn);
         } else {
@@ -256,8 +254,8 @@ commit(struct server *server, struct catalog_txn *txn)
     }
     json_destroy(encoded);
 
-    for (size_t i = 0; i < batch->n; i++) {
-        struct server_batched *r = &batch->requests[i];
+    for (size_t i = 0; i < n; i++) {
+        struct server_batched *r = &requests[i];
 
         if (!error) {
             json_object_put(r->result, "revision", json_integer_create(
@@ -267,26 +265,45 @@ commit(struct server *server, struct catalog_txn *txn)
     }
 }
 
-/* Returns false with nothing done if they cannot be made together. */
-static bool
-make_together(struct server *server)
+/* Makes the 'n' requests one revision, answers them, and returns 'n'; or does
+ * nothing, and returns which of them is to be made alone. */
+static size_t
+make_together(struct server *server, struct server_batched *requests, size_t n)
 {
-    struct server_batch *batch = &server->batch;
     struct catalog_txn *txn = server_begin(server);
     struct diagnosis diag = { .op = -1 };
 
-    for (size_t i = 0; i < batch->n; i++) {
-        if (apply(server, txn, &batch->requests[i])) {
+    for (size_t i = 0; i < n; i++) {
+        if (apply(server, txn, &requests[i])) {
             catalog_abort(txn);
-            return false;
+            return i;
         }
     }
     if (catalog_prepare(txn, &diag)) {
+        /* It may be any of them: halves find it soon. */
         catalog_abort(txn);
-        return false;
+        return n / 2;
     }
-    commit(server, txn);
-    return true;
+    commit(server, txn, requests, n);
+    return n;
+}
+
+static void
+make(struct server *server, struct server_batched *requests, size_t n)
+{
+    while (n > 1) {
+        size_t done = make_together(server, requests, n);
+
+        if (done < n) {
+            make(server, requests, done);
+            make_alone(&requests[done++]);
+        }
+        requests += done;
+        n -= done;
+    }
+    if (n) {
+        make_alone(requests);
+    }
 }
 
 void
@@ -294,12 +311,7 @@ server_batch_flush(struct server *server)
 {
     struct server_batch *batch = &server->batch;
 
-    if (!batch->n) {
-        return;
-    }
-    if (batch->n == 1 || !make_together(server)) {
-        make_alone(batch);
-    }
+    make(server, batch->requests, batch->n);
     for (size_t i = 0; i < batch->n; i++) {
         json_destroy(batch->requests[i].id);
         json_destroy(batch->requests[i].params);
