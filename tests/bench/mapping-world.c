@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -71,10 +72,14 @@ exec_mapd(const struct world *w)
 {
     const char *build = getenv("GRAPNEL_BUILD");
     char *program = xasprintf("%s/grapnel-mapd", build ? build : "build");
-    char *store = xasprintf("--store=%s:%s/store.db", w->store, w->directory);
+    char *store = (strchr(w->store, ':')
+                   ? xasprintf("--store=%s", w->store)
+                   : xasprintf("--store=%s:%s/store.db", w->store,
+                               w->directory));
     char *listen = xasprintf("--listen=punix:%s", w->socket);
     char *control = xasprintf("--unixctl=%s/ctl", w->directory);
 
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* It ends with us, however we end. */
     execl(program, program, store, listen, control, "--host-timeout=60",
           "-vconsole:err", "-vsyslog:off", (char *) NULL);
     fprintf(stderr, "%s: %s\n", program, strerror(errno));

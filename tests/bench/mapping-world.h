@@ -29,7 +29,8 @@ struct subscriber {
 };
 
 struct world {
-    const char *store;          /* "sqlite". */
+    const char *store;          /* "sqlite": a new file; or with what follows
+                                 * after a colon, as for --store. */
     char directory[64];
     char socket[96];
     pid_t mapd;

@@ -41,9 +41,9 @@ static void
 print_result(const struct world *w, const char *metric, const char *more,
              double value, const char *unit)
 {
-    printf("{\"bench\":\"mapping\",\"metric\":\"%s\",\"store\":\"%s\"%s,"
-           "\"value\":%.2f,\"unit\":\"%s\"}\n", metric, w->store, more, value,
-           unit);
+    printf("{\"bench\":\"mapping\",\"metric\":\"%s\",\"store\":\"%.*s\"%s,"
+           "\"value\":%.2f,\"unit\":\"%s\"}\n", metric,
+           (int) strcspn(w->store, ":"), w->store, more, value, unit);
     fflush(stdout);
 }
 
