@@ -2,11 +2,11 @@
  * each subscriber.
  *
  * They are applied one after the other in one transaction of the catalog.  If
- * one of them is refused, all is undone; those before it are made together, it
- * is made alone, and then the rest, so that none suffers for another.  Only plain ones are kept: those that depend
- * on the revision, try only, remove hosts, or remove more than they name, are
- * made alone.  What each has changed is found by looking at the records that
- * it names, before and after. */
+ * one of them is refused, all is undone; those before it are made together,
+ * it is made alone, and then the rest, so that none suffers for another.  Only
+ * plain ones are kept: those that depend on the revision, try only, are about
+ * hosts, or remove more than they name, are made alone.  What each has changed
+ * is found by looking at the records that it names, before and after. */
 
 #include <config.h>
 
