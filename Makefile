@@ -47,7 +47,8 @@ service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
-	replica-index.o replica-previous.o replica-record.o replica-txn.o)
+	replica-index.o replica-previous.o replica-record.o replica-txn.o) \
+	mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-few.o catalog-index.o catalog-lease.o catalog-liveness.o \
 	catalog-prepare.o catalog-record.o catalog-record-check.o \
@@ -63,7 +64,7 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
-	server.o server-change.o server-incident.o server-listen.o \
+	server.o server-batch.o server-change.o server-incident.o server-listen.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
 	server-metrics.o server-register.o server-relay.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \

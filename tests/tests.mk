@@ -148,6 +148,11 @@ ovs_BENCHES += bench/selection
 bench/selection_OBJS := $(pick_OBJS) anycast/flow-hash.o anycast/group.o \
 	anycast/load.o
 
+ovs_BENCHES += bench/mapping
+bench/mapping_OBJS := tests/bench/mapping-world.o $(replica_OBJS) \
+	$(mapping_OBJS)
+bench/mapping_LIBS := $(JEMALLOC)
+
 define test_rules
 $(B)/tests/$(1): $(B)/tests/$(1).o $(addprefix $(B)/,$($(1)_OBJS))
 	@echo '  LD      $$@'

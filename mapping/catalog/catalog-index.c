@@ -375,12 +375,20 @@ catalog_index_free_endpoint(struct catalog_endpoint *endpoint)
 
 /* Groups with their endpoints. */
 
+static void
+forget_sorted(struct catalog *catalog)
+{
+    free(catalog->sorted);
+    catalog->sorted = NULL;
+}
+
 void
 catalog_index_link_group(struct catalog *catalog,
                          struct catalog_group_node *node)
 {
     const struct record_group *r = &node->group.record;
 
+    forget_sorted(catalog);
     hmap_insert(&catalog->groups, &node->by_name,
                 hash_group(r->vni, r->name));
     hmap_insert(&catalog->services, &node->by_service, hash_service(r));
@@ -394,6 +402,7 @@ void
 catalog_index_unlink_group(struct catalog *catalog,
                            struct catalog_group_node *node)
 {
+    forget_sorted(catalog);
     hmap_remove(&catalog->groups, &node->by_name);
     hmap_remove(&catalog->services, &node->by_service);
     if (node->group.id) {

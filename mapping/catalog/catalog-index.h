@@ -17,6 +17,9 @@ struct catalog {
                                  * and MAC. */
     struct hmap quic_ids;       /* The same, by VNI, group and QUIC id; those
                                  * that have one. */
+    /* All groups, sorted by VNI and name, since catalog_groups_in() wanted
+     * them; NULL when some have come or gone. */
+    const struct catalog_group **sorted;
     size_t n_endpoints;
     struct catalog_records records;
     uint64_t revision;

@@ -53,6 +53,8 @@ catalog_destroy(struct catalog *catalog)
         return;
     }
     ovs_assert(!catalog->txn);
+    free(catalog->sorted);
+    catalog->sorted = NULL;
     HMAP_FOR_EACH_SAFE (group, by_name, &catalog->groups) {
         remove_group(catalog, group);
     }
@@ -173,6 +175,35 @@ catalog_groups(const struct catalog *catalog, size_t *n)
     qsort(groups, count, sizeof *groups, compare_groups);
     *n = count;
     return groups;
+}
+
+const struct catalog_group *const *
+catalog_groups_in(const struct catalog *catalog, uint32_t vni, size_t *n)
+{
+    const struct catalog_group *const *groups;
+    size_t low = 0, high, end;
+
+    if (!catalog->sorted) {
+        /* Only kept here: the catalog is as it was. */
+        CONST_CAST(struct catalog *, catalog)->sorted
+            = catalog_groups(catalog, &end);
+    }
+    groups = catalog->sorted;
+    end = high = hmap_count(&catalog->groups);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (groups[middle]->record.vni < vni) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (high = low; high < end && groups[high]->record.vni == vni; high++) {
+        continue;
+    }
+    *n = high - low;
+    return &groups[low];
 }
 
 /* Restoring. */

@@ -88,6 +88,10 @@ size_t catalog_host_users(const struct catalog *, const char *name);
  * points to). */
 const struct record_host **catalog_hosts(const struct catalog *, size_t *n);
 const struct catalog_group **catalog_groups(const struct catalog *, size_t *n);
+/* The groups in 'vni', sorted by name: '*n' pointers, owned by the catalog.
+ * Not within a transaction. */
+const struct catalog_group *const *
+catalog_groups_in(const struct catalog *, uint32_t vni, size_t *n);
 
 /* Whether there is a group in 'vni': 0, or a positive errno with '*diag'
  * filled in, which names VNIs that have some. */

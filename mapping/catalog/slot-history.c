@@ -35,6 +35,19 @@ add(struct owners *owners, uint16_t owner, uint16_t present,
     owners->owner[owners->n++] = owner;
 }
 
+/* Whether 'slot', as most, keeps its owner and never had another. */
+static bool
+is_quiet(uint16_t *const layers[GROUP_MAX_PREVIOUS], const uint16_t *from,
+         const uint16_t *to, size_t slot)
+{
+    bool quiet = get(from, slot) == to[slot];
+
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        quiet &= get(layers[i], slot) == GROUP_NO_ENDPOINT;
+    }
+    return quiet;
+}
+
 static uint16_t *
 empty_layer(size_t n)
 {
@@ -56,6 +69,9 @@ slot_history_next(uint16_t *const layers[GROUP_MAX_PREVIOUS],
     for (size_t slot = 0; slot < n; slot++) {
         struct owners owners = { .n = 0 };
 
+        if (is_quiet(layers, from, to, slot)) {
+            continue;
+        }
         add(&owners, get(from, slot), to[slot], keeps);
         for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
             add(&owners, get(layers[i], slot), to[slot], keeps);

@@ -71,8 +71,8 @@ server_change_merge(struct server *server, struct catalog_txn *txn,
 
 /* Finishing. */
 
-static struct json *
-encode_changes(const struct catalog_change *changes, size_t n)
+struct json *
+server_change_encode(const struct catalog_change *changes, size_t n)
 {
     struct json *array = json_array_create_empty();
 
@@ -148,6 +148,22 @@ server_begin(struct server *server)
     return txn;
 }
 
+void
+server_committed(struct server *server, struct catalog_txn *txn,
+                 const struct json *encoded)
+{
+    const struct catalog_change *changes;
+    size_t n;
+
+    server_publish(server, txn, encoded);
+    changes = catalog_txn_changes(txn, &n);
+    forget_removed_hosts(server, changes, n);
+    server_liveness_committed(server, txn);
+    catalog_commit(txn);
+    presence_committed(&server->presence, catalog_revision(server->catalog),
+                       time_msec());
+}
+
 struct json *
 server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
               struct diagnosis *diag)
@@ -166,7 +182,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         catalog_abort(txn);
         return NULL;
     }
-    encoded = encode_changes(changes, n);
+    encoded = server_change_encode(changes, n);
     started = time_usec();
     if (dry_run
         || catalog_txn_revision(txn) == catalog_revision(server->catalog)) {
@@ -179,12 +195,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         return NULL;
     } else {
         server_metrics_committed(&server->metrics, started, false);
-        server_publish(server, txn, encoded);
-        forget_removed_hosts(server, changes, n);
-        server_liveness_committed(server, txn);
-        catalog_commit(txn);
-        presence_committed(&server->presence,
-                           catalog_revision(server->catalog), time_msec());
+        server_committed(server, txn, encoded);
     }
 
     result = json_object_create();
@@ -245,12 +256,10 @@ parse_op(const struct json *array, struct op *op, struct diagnosis *diag)
     return params_close(&p);
 }
 
-/* Leases that come of it are added to the array 'leases', and what mapd takes
- * for a mistake to 'warnings'. */
-static int
-apply_op(const struct server *server, struct catalog_txn *txn,
-         const struct json *json, struct json *leases, struct json *warnings,
-         struct diagnosis *diag)
+int
+server_change_apply(const struct server *server, struct catalog_txn *txn,
+                    const struct json *json, struct json *leases,
+                    struct json *warnings, struct diagnosis *diag)
 {
     struct json *array = json_array_create_1(json_clone(json));
     struct record record;
@@ -342,8 +351,8 @@ server_transact(struct connection *conn, const struct json *params,
     txn = server_begin(server);
     for (size_t i = 0; i < json_array(ops)->n; i++) {
         catalog_set_op(txn, i);
-        if (apply_op(server, txn, json_array(ops)->elems[i], leases, warnings,
-                     diag)) {
+        if (server_change_apply(server, txn, json_array(ops)->elems[i],
+                                leases, warnings, diag)) {
             diag->op = i;
             catalog_abort(txn);
             json_destroy(leases);

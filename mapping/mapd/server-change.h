@@ -33,6 +33,16 @@ int server_change_check(const struct server *,
 int server_change_merge(struct server *, struct catalog_txn *,
                         const struct record *record, struct diagnosis *diag);
 
+/* The array of CHANGE objects, which the caller owns. */
+struct json *server_change_encode(const struct catalog_change *, size_t n);
+
+/* Applies one OP of `transact`, adds the leases that come of it to the array
+ * 'leases', and adds to 'warnings' as below.  0, or a positive errno with
+ * '*diag' filled in. */
+int server_change_apply(const struct server *, struct catalog_txn *,
+                        const struct json *op, struct json *leases,
+                        struct json *warnings, struct diagnosis *diag);
+
 /* Adds lines to the array 'warnings' about the members that 'given', which has
  * just been added or set, gives and that have no effect. */
 void server_change_warn(const struct catalog *, const struct json *given,

@@ -27,6 +27,12 @@ struct subscription_view;
 #define SERVER_PROBE_ID "echo"
 #define SERVER_SYNC_ID "synced" /* Follows a snapshot to a host. */
 
+struct server_batch {
+    struct server_batched *requests; /* server-batch.c */
+    size_t n;
+    long long int since;        /* time_msec() of the first. */
+};
+
 struct server {
     struct catalog *catalog;
     struct store *store;
@@ -53,6 +59,7 @@ struct server {
     uint64_t n_relay_drops;     /* Messages between hosts. */
     struct server_incidents incidents;
     struct server_metrics metrics;
+    struct server_batch batch;
     struct ovs_list barriers;
     uint64_t barrier_revision;  /* That barrier_run() has seen. */
     long long int started;      /* time_msec(). */
@@ -109,6 +116,22 @@ void server_publish(struct server *, const struct catalog_txn *txn,
 struct catalog_txn *server_begin(struct server *);
 struct json *server_finish(struct server *, struct catalog_txn *, bool dry_run,
                            struct diagnosis *diag);
+
+/* What the prepared 'txn' changes, 'encoded' as an array of CHANGE objects, is
+ * in the store: commits it, and tells all. */
+void server_committed(struct server *, struct catalog_txn *txn,
+                      const struct json *encoded);
+
+/* Keeps a `transact` request of 'conn', which is answered later, to make it
+ * one revision with others: server-batch.c.  Returns false if it must be made
+ * alone. */
+bool server_batch_add(struct connection *, const struct json *id,
+                      const struct json *params);
+/* Answers those that are kept: before another request is, and at the end of
+ * each run. */
+void server_batch_flush(struct server *);
+/* Whether one more might wait too long. */
+bool server_batch_is_due(const struct server *);
 
 /* Liveness of hosts. */
 void server_liveness_init(struct server *, unsigned int host_timeout);

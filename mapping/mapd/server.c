@@ -105,6 +105,7 @@ server_destroy(struct server *server)
         connection_close(conn);
     }
     server_listen_close(server);
+    free(server->batch.requests);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
     free(server);
@@ -171,6 +172,11 @@ handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
     struct json *result = NULL;
 
     server_metrics_received(&conn->server->metrics, msg->method);
+    if (!strcmp(msg->method, "transact")
+        && server_batch_add(conn, msg->id, msg->params)) {
+        return;
+    }
+    server_batch_flush(conn->server);
     if (!strcmp(msg->method, "echo")) {
         result = json_clone(msg->params);
     } else if (!strcmp(msg->method, "wait")) {
@@ -438,10 +444,14 @@ server_run(struct server *server)
     server_lease_tick(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         if (!conn->doomed) {
+            if (server_batch_is_due(server)) {
+                server_batch_flush(server);
+            }
             connection_run(conn);
             unfinished += unfinished_bytes(conn);
         }
     }
+    server_batch_flush(server);
     if (unfinished > SERVER_MAX_UNFINISHED) {
         drop_largest(server, unfinished);
     }

@@ -11,19 +11,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bitmap.h"
 #include "hash.h"
+#include "mapping/catalog/slot-history.h"
 #include "mapping/slot-codec.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
 struct subscription_view {
-    struct hmap_node node;      /* By filter. */
+    struct hmap_node node;      /* By filter, in 'views'. */
+    const struct hmap *views;
     size_t n_refs;
     uint32_t *vnis;             /* Sorted; NULL for all. */
     size_t n_vnis;
 
     /* The last texts made, with their revisions.  NULL if there are none. */
     struct json *snapshot, *update;
+    struct json *hosts, *dead;  /* Of the snapshot: all views show the same. */
+    uint64_t hosts_revision;
     size_t snapshot_size;
     uint64_t snapshot_revision, update_revision;
     long long int snapshot_until; /* Then it is made anew all the same. */
@@ -116,6 +121,7 @@ subscription_view_get(struct hmap *views, const uint32_t *vnis, size_t n)
 
     view = xzalloc(sizeof *view);
     view->n_refs = 1;
+    view->views = views;
     view->vnis = sorted;
     view->n_vnis = n;
     hmap_insert(views, &view->node, hash);
@@ -129,6 +135,8 @@ subscription_view_put(struct hmap *views, struct subscription_view *view)
         hmap_remove(views, &view->node);
         json_destroy(view->snapshot);
         json_destroy(view->update);
+        json_destroy(view->hosts);
+        json_destroy(view->dead);
         free(view->vnis);
         free(view);
     }
@@ -175,22 +183,59 @@ up_ms(const struct encoder *e, const struct catalog_endpoint *endpoint)
 }
 
 static struct json *
+encode_endpoint(const struct encoder *e,
+                const struct catalog_endpoint *endpoint)
+{
+    struct json *json = json_object_create();
+
+    json_object_put(json, "record",
+                    encode_record(RECORD_ENDPOINT, &endpoint->record));
+    json_object_put(json, "index", json_integer_create(endpoint->index));
+    json_object_put(json, "up_ms", json_integer_create(up_ms(e, endpoint)));
+    return json;
+}
+
+static struct json *
 encode_endpoints(const struct encoder *e, const struct catalog_group *group)
 {
     struct json *array = json_array_create_empty();
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
-        const struct catalog_endpoint *endpoint = group->endpoints[i];
-        struct json *json = json_object_create();
-
-        json_object_put(json, "record",
-                        encode_record(RECORD_ENDPOINT, &endpoint->record));
-        json_object_put(json, "index", json_integer_create(endpoint->index));
-        json_object_put(json, "up_ms",
-                        json_integer_create(up_ms(e, endpoint)));
-        json_array_add(array, json);
+        json_array_add(array, encode_endpoint(e, group->endpoints[i]));
     }
     return array;
+}
+
+/* Those of 'group' that are not as in 'from', and the names of those that are
+ * gone: merges the two sorted arrays.  An endpoint that changes is put in
+ * anew, at another address. */
+static void
+put_changed_endpoints(struct json *json, const struct encoder *e,
+                      const struct catalog_group *group,
+                      const struct catalog_group *from)
+{
+    struct json *changed = json_array_create_empty();
+    struct json *gone = json_array_create_empty();
+    size_t i = 0, j = 0;
+
+    while (i < from->n_endpoints || j < group->n_endpoints) {
+        const struct catalog_endpoint *old
+            = i < from->n_endpoints ? from->endpoints[i] : NULL;
+        const struct catalog_endpoint *new
+            = j < group->n_endpoints ? group->endpoints[j] : NULL;
+        int cmp = (!old ? 1 : !new ? -1
+                   : strcmp(old->record.name, new->record.name));
+
+        if (cmp < 0) {
+            json_array_add(gone, json_string_create(old->record.name));
+        } else if (old != new) {
+            json_array_add(changed, encode_endpoint(e, new));
+        }
+        i += cmp <= 0;
+        j += cmp >= 0;
+    }
+    json_object_put(json, "endpoints", changed);
+    json_object_put(json, "endpoints_removed", gone);
 }
 
 /* The difference from 'from' to 'to', each of 'n' slots, or empty if NULL. */
@@ -212,33 +257,78 @@ encode_table(const uint16_t *from, const uint16_t *to, size_t n)
     return json;
 }
 
-/* The members that GROUP and group_delta share, as differences from 'from';
+/* The tables that GROUP and group_delta share, as differences from 'from';
  * NULL: from nothing. */
 static struct json *
-encode_contents(const struct encoder *e, const struct catalog_group *group,
+encode_tables(const struct catalog_group *group,
+              const struct catalog_group *from)
+{
+    struct json *json = json_object_create();
+
+    json_object_put(json, "epoch", json_integer_create(group->epoch));
+    json_object_put(json, "slots",
+                    encode_table(from ? from->slots : NULL, group->slots,
+                                 group->record.n_slots));
+    return json;
+}
+
+static struct json *
+encode_previous(const struct catalog_group *group,
                 const struct catalog_group *from)
 {
-    size_t n = group->record.n_slots;
-    struct json *json = json_object_create();
-    struct json *previous = json_array_create_empty();
+    struct json *array = json_array_create_empty();
 
     for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
-        json_array_add(previous, encode_table(from ? from->previous[i] : NULL,
-                                              group->previous[i], n));
+        json_array_add(array, encode_table(from ? from->previous[i] : NULL,
+                                           group->previous[i],
+                                           group->record.n_slots));
     }
-    json_object_put(json, "epoch", json_integer_create(group->epoch));
-    json_object_put(json, "slots", encode_table(from ? from->slots : NULL,
-                                                group->slots, n));
-    json_object_put(json, "previous", previous);
-    json_object_put(json, "endpoints", encode_endpoints(e, group));
-    return json;
+    return array;
+}
+
+/* Of tables of which NULL stands for an empty one, too. */
+static bool
+is_same_table(const uint16_t *a, const uint16_t *b, size_t n)
+{
+    return a == b || (a && b && !memcmp(a, b, n * sizeof *a));
+}
+
+/* Whether the previous owners of 'group' are what follows from 'from': then
+ * hosts find them by themselves. */
+static bool
+previous_follow(const struct catalog_group *group,
+                const struct catalog_group *from)
+{
+    unsigned long *keeps = bitmap_allocate(GROUP_MAX_ENDPOINTS);
+    uint16_t *next[GROUP_MAX_PREVIOUS];
+    size_t n = group->record.n_slots;
+    bool differs, same = true;
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        if (group->endpoints[i]->record.state != ENDPOINT_DOWN) {
+            bitmap_set1(keeps, group->endpoints[i]->index);
+        }
+    }
+    differs = slot_history_next(from->previous, from->slots, group->slots, n,
+                                keeps, next);
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        same &= is_same_table(differs ? next[i] : from->previous[i],
+                              group->previous[i], n);
+        if (differs) {
+            free(next[i]);
+        }
+    }
+    bitmap_free(keeps);
+    return same;
 }
 
 static struct json *
 encode_group(const struct encoder *e, const struct catalog_group *group)
 {
-    struct json *json = encode_contents(e, group, NULL);
+    struct json *json = encode_tables(group, NULL);
 
+    json_object_put(json, "previous", encode_previous(group, NULL));
+    json_object_put(json, "endpoints", encode_endpoints(e, group));
     json_object_put(json, "record",
                     encode_record(RECORD_GROUP, &group->record));
     json_object_put(json, "id", json_integer_create(group->id));
@@ -249,8 +339,12 @@ static struct json *
 encode_delta(const struct encoder *e, const struct catalog_group *group,
              const struct catalog_group *from)
 {
-    struct json *json = encode_contents(e, group, from);
+    struct json *json = encode_tables(group, from);
 
+    json_object_put(json, "previous",
+                    previous_follow(group, from) ? json_array_create_empty()
+                    : encode_previous(group, from));
+    put_changed_endpoints(json, e, group, from);
     json_object_put(json, "vni", json_integer_create(group->record.vni));
     json_object_put_string(json, "name", group->record.name);
     json_object_put(json, "from_epoch", json_integer_create(from->epoch));
@@ -293,46 +387,102 @@ encode_records(const struct encoder *e, const struct subscription_view *view)
     return array;
 }
 
+static void
+put_groups(struct json *array, const struct encoder *e,
+           const struct catalog_group *const *groups, size_t n, bool *ramping)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_array_add(array, encode_group(e, groups[i]));
+        *ramping |= is_ramping(e, groups[i]);
+    }
+}
+
+/* All groups that 'view' sees, without a look at the others. */
+static struct json *
+encode_groups(const struct encoder *e, const struct subscription_view *view,
+              bool *ramping)
+{
+    struct json *array = json_array_create_empty();
+    size_t n;
+
+    if (view->vnis) {
+        for (size_t i = 0; i < view->n_vnis; i++) {
+            const struct catalog_group *const *groups
+                = catalog_groups_in(e->catalog, view->vnis[i], &n);
+
+            put_groups(array, e, groups, n, ramping);
+        }
+    } else {
+        const struct catalog_group **groups = catalog_groups(e->catalog, &n);
+
+        put_groups(array, e, groups, n, ramping);
+        free(groups);
+    }
+    return array;
+}
+
+static void
+encode_hosts(const struct catalog *catalog, struct subscription_view *view)
+{
+    struct json *hosts = json_array_create_empty();
+    struct json *dead = json_array_create_empty();
+    const struct record_host **records;
+    size_t n;
+
+    records = catalog_hosts(catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        json_array_add(hosts, encode_record(RECORD_HOST, records[i]));
+        if (!catalog_host_is_alive(catalog, records[i]->name)) {
+            json_array_add(dead, json_string_create(records[i]->name));
+        }
+    }
+    free(records);
+    view->hosts = to_text(hosts);
+    view->dead = to_text(dead);
+}
+
+/* Sets the hosts of 'view', which another may have already. */
+static void
+find_hosts(const struct catalog *catalog, struct subscription_view *view)
+{
+    uint64_t revision = catalog_revision(catalog);
+    const struct subscription_view *other;
+
+    if (view->hosts && view->hosts_revision == revision) {
+        return;
+    }
+    json_destroy(view->hosts);
+    json_destroy(view->dead);
+    view->hosts = NULL;
+    HMAP_FOR_EACH (other, node, view->views) {
+        if (other->hosts && other->hosts_revision == revision) {
+            view->hosts = json_clone(other->hosts);
+            view->dead = json_clone(other->dead);
+            break;
+        }
+    }
+    if (!view->hosts) {
+        encode_hosts(catalog, view);
+    }
+    view->hosts_revision = revision;
+}
+
 /* Stores in '*ramping' whether the snapshot grows old fast. */
 static struct json *
-encode_snapshot(const struct encoder *e, const struct subscription_view *view,
+encode_snapshot(const struct encoder *e, struct subscription_view *view,
                 const struct hash_key *key, bool *ramping)
 {
     struct json *snapshot = json_object_create();
-    struct json *array = json_array_create_empty();
-    struct json *dead = json_array_create_empty();
-    const struct catalog *catalog = e->catalog;
-    const struct catalog_group **groups;
-    const struct record_host **hosts;
-    size_t n;
 
     json_object_put(snapshot, "revision",
-                    json_integer_create(catalog_revision(catalog)));
+                    json_integer_create(catalog_revision(e->catalog)));
     json_object_put_format(snapshot, "hash_key", "%016"PRIx64"%016"PRIx64,
                            key->word[0], key->word[1]);
-
-    hosts = catalog_hosts(catalog, &n);
-    for (size_t i = 0; i < n; i++) {
-        json_array_add(array, encode_record(RECORD_HOST, hosts[i]));
-        if (!catalog_host_is_alive(catalog, hosts[i]->name)) {
-            json_array_add(dead, json_string_create(hosts[i]->name));
-        }
-    }
-    free(hosts);
-    json_object_put(snapshot, "hosts", array);
-    json_object_put(snapshot, "dead", dead);
-
+    find_hosts(e->catalog, view);
+    json_object_put(snapshot, "hosts", json_clone(view->hosts));
+    json_object_put(snapshot, "dead", json_clone(view->dead));
     *ramping = false;
-    array = json_array_create_empty();
-    groups = catalog_groups(catalog, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (subscription_view_sees(view, groups[i]->record.vni)) {
-            json_array_add(array, encode_group(e, groups[i]));
-            *ramping |= is_ramping(e, groups[i]);
-        }
-    }
-    free(groups);
-    json_object_put(snapshot, "groups", array);
+    json_object_put(snapshot, "groups", encode_groups(e, view, ramping));
     json_object_put(snapshot, "records", encode_records(e, view));
     return snapshot;
 }
@@ -376,7 +526,9 @@ subscription_forget_others(const struct hmap *views,
     HMAP_FOR_EACH (view, node, views) {
         if (view != keep) {
             json_destroy(view->snapshot);
-            view->snapshot = NULL;
+            json_destroy(view->hosts);
+            json_destroy(view->dead);
+            view->snapshot = view->hosts = view->dead = NULL;
         }
     }
 }

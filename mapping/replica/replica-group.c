@@ -10,6 +10,7 @@
 #include "mapping/replica/replica-index.h"
 #include "mapping/replica/replica-previous.h"
 #include "mapping/slot-codec.h"
+#include "sset.h"
 #include "util.h"
 
 /* The members that a GROUP and a delta have in common. */
@@ -185,29 +186,14 @@ decode_endpoint(const struct replica_group *group, const struct json *json,
     return 0;
 }
 
-/* Sets the endpoints of 'group', which has none. */
+/* Returns 0 if the group's endpoints, which it sorts, have different
+ * indexes. */
 static int
-decode_endpoints(struct replica_group *group, const struct json *json,
-                 int64_t now_ms, struct diagnosis *diag)
+sort_endpoints(struct replica_group *group, struct diagnosis *diag)
 {
-    size_t n = json_array(json)->n;
-
-    if (n > GROUP_MAX_ENDPOINTS) {
-        return diagnosis_set(diag, DIAG_INVALID, "endpoints", NULL,
-                             "%"PRIuSIZE" endpoints are more than %d", n,
-                             GROUP_MAX_ENDPOINTS);
-    }
-    group->endpoints = xcalloc(MAX(n, 1), sizeof *group->endpoints);
-    group->n_endpoints = n;
-    for (size_t i = 0; i < n; i++) {
-        int error = decode_endpoint(group, json_array(json)->elems[i],
-                                    now_ms, &group->endpoints[i], diag);
-        if (error) {
-            return error;
-        }
-    }
-    qsort(group->endpoints, n, sizeof *group->endpoints, compare_indexes);
-    for (size_t i = 1; i < n; i++) {
+    qsort(group->endpoints, group->n_endpoints, sizeof *group->endpoints,
+          compare_indexes);
+    for (size_t i = 1; i < group->n_endpoints; i++) {
         const struct replica_endpoint *e = &group->endpoints[i];
 
         if (e[-1].index == e->index) {
@@ -217,6 +203,33 @@ decode_endpoints(struct replica_group *group, const struct json *json,
         }
     }
     return 0;
+}
+
+/* Adds the endpoints in 'json' to those of 'group', and sorts them. */
+static int
+add_endpoints(struct replica_group *group, const struct json *json,
+              int64_t now_ms, struct diagnosis *diag)
+{
+    size_t n = json_array(json)->n;
+    size_t total = group->n_endpoints + n;
+
+    if (total > GROUP_MAX_ENDPOINTS) {
+        return diagnosis_set(diag, DIAG_INVALID, "endpoints", NULL,
+                             "%"PRIuSIZE" endpoints are more than %d", total,
+                             GROUP_MAX_ENDPOINTS);
+    }
+    group->endpoints = xrealloc(group->endpoints,
+                                MAX(total, 1) * sizeof *group->endpoints);
+    for (size_t i = 0; i < n; i++) {
+        int error = decode_endpoint(group, json_array(json)->elems[i], now_ms,
+                                    &group->endpoints[group->n_endpoints],
+                                    diag);
+        if (error) {
+            return error;
+        }
+        group->n_endpoints++;
+    }
+    return sort_endpoints(group, diag);
 }
 
 /* Returns 0 if all slots belong to endpoints that are up, or to nobody. */
@@ -246,12 +259,15 @@ check_owners(const struct replica_group *group, struct diagnosis *diag)
 }
 
 /* Applies what a GROUP and a delta have in common, 'm' as in CONTENTS: the
- * differences of slots and previous owners, and all endpoints. */
+ * differences of slots and previous owners, and endpoints.  'before' is NULL
+ * for a GROUP. */
 static int
 decode_contents(struct replica_group *group, const struct json_member m[],
-                int64_t now_ms, struct diagnosis *diag)
+                const struct replica_group *before, int64_t now_ms,
+                struct diagnosis *diag)
 {
     const struct json *slots = m[CONTENTS_SLOTS].value;
+    const struct json *previous = m[CONTENTS_PREVIOUS].value;
     int error;
 
     error = json_members_u32(&m[CONTENTS_EPOCH], 0, UINT32_MAX, &group->epoch,
@@ -266,14 +282,21 @@ decode_contents(struct replica_group *group, const struct json_member m[],
                              "slots is no difference of a table of "
                              "%"PRIu32" slots", group->record.n_slots);
     }
-    error = replica_previous_apply(group, m[CONTENTS_PREVIOUS].value, diag);
-    if (!error) {
-        error = decode_endpoints(group, m[CONTENTS_ENDPOINTS].value, now_ms,
-                                 diag);
+    error = add_endpoints(group, m[CONTENTS_ENDPOINTS].value, now_ms, diag);
+    if (!error && before && !json_array(previous)->n) {
+        replica_previous_follow(group, before);
+    } else if (!error) {
+        error = replica_previous_apply(group, previous, diag);
     }
-    if (!error) {
-        error = check_unique(group, "name", false, compare_names, diag);
-    }
+    return error;
+}
+
+/* Returns 0 if 'group' is consistent in itself. */
+static int
+check_group(const struct replica_group *group, struct diagnosis *diag)
+{
+    int error = check_unique(group, "name", false, compare_names, diag);
+
     if (!error) {
         error = check_unique(group, "mac", false, compare_macs, diag);
     }
@@ -317,7 +340,10 @@ replica_group_from_json(const struct json *json, int64_t now_ms,
     group = create_group(&record.group);
     error = json_members_u32(&own[1], 1, GROUP_MAX_ID, &group->id, diag);
     if (!error) {
-        error = decode_contents(group, m, now_ms, diag);
+        error = decode_contents(group, m, NULL, now_ms, diag);
+    }
+    if (!error) {
+        error = check_group(group, diag);
     }
     if (error) {
         name_group(group, error, diag);
@@ -367,18 +393,104 @@ replica_group_from_key(const struct replica *replica, const struct json *json,
     return error ? error : find_group(replica, &m[0], &m[1], group, diag);
 }
 
-/* Creates the group that follows 'before', with the contents in 'm' and
- * 'from_epoch'. */
+/* The members of a delta beside CONTENTS. */
+enum {
+    DELTA_VNI = N_CONTENTS,
+    DELTA_NAME,
+    DELTA_FROM_EPOCH,
+    DELTA_REMOVED,
+    N_DELTA
+};
+
+static bool
+find_endpoint(const struct replica_group *group, const char *name)
+{
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        if (!strcmp(group->endpoints[i].record.name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* NULL if it has none: then it will be refused. */
+static const char *
+name_of_endpoint(const struct json *json)
+{
+    const struct json *record
+        = (json->type == JSON_OBJECT
+           ? shash_find_data(json_object(json), "record") : NULL);
+    const struct json *name
+        = (record && record->type == JSON_OBJECT
+           ? shash_find_data(json_object(record), "name") : NULL);
+
+    return name && name->type == JSON_STRING ? json_string(name) : NULL;
+}
+
+/* Adds to 'names' those endpoints of 'before' that the delta 'm' removes or
+ * replaces. */
+static int
+list_leaving(const struct replica_group *before, const struct json_member m[],
+             struct sset *names, struct diagnosis *diag)
+{
+    const struct json_array *changed
+        = json_array(m[CONTENTS_ENDPOINTS].value);
+    const struct json_array *removed = json_array(m[DELTA_REMOVED].value);
+
+    for (size_t i = 0; i < removed->n; i++) {
+        const struct json *name = removed->elems[i];
+
+        if (name->type != JSON_STRING || !find_endpoint(before,
+                                                        json_string(name))) {
+            const char *text = (name->type == JSON_STRING ? json_string(name)
+                                : json_type_to_string(name->type));
+
+            return diagnosis_set(diag, DIAG_NOT_FOUND, "endpoints_removed",
+                                 text, "no endpoint \"%s\" here", text);
+        }
+        sset_add(names, json_string(name));
+    }
+    for (size_t i = 0; i < changed->n; i++) {
+        const char *name = name_of_endpoint(changed->elems[i]);
+
+        if (name) {
+            sset_add(names, name);
+        }
+    }
+    return 0;
+}
+
+/* Gives 'group' the endpoints of 'before' that the delta 'm' leaves as they
+ * are. */
+static int
+keep_endpoints(struct replica_group *group, const struct replica_group *before,
+               const struct json_member m[], struct diagnosis *diag)
+{
+    struct sset leaving = SSET_INITIALIZER(&leaving);
+    int error = list_leaving(before, m, &leaving, diag);
+
+    group->endpoints = xmalloc(MAX(before->n_endpoints, 1)
+                               * sizeof *group->endpoints);
+    for (size_t i = 0; i < before->n_endpoints && !error; i++) {
+        if (!sset_contains(&leaving, before->endpoints[i].record.name)) {
+            group->endpoints[group->n_endpoints++] = before->endpoints[i];
+        }
+    }
+    sset_destroy(&leaving);
+    return error;
+}
+
+/* Creates the group that follows 'before' by the delta 'm'. */
 static int
 apply_delta(const struct replica_group *before, const struct json_member m[],
-            const struct json_member *from_epoch_member, int64_t now_ms,
-            struct replica_group **groupp, struct diagnosis *diag)
+            int64_t now_ms, struct replica_group **groupp,
+            struct diagnosis *diag)
 {
     struct replica_group *group;
     uint32_t from_epoch = 0;
     int error;
 
-    error = json_members_u32(from_epoch_member, 0, UINT32_MAX, &from_epoch,
+    error = json_members_u32(&m[DELTA_FROM_EPOCH], 0, UINT32_MAX, &from_epoch,
                              diag);
     if (!error && from_epoch != before->epoch) {
         char text[16];
@@ -400,7 +512,13 @@ apply_delta(const struct replica_group *before, const struct json_member m[],
         group->previous = xmemdup(before->previous,
                                   replica_previous_size(before));
     }
-    error = decode_contents(group, m, now_ms, diag);
+    error = keep_endpoints(group, before, m, diag);
+    if (!error) {
+        error = decode_contents(group, m, before, now_ms, diag);
+    }
+    if (!error) {
+        error = check_group(group, diag);
+    }
     if (error) {
         replica_group_destroy(group);
         return error;
@@ -419,19 +537,20 @@ replica_group_from_delta(const struct replica *replica,
         { .name = "vni", .type = JSON_INTEGER },
         { .name = "name", .type = JSON_STRING },
         { .name = "from_epoch", .type = JSON_INTEGER },
+        { .name = "endpoints_removed", .type = JSON_ARRAY },
     };
-    const struct json_member *own = &m[N_CONTENTS];
     struct replica_group *before;
     int error;
 
     error = json_members_take(json, "group_delta", m, ARRAY_SIZE(m), diag);
     if (!error) {
-        error = find_group(replica, &own[0], &own[1], &before, diag);
+        error = find_group(replica, &m[DELTA_VNI], &m[DELTA_NAME], &before,
+                           diag);
     }
     if (error) {
         return error;
     }
-    error = apply_delta(before, m, &own[2], now_ms, group, diag);
+    error = apply_delta(before, m, now_ms, group, diag);
     return error ? name_group(before, error, diag) : 0;
 }
 

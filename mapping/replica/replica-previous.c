@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bitmap.h"
+#include "mapping/catalog/slot-history.h"
 #include "mapping/slot-codec.h"
 #include "openvswitch/json.h"
 #include "util.h"
@@ -102,6 +104,42 @@ replica_previous_apply(struct replica_group *group, const struct json *json,
     }
     drop_if_empty(group);
     return 0;
+}
+
+void
+replica_previous_follow(struct replica_group *group,
+                        const struct replica_group *before)
+{
+    unsigned long *keeps = bitmap_allocate(GROUP_MAX_ENDPOINTS);
+    uint16_t *layers[GROUP_MAX_PREVIOUS], *next[GROUP_MAX_PREVIOUS];
+    size_t n = group->record.n_slots;
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        const struct replica_endpoint *e = &group->endpoints[i];
+
+        if (e->record.state != ENDPOINT_DOWN) {
+            bitmap_set1(keeps, e->index);
+        }
+    }
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        layers[i] = xmalloc(n * sizeof *layers[i]);
+        read_layer(before, i, layers[i]);
+    }
+    if (slot_history_next(layers, before->slots, group->slots, n, keeps,
+                          next)) {
+        free(group->previous);
+        group->previous = NULL;
+        for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+            if (next[i]) {
+                write_layer(group, i, next[i]);
+                free(next[i]);
+            }
+        }
+    }
+    for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
+        free(layers[i]);
+    }
+    bitmap_free(keeps);
 }
 
 static int

@@ -19,6 +19,12 @@ replica_previous_size(const struct replica_group *group)
 int replica_previous_apply(struct replica_group *group,
                            const struct json *json, struct diagnosis *diag);
 
+/* Sets group->previous, which is that of 'before', to what follows from the
+ * change of slots from 'before' to 'group', and from the group's endpoints:
+ * slot-history.h.  They have as many slots. */
+void replica_previous_follow(struct replica_group *group,
+                             const struct replica_group *before);
+
 /* Returns 0 if the previous owners can be, or a positive errno with '*diag'
  * filled in. */
 int replica_previous_check(const struct replica_group *group,

@@ -128,7 +128,7 @@ class Handler(socketserver.BaseRequestHandler):
         delta = {'vni': group['record']['vni'],
                  'name': group['record']['name'], 'from_epoch': 123456,
                  'epoch': 123457, 'slots': '', 'previous': ['', ''],
-                 'endpoints': []}
+                 'endpoints': [], 'endpoints_removed': []}
         self.peer.send(id=None, method='update', params=[
             {'revision': SNAPSHOT['revision'] + 1,
              'changes': [{'group_delta': delta}]}])

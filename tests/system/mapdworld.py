@@ -337,19 +337,50 @@ class Table:
             elif kind == "group_delta":
                 g = self.groups[value["vni"], value["name"]]
                 assert g["epoch"] == value["from_epoch"], "epoch"
+                kept = self.keeps(g)
+                self.apply_endpoints(g, value)
+                before = list(g["slots"])
                 apply_slots(value["slots"], g["slots"])
-                for text, layer in zip(value["previous"], g["previous"],
-                                       strict=True):
-                    apply_slots(text, layer)
+                if value["previous"]:
+                    for text, layer in zip(value["previous"], g["previous"],
+                                           strict=True):
+                        apply_slots(text, layer)
+                else:
+                    self.follow(g, before, kept)
                 g["epoch"] = value["epoch"]
-                g["endpoints"] = value["endpoints"]
             else:
                 raise AssertionError(kind)
         return kinds
 
+    @staticmethod
+    def apply_endpoints(g, delta):
+        by_name = {e["record"]["name"]: e for e in g["endpoints"]}
+        for name in delta["endpoints_removed"]:
+            del by_name[name]
+        by_name.update((e["record"]["name"], e) for e in delta["endpoints"])
+        g["endpoints"] = [by_name[name] for name in sorted(by_name)]
+
+    @staticmethod
+    def keeps(g):
+        return {e["index"] for e in g["endpoints"]
+                if e["record"]["state"] != "down"}
+
+    def follow(self, g, before, kept):
+        """Who owned the slots before, now that they are not as 'before', and
+        those that may have flows not 'kept'."""
+        keeps = self.keeps(g)
+        same = kept <= keeps
+        for i, owner in enumerate(g["slots"]):
+            if same and owner == before[i]:
+                continue
+            had = [x for x in dict.fromkeys([before[i], g["previous"][0][i],
+                                             g["previous"][1][i]])
+                   if x in keeps and x != owner]
+            for layer, x in zip(g["previous"], had + [NO_ENDPOINT] * 2):
+                layer[i] = x
+
     def bad_previous(self, key, g):
-        keeps = {e["index"] for e in g["endpoints"]
-                 if e["record"]["state"] != "down"}
+        keeps = self.keeps(g)
         for owner, first, second in zip(g["slots"], *g["previous"]):
             had = [x for x in (first, second) if x != NO_ENDPOINT]
             if (owner in had or len(set(had)) < len(had)

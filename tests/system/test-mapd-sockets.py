@@ -176,8 +176,10 @@ def test_silent_reader():
     reader = m.client()
     reader.call("subscribe", {})
     for i in range(700):
-        c.ops(op("set", {"kind": "endpoint", "vni": 1, "group": "web",
-                         "name": "e%d" % (i % n), "weight": 50 + i % 900}))
+        c.ops(*[op("set", {"kind": "endpoint", "vni": 1, "group": "web",
+                           "name": "e%d" % ((i + 5 * k) % n),
+                           "weight": 50 + (i * (k + 1)) % 900})
+                for k in range(8)])
         reader.note()
     ctl = Client(os.path.join(m.directory, "mapd.ctl"))
     unsent = [int(x) for x in re.findall(r"unsent (\d+)",

@@ -319,21 +319,49 @@ endpoint_to_json(const struct model_endpoint *e, int group, int i)
     return json;
 }
 
+static bool
+same_endpoint(const struct model_endpoint *a, const struct model_endpoint *b)
+{
+    return (a->exists && b->exists && a->host == b->host && a->mac == b->mac
+            && a->weight == b->weight && a->state == b->state
+            && a->index == b->index);
+}
+
+/* A difference need not name endpoints that are as they were, but may. */
+static void
+put_endpoints(struct json *json, const struct model_group *g, int i,
+              const struct model_group *from)
+{
+    struct json *endpoints = json_array_create_empty();
+    struct json *removed = json_array_create_empty();
+
+    for (int j = 0; j < MODEL_ENDPOINTS; j++) {
+        const struct model_endpoint *e = &g->endpoints[j];
+
+        if (e->exists && !(from && same_endpoint(e, &from->endpoints[j])
+                           && model_random(4))) {
+            json_array_add(endpoints, endpoint_to_json(e, i, j));
+        } else if (from && from->endpoints[j].exists && !e->exists) {
+            json_array_add(removed, json_string_create_nocopy(
+                               xasprintf("e%d", j)));
+        }
+    }
+    json_object_put(json, "endpoints", endpoints);
+    if (from) {
+        json_object_put(json, "endpoints_removed", removed);
+    } else {
+        json_destroy(removed);
+    }
+}
+
 static void
 put_contents(struct json *json, const struct model *m, int i,
              const struct model_group *from)
 {
     struct json *previous = json_array_create_empty();
     const struct model_group *g = &m->groups[i];
-    struct json *endpoints = json_array_create_empty();
 
-    for (int j = 0; j < MODEL_ENDPOINTS; j++) {
-        if (g->endpoints[j].exists) {
-            json_array_add(endpoints,
-                           endpoint_to_json(&g->endpoints[j], i, j));
-        }
-    }
-    json_object_put(json, "endpoints", endpoints);
+    put_endpoints(json, g, i, from);
     json_object_put(json, "epoch", json_integer_create(g->epoch));
     json_object_put(json, "slots", json_string_create_nocopy(
                         slot_codec_encode(from ? from->slots : NULL, g->slots,

@@ -40,14 +40,14 @@
     "],'dead':['h2'],'groups':[" WEB "," IDLE "]}"
 #define UPDATE(CHANGES) "{'revision':8,'changes':[" CHANGES "]}"
 
-/* Delta of web: slot 0 emptied and once of w1, w2 unchanged, w1 heavier.
+/* Delta of web: slot 0 emptied and once of w1, w1 heavier, w2 as it was.
  * Bytes 0, 1, 0xff, 0xff, 3 and 0, 1, 1. */
 #define W1_HEAVY "{'record':{'kind':'endpoint','vni':5001,'group':'web'," \
     "'name':'w1','host':'h1','mac':'02:00:00:00:00:01','weight':200}," \
     "'index':1,'up_ms':7000}"
 #define DELTA "{'group_delta':{'vni':5001,'name':'web','from_epoch':9," \
     "'epoch':10,'slots':'AAH//wM=','previous':['AAEB','']," \
-    "'endpoints':[" W1_HEAVY "," W2 "]}}"
+    "'endpoints':[" W1_HEAVY "],'endpoints_removed':[]}}"
 
 enum { NOW = 3000 };            /* ms, less than some have been up. */
 
@@ -163,6 +163,41 @@ test_a_snapshot_says_what_it_says(void **state)
     assert_int_equal(g->endpoints[0].up_at_ms, NOW - 5000);
     assert_true(replica_find_host(&r, "h1")->alive);
     assert_false(replica_find_host(&r, "h2")->alive);
+    replica_destroy(&r);
+}
+
+/* w2 takes slot 0 from w1, then w1 leaves: who had the slots follows. */
+static void
+test_previous_owners_follow(void **state)
+{
+    const struct replica_group *g;
+    struct replica r;
+
+    (void) state;
+    start(&r);
+    accept_update(&r, UPDATE("{'group_delta':{'vni':5001,'name':'web',"
+                             "'from_epoch':9,'epoch':10,'slots':'AAEE',"
+                             "'previous':[],'endpoints':[{'record':{"
+                             "'kind':'endpoint','vni':5001,'group':'web',"
+                             "'name':'w2','host':'h2','mac':"
+                             "'02:00:00:00:00:02'},'index':4,'up_ms':0}],"
+                             "'endpoints_removed':[]}}"));
+    g = replica_find_group(&r, 5001, "web");
+    assert_int_equal(g->n_endpoints, 2);
+    assert_int_equal(g->endpoints[1].record.state, ENDPOINT_UP);
+    assert_int_equal(g->slots[0], 4);
+    assert_int_equal(g->previous[0], 1);
+    assert_int_equal(g->previous[2], GROUP_NO_ENDPOINT);
+
+    /* Bytes 1, 0xff, 1, 4. */
+    accept_update(&r, "{'revision':9,'changes':[{'group_delta':{'vni':5001,"
+                  "'name':'web','from_epoch':10,'epoch':11,"
+                  "'slots':'Af8BBA==','previous':[],'endpoints':[],"
+                  "'endpoints_removed':['w1']}}]}");
+    g = replica_find_group(&r, 5001, "web");
+    assert_int_equal(g->n_endpoints, 1);
+    assert_int_equal(g->slots[255], 4);
+    assert_null(g->previous);
     replica_destroy(&r);
 }
 
@@ -584,6 +619,17 @@ test_updates_of_nonsense_are_refused(void **state)
         { "['AAEB','']", "['','AAEB']", DIAG_INVALID, "previous" },
         { "['AAEB','']", "['AAEB','AAEB']", DIAG_INVALID, "previous" },
         { "['AAEB','']", "['AAIB','']", DIAG_INVALID, "previous" },
+        { "['AAEB','']", "['AAEB']", DIAG_INVALID, "previous" },
+        { "_removed':[]", "_removed':['w3']", DIAG_NOT_FOUND,
+          "endpoints_removed" },
+        { "_removed':[]", "_removed':[2]", DIAG_NOT_FOUND,
+          "endpoints_removed" },
+        { ",'endpoints_removed':[]", "", DIAG_INVALID, "endpoints_removed" },
+        { "'endpoints':[", "'endpoints':[" W1 ",", DIAG_EXISTS, "index" },
+        { "'endpoints':[", "'endpoints':[{'record':{'name':2}},",
+          DIAG_INVALID, "index" },
+        { W1_HEAVY "],'endpoints_removed':[]", "],'endpoints_removed':['w1']",
+          DIAG_INVALID, "slots" },
     };
     struct replica r;
 
@@ -693,6 +739,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_snapshot_says_what_it_says),
+        cmocka_unit_test(test_previous_owners_follow),
         cmocka_unit_test(test_updates_take_effect),
         cmocka_unit_test(test_unique_values_change_hands),
         cmocka_unit_test(test_what_stays_the_same_is_not_marked_as_changed),
