@@ -44,7 +44,7 @@ replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
 	catalog-unique.o slot-dues.o slot-history.o slots.o)
-store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
+store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
 	server.o server-change.o server-incident.o server-listen.o \

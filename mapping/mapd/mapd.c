@@ -31,7 +31,7 @@
 VLOG_DEFINE_THIS_MODULE(mapd);
 
 struct options {
-    const char *store;
+    struct store_options store;
     const char *unixctl;        /* NULL: the default. */
     unsigned int host_timeout;  /* ms. */
     struct svec listen;
@@ -233,7 +233,7 @@ parse_options(int argc, char *argv[], struct options *options)
             exit(EXIT_SUCCESS);
 
         case OPT_STORE:
-            options->store = optarg;
+            options->store.target = optarg;
             break;
 
         case OPT_LISTEN:
@@ -324,7 +324,7 @@ int
 main(int argc, char *argv[])
 {
     struct options options = {
-        .store = "sqlite:/var/lib/grapnel/grapnel.db",
+        .store.target = "sqlite:/var/lib/grapnel/grapnel.db",
         .listen = SVEC_EMPTY_INITIALIZER,
         .host_timeout = SERVER_HOST_TIMEOUT_MS,
     };
@@ -350,7 +350,7 @@ main(int argc, char *argv[])
     }
 
     catalog = catalog_create();
-    if (store_open(options.store, catalog, &key, &store, &diag)) {
+    if (store_open(&options.store, catalog, &key, &store, &diag)) {
         die(&diag);
     }
     catalog_restore_liveness(catalog);

@@ -1,4 +1,5 @@
-/* Where mapd keeps its catalog.  One engine per file; this version has SQLite.
+/* Where mapd keeps its catalog.  store.c finds the engine; each has a file of
+ * its own (store-engine.h).
  *
  * A commit is durable when it returns: it survives kill -9 and power loss. */
 
@@ -10,14 +11,17 @@
 
 struct store;
 
-/* Opens (or creates) the store that 'target' names, "sqlite:PATH" or a bare
- * path, loads its contents into the empty 'catalog' and its flow-hash key
+struct store_options {
+    const char *target;         /* "sqlite:PATH" or a bare path. */
+};
+
+/* Opens (or creates) the store that 'options->target' names, loads its contents into the empty 'catalog' and its flow-hash key
  * into '*key' (made from the system's random source when the store is
  * created).  Returns 0 and '*store', owned by the caller; or a positive
  * errno with '*diag' filled in: a file that is not ours, corrupt,
  * read-only, locked by another process, or of a newer version is refused
  * and left as it is. */
-int store_open(const char *target, struct catalog *catalog,
+int store_open(const struct store_options *options, struct catalog *catalog,
                struct hash_key *key, struct store **store,
                struct diagnosis *diag);
 void store_close(struct store *);

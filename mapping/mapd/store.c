@@ -1,0 +1,89 @@
+#include <config.h>
+
+#include "mapping/mapd/store.h"
+
+#include <string.h>
+
+#include "mapping/mapd/store-engine.h"
+#include "util.h"
+
+static const struct store_engine *const engines[] = {
+    &store_sqlite,
+};
+
+/* The engine that 'target' names, and in '*place' what follows. */
+static int
+find_engine(const char *target, const struct store_engine **engine,
+            const char **place, struct diagnosis *diag)
+{
+    size_t length = strcspn(target, ":/");
+    int error;
+
+    *engine = engines[0];
+    *place = target;
+    if (target[length] != ':') {
+        return 0;
+    }
+    *place += length + 1;
+    for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
+        if (strlen(engines[i]->name) == length
+            && !strncmp(target, engines[i]->name, length)) {
+            *engine = engines[i];
+            return 0;
+        }
+    }
+    error = diagnosis_set(diag, DIAG_UNSUPPORTED, "store", target,
+                          "store \"%s\": the engine must be sqlite", target);
+    diagnosis_set_hint(diag, "as in --store=sqlite:PATH");
+    return error;
+}
+
+int
+store_open(const struct store_options *options, struct catalog *catalog,
+           struct hash_key *key, struct store **store, struct diagnosis *diag)
+{
+    const struct store_engine *engine;
+    const char *place;
+    int error = find_engine(options->target, &engine, &place, diag);
+
+    if (!error && !*place) {
+        error = diagnosis_set(diag, DIAG_INVALID, "store", options->target,
+                              "store: the path is missing");
+        diagnosis_set_hint(diag, "as in --store=sqlite:PATH");
+    }
+    return error ? error : engine->open(options, place, catalog, key, store,
+                                        diag);
+}
+
+void
+store_close(struct store *store)
+{
+    if (store) {
+        store->engine->close(store);
+    }
+}
+
+int
+store_commit(struct store *store, const struct catalog_txn *txn,
+             const struct catalog *catalog, struct diagnosis *diag)
+{
+    return store->engine->commit(store, txn, catalog, diag);
+}
+
+int
+store_check(const struct store *store, struct diagnosis *diag)
+{
+    return store->engine->check(store, diag);
+}
+
+int
+store_backup(struct store *store, const char *path, struct diagnosis *diag)
+{
+    return store->engine->backup(store, path, diag);
+}
+
+const char *
+store_name(const struct store *store)
+{
+    return store->engine->get_name(store);
+}
