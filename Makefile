@@ -42,8 +42,8 @@ mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 	replica-index.o replica-previous.o replica-txn.o)
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
-	catalog-unique.o slot-dues.o slot-history.o slots.o)
+	catalog-index.o catalog-install.o catalog-liveness.o catalog-numbers.o \
+	catalog-prepare.o catalog-state.o catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \

@@ -73,6 +73,9 @@ unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
 	tests/unit/catalog-twin.o
 
+ovs_TESTS += unit/test-catalog-follow
+unit/test-catalog-follow_OBJS := $(unit/test-record_OBJS)
+
 ovs_TESTS += unit/test-slots unit/test-slot-codec unit/test-replica \
 	unit/test-replica-fuzz
 unit/test-slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
@@ -152,6 +155,9 @@ $(eval $(call test_rules,golden/golden,))
 # Fuzz targets (libFuzzer): a production file and twenty lines.
 fuzz_TARGETS := fuzz/fuzz-parse fuzz/fuzz-context fuzz/fuzz-hint \
 	fuzz/fuzz-engine
+# The same, of code that uses Open vSwitch's utilities.
+ovs_fuzz_TARGETS := fuzz/fuzz-state
+fuzz/fuzz-state_OBJS := $(unit/test-record_OBJS)
 fuzz/fuzz-parse_OBJS := $(parse_OBJS) encap/reply.o
 fuzz/fuzz-context_OBJS := encap/context.o encap/csum.o encap/tunnel.o
 fuzz/fuzz-hint_OBJS := encap/hint.o
@@ -159,6 +165,7 @@ fuzz/fuzz-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
+$(foreach t,$(ovs_fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer $(OVS_LIBS))))
 $(eval $(call test_rules,fuzz/seeds,))
 
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
@@ -201,7 +208,7 @@ check-tsan:
 # FUZZ_SECONDS for each target.  What it learns is kept in build/fuzz/corpus.
 FUZZ_CFLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FUZZERS := $(addprefix $(B)/tests/,$(fuzz_TARGETS))
+FUZZERS := $(addprefix $(B)/tests/,$(fuzz_TARGETS) $(ovs_fuzz_TARGETS))
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz check-fuzz fuzz-run
 fuzz:

@@ -199,6 +199,21 @@ seed_engine(void)
     }
 }
 
+/* A group of 4 slots, its endpoints "a" and "b", and a previous owner. */
+static void
+seed_state(void)
+{
+    static const uint8_t state[] = {
+        1, 7, 0, 0, 0, 3, 0, 0, 0, 2, 0, 4, 0, 0, 0,
+        1, 0, 0, 0, 0,
+        1, 255, 255, 1, 1,
+        0,
+        2, 0, 0, 0, 1, 'a', 1, 0, 1, 'b',
+    };
+
+    write_seed("fuzz-state", 0, state, sizeof state);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -212,5 +227,6 @@ main(int argc, char *argv[])
     seed_context();
     seed_hint();
     seed_engine();
+    seed_state();
     return 0;
 }
