@@ -44,6 +44,12 @@ replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-index.o catalog-install.o catalog-liveness.o catalog-numbers.o \
 	catalog-prepare.o catalog-state.o catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
+# The client of etcd; what of it does no I/O.
+etcd_pure_OBJS := $(addprefix mapping/etcd/,etcd-answer.o etcd-request.o \
+	etcd-stream.o) mapping/base64.o mapping/diagnosis.o
+etcd_OBJS := $(addprefix mapping/etcd/,etcd.o etcd-ask.o etcd-failure.o \
+	etcd-http.o etcd-kv.o etcd-lease.o etcd-login.o etcd-members.o \
+	etcd-watch.o) $(etcd_pure_OBJS)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
@@ -121,10 +127,10 @@ $(B)/grapnel-vswitchd: $(addprefix $(B)/,$(vswitchd_OBJS) $(replica_OBJS) $(mapp
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) \
 		-lmnl $(JEMALLOC)
 
-$(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
+$(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(etcd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
-	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 $(OVS_LIBS) $(JEMALLOC)
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lcurl $(OVS_LIBS) $(JEMALLOC)
 
 $(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
@@ -163,8 +169,13 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 PACKAGES := $(shell sed 's/\#.*//' .ci/packages)
 
 .PHONY: deps
-deps:
+deps: etcd
 	@.ci/install-packages $(PACKAGES)
+
+ETCD := .deps/etcd
+.PHONY: etcd
+etcd:
+	@.ci/unpack-etcd $(ETCD)
 
 $(OVS)/.built: always
 	@.ci/build-ovs $(OVS)

@@ -134,7 +134,7 @@ $(B)/tests/$(1): $(B)/tests/$(1).o $(addprefix $(B)/,$($(1)_OBJS))
 	@$$(CC) $$(ALL_CFLAGS) -o $$@ $$(filter %.o,$$^) $($(1)_LIBS) $(2)
 endef
 $(foreach t,$(pure_TESTS),$(eval $(call test_rules,$(t),-lcmocka -lm)))
-$(foreach t,$(ovs_TESTS) $(ovs_BENCHES),$(eval $(call test_rules,$(t),-lcmocka -lmnl -lsqlite3 $(OVS_LIBS))))
+$(foreach t,$(ovs_TESTS) $(ovs_BENCHES),$(eval $(call test_rules,$(t),-lcmocka -lmnl -lsqlite3 -lcurl $(OVS_LIBS))))
 
 # The switch as it is, with ports that make up packets and discard them.
 bench_switch_OBJS := $(addprefix tests/bench/switch/,commands.o \
@@ -146,6 +146,11 @@ $(BENCH_SWITCH): $(addprefix $(B)/,$(bench_switch_OBJS) $(vswitchd_OBJS) \
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -Wl,--wrap=grapnel_init,--wrap=engine_process \
 		-o $@ $(filter %.o,$^) $(OFPROTO_LIBS) $(OVS_LIBS) -lmnl $(JEMALLOC)
+
+# The etcd client, driven by test-etcd.py.
+etcd/etcd-driver_OBJS := $(etcd_OBJS)
+$(eval $(call test_rules,etcd/etcd-driver,-lcurl $(OVS_LIBS)))
+ETCD_DRIVER := $(B)/tests/etcd/etcd-driver
 
 # Golden packets: the whole engine, stored frames in and out.
 golden/golden_OBJS := $(encap_OBJS) $(anycast_OBJS) tests/golden/pcap.o \
@@ -171,7 +176,7 @@ $(eval $(call test_rules,fuzz/seeds,))
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/tests/golden/golden
+tests: $(UNIT_TESTS) $(B)/tests/golden/golden $(ETCD_DRIVER)
 
 .PHONY: check check-unit check-golden check-sanitize bench
 check: deps
