@@ -24,6 +24,7 @@ static const struct {
     [DIAG_TIMEOUT] = { "timeout", ETIMEDOUT },
     [DIAG_UNSUPPORTED] = { "unsupported", EOPNOTSUPP },
     [DIAG_BUSY] = { "busy", ENOSPC },
+    [DIAG_NOT_LEADER] = { "not-leader", EREMCHG },
 };
 
 static bool

@@ -21,6 +21,8 @@ enum diagnosis_code {
     DIAG_TIMEOUT,
     DIAG_UNSUPPORTED,           /* No such method or version. */
     DIAG_BUSY,                  /* A bound was reached. */
+    DIAG_NOT_LEADER,            /* Another mapd makes changes: 'value' is its
+                                 * address, or "". */
     N_DIAG_CODES
 };
 

@@ -19,6 +19,17 @@ struct store_engine {
     int (*check)(const struct store *, struct diagnosis *);
     int (*backup)(struct store *, const char *path, struct diagnosis *);
     const char *(*get_name)(const struct store *);
+
+    void (*run)(struct store *);
+    void (*wait)(struct store *);
+    struct catalog_txn *(*follow)(struct store *, struct catalog *);
+    int (*check_leader)(const struct store *, struct diagnosis *);
+    const char *(*leader_name)(const struct store *);
+    const char *(*leader_address)(const struct store *);
+    const char *(*own_name)(const struct store *);
+    void (*put_seen)(struct store *, const char *host);
+    void (*drop_seen)(struct store *, const char *host, long long silent_ms);
+    bool (*next_seen)(struct store *, struct store_seen *);
 };
 
 /* The beginning of each engine's own. */
@@ -26,6 +37,6 @@ struct store {
     const struct store_engine *engine;
 };
 
-extern const struct store_engine store_sqlite;
+extern const struct store_engine store_sqlite, store_etcd;
 
 #endif /* mapping/mapd/store-engine.h */
