@@ -55,7 +55,8 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-etcd.o store-etcd-batch.o store-etcd-commit.o store-etcd-leader.o \
 	store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
-	server.o server-change.o server-incident.o server-listen.o \
+	server.o server-change.o server-follow.o server-forward.o \
+	server-incident.o server-listen.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
 	server-register.o server-relay.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \

@@ -70,8 +70,8 @@ server_change_merge(struct server *server, struct catalog_txn *txn,
 
 /* Finishing. */
 
-static struct json *
-encode_changes(const struct catalog_change *changes, size_t n)
+struct json *
+server_change_encode(const struct catalog_change *changes, size_t n)
 {
     struct json *array = json_array_create_empty();
 
@@ -111,7 +111,7 @@ check_removed_hosts(const struct server *server,
                ? presence_find(&server->presence,
                                changes[i].before->host.name) : NULL);
 
-        if (host && host->owner) {
+        if (host && presence_is_connected(host)) {
             int seconds = (server->host_timeout
                            ? DIV_ROUND_UP(server->host_timeout, 1000)
                            : 2 * SERVER_PROBE_MS / 1000);
@@ -147,6 +147,22 @@ server_begin(struct server *server)
     return txn;
 }
 
+void
+server_committed(struct server *server, struct catalog_txn *txn,
+                 const struct json *encoded)
+{
+    const struct catalog_change *changes;
+    size_t n;
+
+    server_publish(server, txn, encoded);
+    changes = catalog_txn_changes(txn, &n);
+    forget_removed_hosts(server, changes, n);
+    server_liveness_committed(server, txn);
+    catalog_commit(txn);
+    presence_committed(&server->presence, catalog_revision(server->catalog),
+                       time_msec());
+}
+
 struct json *
 server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
               struct diagnosis *diag)
@@ -164,7 +180,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         catalog_abort(txn);
         return NULL;
     }
-    encoded = encode_changes(changes, n);
+    encoded = server_change_encode(changes, n);
     if (dry_run
         || catalog_txn_revision(txn) == catalog_revision(server->catalog)) {
         catalog_abort(txn);
@@ -174,12 +190,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         json_destroy(encoded);
         return NULL;
     } else {
-        server_publish(server, txn, encoded);
-        forget_removed_hosts(server, changes, n);
-        server_liveness_committed(server, txn);
-        catalog_commit(txn);
-        presence_committed(&server->presence,
-                           catalog_revision(server->catalog), time_msec());
+        server_committed(server, txn, encoded);
     }
 
     result = json_object_create();

@@ -33,4 +33,7 @@ int server_change_check(const struct server *,
 int server_change_merge(struct server *, struct catalog_txn *,
                         const struct record *record, struct diagnosis *diag);
 
+/* The array of CHANGE objects, which the caller owns. */
+struct json *server_change_encode(const struct catalog_change *, size_t n);
+
 #endif /* mapping/mapd/server-change.h */

@@ -2,7 +2,8 @@
  * server-listen.c, server-change.c, server-load.c, server-register.c and
  * server-query.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
- * server-relay.c, server-trace.c, server-incident.c, barrier.c. */
+ * server-relay.c, server-trace.c, server-incident.c, barrier.c; and for stores
+ * that are shared server-follow.c, server-forward.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
@@ -44,6 +45,8 @@ struct server {
     uint64_t last_trace;
     uint64_t n_relay_drops;     /* Messages between hosts. */
     struct server_incidents incidents;
+    struct server_forwards *forwards; /* server-forward.c */
+    bool leads;                 /* Made changes in the last run. */
     struct ovs_list barriers;
     uint64_t barrier_revision;  /* That barrier_run() has seen. */
     long long int started;      /* time_msec(). */
@@ -101,6 +104,31 @@ struct catalog_txn *server_begin(struct server *);
 struct json *server_finish(struct server *, struct catalog_txn *, bool dry_run,
                            struct diagnosis *diag);
 
+/* Stores that are shared: takes in what other mapds have changed, and whom they
+ * see; and looks who makes changes. */
+void server_follow_run(struct server *);
+/* What the prepared 'txn' changes is now committed, by whomever: tells all, and
+ * ends it.  'changes' as for server_publish(). */
+void server_committed(struct server *, struct catalog_txn *,
+                      const struct json *changes);
+
+/* Requests that change something, on a mapd that does not: sent on to the one
+ * that does.  Returns true if request 'method' was taken, and will be
+ * answered. */
+bool server_forward(struct connection *, const struct json *id,
+                    const char *method, const struct json *params);
+void server_forward_init(struct server *);
+void server_forward_destroy(struct server *);
+void server_forward_run(struct server *);
+void server_forward_wait(struct server *);
+/* 'conn' is going away. */
+void server_forward_drop(struct connection *);
+/* Does request 'method' here and now, and answers it. */
+void server_do_request(struct connection *, const struct json *id,
+                       const char *method, const struct json *params);
+/* A `register` that was sent on has been done: what is left to do here. */
+void server_registered(struct connection *, const struct json *params);
+
 /* Liveness of hosts. */
 void server_liveness_init(struct server *, unsigned int host_timeout);
 /* Sets the clock: to be called before messages are read. */
@@ -108,6 +136,8 @@ void server_liveness_tick(struct server *);
 /* Marks hosts as dead: to be called after messages were read. */
 void server_liveness_run(struct server *);
 void server_liveness_wait(const struct server *);
+/* This mapd makes changes from now on: all have their time anew. */
+void server_liveness_lead(struct server *);
 /* What the prepared 'txn' changes is now committed. */
 void server_liveness_committed(struct server *, const struct catalog_txn *);
 /* The connection of a host has given a sign of life. */
@@ -154,7 +184,8 @@ typedef struct json *server_method(struct connection *,
                                    struct diagnosis *diag);
 server_method server_transact; /* -change.c */
 server_method server_load; /* -load.c */
-server_method server_register; /* -register.c */
+server_method server_register, server_enroll; /* -register.c */
+server_method server_forwarded; /* -forward.c */
 server_method server_list, server_dump, server_status; /* -query.c */
 server_method server_watch; /* -notify.c */
 

@@ -311,6 +311,12 @@ server_status(struct connection *conn, const struct json *params,
     json_object_put(status, "uptime_ms",
                     json_integer_create(time_msec() - server->started));
     json_object_put_string(status, "store", store_name(server->store));
+    if (store_is_shared(server->store)) {
+        const char *leader = store_leader_name(server->store);
+
+        json_object_put_string(status, "mapd", store_own_name(server->store));
+        json_object_put_string(status, "leader", leader ? leader : "");
+    }
     json_object_put(status, "hosts", json_integer_create(
                         catalog_count(catalog, RECORD_HOST)));
     json_object_put(status, "groups", json_integer_create(
