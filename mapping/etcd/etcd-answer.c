@@ -166,15 +166,22 @@ etcd_answer_parse(const char *text, size_t size, struct json **jsonp,
     return error;
 }
 
-int
-etcd_answer_revision(const struct json *json, int64_t *revision,
-                     struct diagnosis *diag)
+static int
+get_revision(const struct json *json, int64_t min, int64_t *revision,
+             struct diagnosis *diag)
 {
     const struct json *header;
     int error = get(json, "header", JSON_OBJECT, &header, diag);
 
     return (error ? error
-            : get_number(header, "revision", 1, INT64_MAX, revision, diag));
+            : get_number(header, "revision", min, INT64_MAX, revision, diag));
+}
+
+int
+etcd_answer_revision(const struct json *json, int64_t *revision,
+                     struct diagnosis *diag)
+{
+    return get_revision(json, 1, revision, diag);
 }
 
 void
@@ -415,7 +422,7 @@ get_watch(const struct json *result, struct etcd_answer_watch *w,
 {
     const struct json *events;
     const char *reason;
-    int error = etcd_answer_revision(result, &w->revision, diag);
+    int error = get_revision(result, 0, &w->revision, diag);
 
     error = error ? error : get_bool(result, "created", &w->created, diag);
     error = error ? error : get_bool(result, "canceled", &w->canceled, diag);

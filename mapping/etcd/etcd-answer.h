@@ -22,7 +22,7 @@ int etcd_answer_range(const struct json *, struct etcd_kvs *, bool *more,
                       int64_t *revision, struct diagnosis *);
 int etcd_answer_txn(const struct json *, bool *succeeded, int64_t *revision,
                     struct diagnosis *);
-/* Revision in the header of any answer. */
+/* The revision in the header of a request's answer, at least 1. */
 int etcd_answer_revision(const struct json *, int64_t *revision,
                          struct diagnosis *);
 /* 'id' is not 0, 'ttl_s' is 1...INT_MAX / 1000. */
@@ -37,7 +37,7 @@ int etcd_answer_token(const struct json *, char **token, struct diagnosis *);
 /* One message of a watch. */
 struct etcd_answer_watch {
     bool created, canceled, fragment;
-    int64_t revision;           /* Of the header. */
+    int64_t revision;           /* Of the header; 0 if cancelled. */
     int64_t compact_revision;   /* 0: not cancelled for compaction. */
     struct etcd_event *events;  /* By ascending mod_revision. */
     size_t n_events;

@@ -45,6 +45,7 @@ struct etcd_watch {
     int n_failed;               /* Streams, since a probe was answered. */
 
     struct etcd_ask probe;
+    int64_t probe_least;        /* The revision that it must find. */
     long long int probe_ms;     /* When to send the next. */
     int n_unanswered;           /* Probes. */
     long long int heard_ms;     /* The member knew a majority then. */
@@ -209,10 +210,10 @@ take_probe(struct etcd_watch *watch, const struct json *answer,
 
     if (etcd_answer_revision(answer, &revision, &diag)) {
         watch->n_unanswered++;
-    } else if (revision < watch->stream.expected - 1) {
+    } else if (revision < watch->probe_least) {
         VLOG_ERR("etcd has gone back from revision %"PRId64" to %"PRId64
                  ": it was restored from a backup, or is another one",
-                 watch->stream.expected - 1, revision);
+                 watch->probe_least, revision);
         watch->compacted = true;
     } else {
         watch->n_unanswered = watch->n_failed = 0;
@@ -230,6 +231,7 @@ start_probe(struct etcd_watch *watch)
     };
 
     etcd_ask_start(watch->etcd, &watch->probe, watch->ask.member, &request);
+    watch->probe_least = watch->stream.expected - 1;
     watch->probe_ms = etcd_http_now() + PROBE_MS;
 }
 

@@ -120,6 +120,7 @@ struct etcd_op {
  * - E2BIG: it is larger than ETCD_MAX_TXN_OPS, ETCD_MAX_TXN_BYTES or etcd's own
  *   bounds.
  * - ENOENT: the lease of an operation is gone.
+ * - EINVAL: a key is written twice, or also deleted; etcd wants it that way.
  * - EAGAIN: nobody could be reached, or there was no leader, for 'timeout_ms'.
  *
  * For sure nothing was done if it is not ETIMEDOUT.  What may have been done is

@@ -329,6 +329,9 @@ do_lease(const struct json *args)
 {
     long long int started = time_msec();
     struct diagnosis diag;
+
+    etcd_lease_destroy(lease, false);
+    lease = NULL;
     int error = etcd_lease_create(etcd, integer(args, 1), integer(args, 2),
                                   &lease, &diag);
     struct json *json = reply(args, error, &diag, started);

@@ -67,6 +67,16 @@ def _key(text):
     return base64.b64encode(text.encode()).decode()
 
 
+def run(cluster, *checks):
+    """Starts 'cluster' and calls 'checks' with it, printing how long each
+    takes."""
+    cluster.start()
+    for function in checks:
+        started = time.monotonic()
+        function(cluster)
+        print("  %.1f s" % (time.monotonic() - started), flush=True)
+
+
 class Member:
     def __init__(self, index, client_port, peer_port, scheme):
         self.name = "m%d" % index
@@ -174,8 +184,8 @@ class Cluster:
             return None
         return wait_until(find, "a leader")
 
-    def followers(self):
-        leader = self.leader()
+    def followers(self, leader=None):
+        leader = leader or self.leader()
         return [m for m in self.running() if m is not leader]
 
     def status(self, member):
