@@ -88,6 +88,10 @@ unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 ovs_TESTS += unit/test-relay
 unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 
+ovs_TESTS += unit/test-etcd-answer unit/test-etcd-stream
+unit/test-etcd-answer_OBJS := $(etcd_pure_OBJS) mapping/etcd/etcd-members.o
+unit/test-etcd-stream_OBJS := $(etcd_pure_OBJS)
+
 ovs_TESTS += unit/test-store unit/test-store-faults unit/test-subscription
 unit/test-store_OBJS := $(store_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 	anycast/flow-hash.o tests/unit/opened.o
@@ -160,9 +164,6 @@ $(eval $(call test_rules,golden/golden,))
 # Fuzz targets (libFuzzer): a production file and twenty lines.
 fuzz_TARGETS := fuzz/fuzz-parse fuzz/fuzz-context fuzz/fuzz-hint \
 	fuzz/fuzz-engine
-# The same, of code that uses Open vSwitch's utilities.
-ovs_fuzz_TARGETS := fuzz/fuzz-state
-fuzz/fuzz-state_OBJS := $(unit/test-record_OBJS)
 fuzz/fuzz-parse_OBJS := $(parse_OBJS) encap/reply.o
 fuzz/fuzz-context_OBJS := encap/context.o encap/csum.o encap/tunnel.o
 fuzz/fuzz-hint_OBJS := encap/hint.o
@@ -170,7 +171,10 @@ fuzz/fuzz-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
-$(foreach t,$(ovs_fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer $(OVS_LIBS))))
+fuzz_ovs_TARGETS := fuzz/fuzz-etcd fuzz/fuzz-state
+fuzz/fuzz-etcd_OBJS := $(etcd_pure_OBJS)
+fuzz/fuzz-state_OBJS := $(unit/test-record_OBJS)
+$(foreach t,$(fuzz_ovs_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer $(OVS_LIBS))))
 $(eval $(call test_rules,fuzz/seeds,))
 
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
@@ -213,7 +217,7 @@ check-tsan:
 # FUZZ_SECONDS for each target.  What it learns is kept in build/fuzz/corpus.
 FUZZ_CFLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FUZZERS := $(addprefix $(B)/tests/,$(fuzz_TARGETS) $(ovs_fuzz_TARGETS))
+FUZZERS := $(addprefix $(B)/tests/,$(fuzz_TARGETS) $(fuzz_ovs_TARGETS))
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz check-fuzz fuzz-run
 fuzz:

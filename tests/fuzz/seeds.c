@@ -214,6 +214,36 @@ seed_state(void)
     write_seed("fuzz-state", 0, state, sizeof state);
 }
 
+/* Inputs of fuzz-etcd.c. */
+static void
+seed_etcd(void)
+{
+#define HEADER "\"header\":{\"cluster_id\":\"9\",\"revision\":\"7\"}"
+#define PAIR "{\"key\":\"YQ==\",\"create_revision\":\"3\"," \
+             "\"mod_revision\":\"5\",\"value\":\"AP8K\",\"lease\":\"-1\"}"
+    static const char *const inputs[] = {
+        "00{" HEADER ",\"kvs\":[" PAIR "],\"more\":true,\"count\":\"9\"}",
+        "00{" HEADER ",\"succeeded\":true,\"responses\":[]}",
+        "00{" HEADER ",\"ID\":\"5\",\"TTL\":\"2\"}",
+        "00{\"result\":{" HEADER ",\"ID\":\"7\",\"TTL\":\"3\"}}",
+        "00{" HEADER ",\"token\":\"abc.7\"}",
+        "00{\"error\":\"e\",\"message\":\"m\",\"code\":14}",
+        "11{\"error\":{\"grpc_code\":14,\"message\":\"m\"}}",
+        "11{\"result\":{" HEADER ",\"created\":true}}\n"
+        "{\"result\":{" HEADER ",\"fragment\":true,\"events\":[{\"kv\":" PAIR
+        "}]}}\n{\"result\":{" HEADER ",\"events\":[{\"type\":\"DELETE\","
+        "\"kv\":{\"key\":\"YQ==\",\"mod_revision\":\"6\"}}]}}\n",
+        "11{\"result\":{" HEADER ",\"created\":true}}\n"
+        "{\"result\":{" HEADER ",\"canceled\":true,"
+        "\"compact_revision\":\"9\",\"cancel_reason\":\"no\"}}\n",
+    };
+
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        write_seed("fuzz-etcd", i, (const uint8_t *) inputs[i],
+                   strlen(inputs[i]));
+    }
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -228,5 +258,6 @@ main(int argc, char *argv[])
     seed_hint();
     seed_engine();
     seed_state();
+    seed_etcd();
     return 0;
 }
