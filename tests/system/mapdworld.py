@@ -396,14 +396,14 @@ class Table:
         return self.state() == other.state()
 
 
-def main(*tests):
-    """Runs those of 'tests' that the command line names by what follows
-    "test_", or all, and exits."""
+def main(*tests, program=MAPD):
+    """Runs those of 'tests', of 'program', that the command line names by what
+    follows "test_", or all, and exits."""
     started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
     faulthandler.dump_traceback_later(300, exit=False)
-    if not os.access(MAPD, os.X_OK):
-        raise SystemExit("%s: not built" % MAPD)
+    if not os.access(program, os.X_OK):
+        raise SystemExit("%s: not built" % program)
     for test in tests:
         if not sys.argv[1:] or test.__name__[5:] in sys.argv[1:]:
             test()

@@ -10,7 +10,7 @@ import socket
 import threading
 
 from etcdcluster import Cluster, free_ports, run, wait_until
-from etcddriver import Driver, put, values
+from etcddriver import PROGRAM, Driver, put, values
 from mapdworld import check, check_equal, main
 
 
@@ -210,4 +210,4 @@ def test_garbage():
             d.wait(lambda: len(d.events) == 20, "all events")
 
 
-main(test_single, test_tls, test_garbage)
+main(test_single, test_tls, test_garbage, program=PROGRAM)

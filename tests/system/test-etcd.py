@@ -9,7 +9,8 @@ import threading
 import time
 
 from etcdcluster import Cluster, run, wait_until
-from etcddriver import CREATE, LEASE, MOD, Driver, delete, put, values
+from etcddriver import (
+    CREATE, LEASE, MOD, PROGRAM, Driver, delete, put, values)
 from mapdworld import check, check_equal, main
 
 N_KEYS = 3200                   # More than three pages.
@@ -333,4 +334,4 @@ def test_cluster():
             check_frozen, check_quorum, check_compaction)
 
 
-main(test_cluster)
+main(test_cluster, program=PROGRAM)
