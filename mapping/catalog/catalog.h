@@ -124,8 +124,8 @@ void catalog_set_alive(struct catalog_txn *, const char *host, bool alive);
 void catalog_set_time(struct catalog_txn *, long long int now);
 
 /* Following another catalog, the leader, in a transaction that begins with
- * catalog_follow(): it ends at the leader's 'revision' and 'last_group_id', and
- * catalog_prepare() assigns nothing.  The operations are the next two (not
+ * catalog_follow(): it ends at the leader's 'revision' and 'last_group_id',
+ * and catalog_prepare() assigns nothing.  The operations are the next two (not
  * catalog_add() and catalog_set()), catalog_remove() and
  * catalog_set_alive(). */
 void catalog_follow(struct catalog_txn *, uint64_t revision,

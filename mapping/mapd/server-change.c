@@ -17,6 +17,8 @@
 
 VLOG_DEFINE_THIS_MODULE(server_change);
 
+enum { REFRESH_EVERY = 1000 };  /* Changes. */
+
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 
 void
@@ -71,7 +73,8 @@ server_change_merge(struct server *server, struct catalog_txn *txn,
 /* Finishing. */
 
 struct json *
-server_change_encode(const struct catalog_change *changes, size_t n)
+server_change_encode(struct server *server,
+                     const struct catalog_change *changes, size_t n)
 {
     struct json *array = json_array_create_empty();
 
@@ -79,6 +82,9 @@ server_change_encode(const struct catalog_change *changes, size_t n)
         const struct catalog_change *c = &changes[i];
         struct json *json = json_object_create();
 
+        if (!(i % REFRESH_EVERY)) {
+            store_refresh(server->store);
+        }
         json_object_put_string(json, "op", (!c->before ? "add"
                                             : !c->after ? "remove" : "set"));
         json_object_put(json, "record",
@@ -171,16 +177,19 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
     struct json *encoded, *result;
     size_t n;
 
+    store_refresh(server->store);
     if (catalog_prepare(txn, diag)) {
         catalog_abort(txn);
         return NULL;
     }
+    store_refresh(server->store);
     changes = catalog_txn_changes(txn, &n);
     if (check_removed_hosts(server, changes, n, diag)) {
         catalog_abort(txn);
         return NULL;
     }
-    encoded = server_change_encode(changes, n);
+    encoded = server_change_encode(server, changes, n);
+    store_refresh(server->store);
     if (dry_run
         || catalog_txn_revision(txn) == catalog_revision(server->catalog)) {
         catalog_abort(txn);

@@ -34,6 +34,7 @@ int server_change_merge(struct server *, struct catalog_txn *,
                         const struct record *record, struct diagnosis *diag);
 
 /* The array of CHANGE objects, which the caller owns. */
-struct json *server_change_encode(const struct catalog_change *, size_t n);
+struct json *server_change_encode(struct server *,
+                                  const struct catalog_change *, size_t n);
 
 #endif /* mapping/mapd/server-change.h */

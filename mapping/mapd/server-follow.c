@@ -33,7 +33,7 @@ follow(struct server *server)
             return;
         }
         changes = catalog_txn_changes(txn, &n);
-        encoded = server_change_encode(changes, n);
+        encoded = server_change_encode(server, changes, n);
         server_committed(server, txn, encoded);
         json_destroy(encoded);
     }

@@ -1,8 +1,8 @@
 /* Requests that change something, sent on to the mapd that makes changes.
  *
  * A request waits until that mapd is known and reached.  Once sent it is not
- * sent again: if the connection ends before the answer, its outcome is unknown,
- * and the client is told so.  The answer is held back until the change has come
+ * sent again: if the connection ends before the answer, its outcome is
+ * unknown, and the client is told so.  The answer is held back until the change has come
  * here, so that the client finds what it has changed. */
 
 #include <config.h>
@@ -26,10 +26,10 @@ VLOG_DEFINE_THIS_MODULE(server_forward);
 enum {
     FORWARD_MAX        = 1024,  /* Under way. */
     FORWARD_REACH_MS   = 10 * 1000, /* To find and reach the leader, */
-    FORWARD_ANSWER_MS  = 30 * 1000, /* for its answer, */
+    FORWARD_ANSWER_MS  = 60 * 1000, /* for its answer, */
     FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
     FORWARD_BACKOFF_MS = 250,
-    FORWARD_PROBE_MS   = 5000,
+    FORWARD_PROBE_MS   = 30 * 1000, /* A large change takes its time. */
 };
 
 struct forward {
@@ -203,7 +203,8 @@ lose_session(struct server_forwards *f)
     }
 }
 
-/* To be open while there is somebody to talk to and something to say. */
+/* To be open while there is somebody to talk to and something to say.  One who
+ * has just lost the lead may still answer. */
 static void
 run_session(struct server *server)
 {
@@ -211,7 +212,8 @@ run_session(struct server *server)
     const char *address = (server->leads ? NULL
                            : store_leader_address(server->store));
 
-    if (f->session && (!address || strcmp(address, f->address))) {
+    if (f->session && (server->leads
+                       || (address && strcmp(address, f->address)))) {
         lose_session(f);
         jsonrpc_session_close(f->session);
         f->session = NULL;
@@ -339,7 +341,8 @@ run_forward(struct server *server, struct forward *forward)
     } else if (late || !store_check_leader(server->store, &diag)
                || diag.code != DIAG_NOT_LEADER) {
         do_here(f, forward);
-    } else if (f->session && jsonrpc_session_is_connected(f->session)
+    } else if (f->session && store_leader_address(server->store)
+               && jsonrpc_session_is_connected(f->session)
                && time_msec() >= forward->retry_at) {
         send_on(f, forward);
     }
@@ -376,6 +379,7 @@ server_forward_wait(struct server *server)
     LIST_FOR_EACH (forward, node, &f->list) {
         poll_timer_wait_until(forward->deadline);
         if (!forward->sent_id && f->session
+            && store_leader_address(server->store)
             && jsonrpc_session_is_connected(f->session)) {
             poll_timer_wait_until(forward->retry_at);
         }

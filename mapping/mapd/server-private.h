@@ -104,11 +104,11 @@ struct catalog_txn *server_begin(struct server *);
 struct json *server_finish(struct server *, struct catalog_txn *, bool dry_run,
                            struct diagnosis *diag);
 
-/* Stores that are shared: takes in what other mapds have changed, and whom they
- * see; and looks who makes changes. */
+/* Stores that are shared: takes in what other mapds have changed, and whom
+ * they see; and looks who makes changes. */
 void server_follow_run(struct server *);
-/* What the prepared 'txn' changes is now committed, by whomever: tells all, and
- * ends it.  'changes' as for server_publish(). */
+/* What the prepared 'txn' changes is now committed, by whomever: tells all,
+ * and ends it.  'changes' as for server_publish(). */
 void server_committed(struct server *, struct catalog_txn *,
                       const struct json *changes);
 

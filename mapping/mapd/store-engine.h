@@ -22,6 +22,7 @@ struct store_engine {
 
     void (*run)(struct store *);
     void (*wait)(struct store *);
+    void (*refresh)(struct store *);
     struct catalog_txn *(*follow)(struct store *, struct catalog *);
     int (*check_leader)(const struct store *, struct diagnosis *);
     const char *(*leader_name)(const struct store *);

@@ -322,8 +322,8 @@ commit_large(struct store_etcd *store, struct store_etcd_writes *w,
     return error;
 }
 
-/* That the large commit still is pending: what was sent while it was, and comes
- * late, does nothing. */
+/* That the large commit still is pending: what was sent while it was, and
+ * comes late, does nothing. */
 static struct etcd_compare
 compare_pending(const struct store_etcd *store)
 {
@@ -436,7 +436,7 @@ store_etcd_commit(struct store *store_, const struct catalog_txn *txn,
         return error;
     }
     nonce = make_nonce();
-    store_etcd_writes_build(&w, txn, catalog);
+    store_etcd_writes_build(&w, txn, store_);
     if (store_etcd_writes_fit(&w, 0, ETCD_MAX_TXN_OPS - 1,
                               ETCD_MAX_TXN_BYTES / 2) == w.n) {
         struct etcd_op *ops = make_ops(store, &w, 0, w.n, 1);

@@ -58,6 +58,9 @@ store_etcd_check_leader(const struct store *store_, struct diagnosis *diag)
         *diag = store->damage;
         return EIO;
     }
+    if (!store->watched) {
+        return refuse_leaderless(store, diag);
+    }
     if (etcd_watch_state(store->watch) != ETCD_WATCH_OK
         || (is_ours(store) && (etcd_lease_remaining(store->lease)
                                < STORE_ETCD_MARGIN_MS))) {
@@ -169,6 +172,7 @@ store_etcd_leader_run(struct store_etcd *store)
 {
     bool leads;
 
+    store->watched |= etcd_watch_state(store->watch) == ETCD_WATCH_OK;
     get_lease(store);
     if (store->lease && !store->leader_term
         && store->damage.code == DIAG_NONE && !store->relist

@@ -48,6 +48,7 @@ struct store_etcd {
     char *self, *address;       /* This mapd's. */
     struct etcd *etcd;
     struct etcd_watch *watch;
+    bool watched;               /* It has begun. */
 
     /* As the watch has told, or a commit of our own. */
     uint64_t revision;
@@ -116,8 +117,8 @@ void store_etcd_roll(struct store_etcd *);
 void store_etcd_take_over(struct store_etcd *);
 
 /* store-etcd.c: appends the writes of the large commit that is pending, and
- * returns its nonce, which the caller owns; NULL with '*diag' filled in if they
- * are not all there. */
+ * returns its nonce, which the caller owns; NULL with '*diag' filled in if
+ * they are not all there. */
 char *store_etcd_pending_writes(const struct store_etcd *,
                                 struct store_etcd_writes *,
                                 struct diagnosis *diag);

@@ -1,5 +1,5 @@
-/* Which hosts are connected to which mapd: keys that live as long as its lease,
- * so that they vanish with it. */
+/* Which hosts are connected to which mapd: keys that live as long as its
+ * lease, so that they vanish with it. */
 
 #include <config.h>
 

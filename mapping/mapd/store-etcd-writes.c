@@ -8,9 +8,12 @@
 #include <string.h>
 
 #include "mapping/catalog/catalog-state.h"
+#include "mapping/mapd/store.h"
 #include "openvswitch/json.h"
 #include "openvswitch/ofpbuf.h"
 #include "util.h"
+
+enum { WRITES_REFRESH = 1000 };
 
 /* Building. */
 
@@ -74,10 +77,18 @@ add_state(struct store_etcd_writes *w, const struct catalog_group *group,
     ofpbuf_uninit(&old);
 }
 
+static void
+refresh(struct store *store, size_t i)
+{
+    if (!(i % WRITES_REFRESH)) {
+        store_refresh(store);
+    }
+}
+
 void
 store_etcd_writes_build(struct store_etcd_writes *w,
                         const struct catalog_txn *txn,
-                        const struct catalog *catalog OVS_UNUSED)
+                        struct store *store)
 {
     const struct catalog_group *const *groups;
     const struct catalog_liveness *liveness;
@@ -87,10 +98,12 @@ store_etcd_writes_build(struct store_etcd_writes *w,
     *w = (struct store_etcd_writes) { .n = 0 };
     changes = catalog_txn_changes(txn, &n);
     for (size_t i = 0; i < n; i++) {
+        refresh(store, i);
         add_change(w, &changes[i]);
     }
     groups = catalog_txn_groups(txn, &n);
     for (size_t i = 0; i < n; i++) {
+        refresh(store, i);
         add_state(w, groups[i], catalog_txn_before(txn, groups[i]));
     }
     liveness = catalog_txn_liveness(txn, &n);

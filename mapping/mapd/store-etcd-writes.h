@@ -20,6 +20,7 @@
 #include "mapping/catalog/catalog.h"
 
 struct ofpbuf;
+struct store;
 
 struct store_etcd_write {
     char *key;
@@ -32,10 +33,11 @@ struct store_etcd_writes {
     size_t n, allocated;
 };
 
-/* What makes durable what the prepared 'txn' changes. */
+/* What makes durable what the prepared 'txn' changes.  Calls store_refresh()
+ * on 'store' now and then. */
 void store_etcd_writes_build(struct store_etcd_writes *,
                              const struct catalog_txn *txn,
-                             const struct catalog *catalog);
+                             struct store *store);
 void store_etcd_writes_uninit(struct store_etcd_writes *);
 
 /* How many of the writes from 'first' on, one at least, fit into 'max_n' and

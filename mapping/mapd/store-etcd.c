@@ -240,8 +240,8 @@ forget_told(struct store_etcd *store)
     store->pending_mod = store->revision_mod = 0;
 }
 
-/* Prepares the transaction that makes 'catalog' what etcd holds.  '*txn' may be
- * one that changes nothing. */
+/* Prepares the transaction that makes 'catalog' what etcd holds.  '*txn' may
+ * be one that changes nothing. */
 static int
 list(struct store_etcd *store, struct catalog *catalog, long long int now,
      struct catalog_txn **txn, struct diagnosis *diag)
@@ -312,6 +312,10 @@ list_again(struct store_etcd *store, struct catalog *catalog)
               store->revision);
     store->relist = false;
     store->damage.code = DIAG_NONE;
+    if (catalog_txn_revision(txn) == catalog_revision(catalog)) {
+        catalog_abort(txn);     /* Nothing was missed. */
+        return NULL;
+    }
     return txn;
 }
 
@@ -392,6 +396,12 @@ etcd_store_run(struct store *store_)
     store_etcd_leader_run(store);
     store_etcd_seen_run(store);
     store_etcd_roll(store);
+}
+
+static void
+etcd_refresh(struct store *store)
+{
+    etcd_run(store_etcd_cast(store)->etcd);
 }
 
 static void
@@ -668,6 +678,7 @@ const struct store_engine store_etcd = {
     .get_name = etcd_get_name,
     .run = etcd_store_run,
     .wait = etcd_store_wait,
+    .refresh = etcd_refresh,
     .follow = etcd_follow,
     .check_leader = store_etcd_check_leader,
     .leader_name = etcd_leader_name,

@@ -118,6 +118,14 @@ store_wait(struct store *store)
     }
 }
 
+void
+store_refresh(struct store *store)
+{
+    if (store->engine->refresh) {
+        store->engine->refresh(store);
+    }
+}
+
 struct catalog_txn *
 store_follow(struct store *store, struct catalog *catalog)
 {

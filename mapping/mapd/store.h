@@ -25,9 +25,9 @@ struct store_options {
 
 #define STORE_ETCD_PREFIX "/grapnel/"
 
-/* Opens (or creates) the store that 'options->target' names, loads its contents into the empty 'catalog' and its flow-hash key
- * into '*key' (made from the system's random source when the store is
- * created).  Returns 0 and '*store', owned by the caller; or a positive
+/* Opens (or creates) the store that 'options->target' names, loads its
+ * contents into the empty 'catalog' and its flow-hash key into '*key' (made
+ * from the system's random source when the store is created).  Returns 0 and '*store', owned by the caller; or a positive
  * errno with '*diag' filled in: a file that is not ours, corrupt,
  * read-only, locked by another process, or of a newer version is refused
  * and left as it is. */
@@ -61,10 +61,14 @@ const char *store_name(const struct store *);
 
 bool store_is_shared(const struct store *);
 
-/* Goes on with what the store does in the background, and has poll_block() wake
- * up for it.  store_run() may block for STORE_ATTEMPT_MS now and then. */
+/* Goes on with what the store does in the background, and has poll_block()
+ * wake up for it.  store_run() may block for STORE_ATTEMPT_MS now and then. */
 void store_run(struct store *);
 void store_wait(struct store *);
+
+/* To be called at least every half second while a long change is worked out,
+ * lest this mapd lose the lead meanwhile. */
+void store_refresh(struct store *);
 
 /* Prepares the next transaction of 'catalog' that another mapd has committed:
  * the caller publishes it and calls catalog_commit(), not store_commit().

@@ -405,6 +405,46 @@ follower_that_has_missed_steps_catches_up(void **state OVS_UNUSED)
     catalog_destroy(follower);
 }
 
+static void
+commit(struct catalog *catalog, const char *op, const char *text)
+{
+    struct catalog_txn *txn = catalog_begin(catalog);
+    struct record r = catalog_text_record("%s", text);
+
+    assert_int_equal(0, *op == 'a' ? catalog_add(txn, &r, false, NULL)
+                        : catalog_remove(txn, &r, false, true, NULL));
+    assert_int_equal(0, catalog_prepare(txn, NULL));
+    catalog_commit(txn);
+}
+
+/* Records that were removed and added again are as they were, and yet have
+ * other numbers. */
+static void
+records_that_were_made_anew_have_their_new_numbers(void **state OVS_UNUSED)
+{
+    static const char g[] = "{'kind':'group','vni':1,'name':'g',"
+                            "'address':'10.0.0.1','slots':256}";
+    static const char e[] = "{'kind':'endpoint','vni':1,'group':'g',"
+        "'name':'a','host':'h','mac':'02:00:00:00:00:01'}";
+    struct catalog *leader = catalog_create(), *follower = catalog_create();
+
+    commit(leader, "add", "{'kind':'host','name':'h','vtep':'192.0.2.1'}");
+    commit(leader, "add", g);
+    commit(leader, "add", e);
+    take_difference(follower, leader);
+    commit(leader, "remove", e);
+    commit(leader, "add", e);
+    take_difference(follower, leader);
+    check_same(leader, follower);
+    commit(leader, "remove", g);
+    commit(leader, "add", g);
+    commit(leader, "add", e);
+    take_difference(follower, leader);
+    check_same(leader, follower);
+    catalog_destroy(leader);
+    catalog_destroy(follower);
+}
+
 /* Two groups and what is told of them, to be spoiled. */
 static struct catalog *
 small_leader(void)
@@ -568,6 +608,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follower_is_as_the_leader_after_each_step),
         cmocka_unit_test(follower_that_has_missed_steps_catches_up),
+        cmocka_unit_test(records_that_were_made_anew_have_their_new_numbers),
         cmocka_unit_test(states_that_cannot_be_are_refused),
         cmocka_unit_test(there_is_one_encoding_of_a_state),
     };
