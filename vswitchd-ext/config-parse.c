@@ -68,6 +68,20 @@ is_remote(const char *remote)
                && inet_parse_active(remote + 4, 0, &ss, false, NULL));
 }
 
+/* One or several, with commas between them. */
+static bool
+are_remotes(const char *remotes)
+{
+    char *copy = xstrdup(remotes), *rest = copy, *remote;
+    bool ok = true;
+
+    while (ok && (remote = strsep(&rest, ",")) != NULL) {
+        ok = is_remote(remote);
+    }
+    free(copy);
+    return ok;
+}
+
 /* Each of these reads some keys of 'ids' into '*config'.  Returns NULL, or why
  * they cannot be used, which the caller frees. */
 
@@ -76,7 +90,7 @@ read_mapd(const struct smap *ids, struct config *config)
 {
     const char *mapd = read_id(ids, "grapnel-mapd");
 
-    if (mapd && !is_remote(mapd)) {
+    if (mapd && !are_remotes(mapd)) {
         return xasprintf("external_ids:grapnel-mapd: \"%s\" is neither "
                          "tcp:IP:PORT nor unix:PATH", mapd);
     }
