@@ -171,9 +171,11 @@ fuzz/fuzz-engine_OBJS := $(anycast_OBJS) $(encap_OBJS) tests/unit/frame.o \
 	tests/unit/world.o
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
-fuzz_ovs_TARGETS := fuzz/fuzz-etcd fuzz/fuzz-state
+fuzz_ovs_TARGETS := fuzz/fuzz-etcd fuzz/fuzz-state fuzz/fuzz-store
 fuzz/fuzz-etcd_OBJS := $(etcd_pure_OBJS)
 fuzz/fuzz-state_OBJS := $(unit/test-record_OBJS)
+fuzz/fuzz-store_OBJS := $(unit/test-record_OBJS) \
+	mapping/mapd/store-etcd-batch.o mapping/mapd/store-etcd-writes.o
 $(foreach t,$(fuzz_ovs_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer $(OVS_LIBS))))
 $(eval $(call test_rules,fuzz/seeds,))
 
