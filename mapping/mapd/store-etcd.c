@@ -587,8 +587,8 @@ make_store(const struct store_options *options, const char *urls)
     store->name = xasprintf("etcd:%s", urls);
     store->prefix = xasprintf("%s%s", prefix,
                               n && prefix[n - 1] == '/' ? "" : "/");
-    store->self = xstrdup(options->name);
-    store->address = xstrdup(options->address);
+    store->self = xstrdup(options->name ? options->name : "");
+    store->address = xstrdup(options->address ? options->address : "");
     shash_init(&store->stages);
     store->damage.code = DIAG_NONE;
     store_etcd_seen_init(store);
