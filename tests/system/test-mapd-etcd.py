@@ -5,15 +5,18 @@ them tell; and which hosts are alive.
     tests/system/test-mapd-etcd.py [TEST...]"""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 from etcdcluster import Cluster
-from etcdworld import WITHIN, Subscriber, World, until
+from etcdworld import NOISE, WITHIN, Subscriber, World, until
 from mapdworld import (
-    BUILD, Client, Closed, ROOT, RpcError, add, check, check_equal, endpoint,
+    BUILD, Client, Closed, MAPD, Mapd, ROOT, RpcError, add, check, check_equal, endpoint,
     group, host, main, op)
 
 
@@ -155,6 +158,87 @@ def test_hosts_die_and_return():
         w.converge()
 
 
+def test_what_was_missed_is_read_again():
+    print("a mapd that stood still while etcd forgot", flush=True)
+    with World(2) as w:
+        a, b = w.leader(), w.followers()[0]
+        ca = a.client()
+        ca.ops(add(host(1)), add(host(2)), add(group(7)), add(group(8)),
+               *[add(endpoint(7, "w%d" % n, "h1", n)) for n in range(1, 9)])
+        tables = [Subscriber([a]), Subscriber([b])]
+        w.converge(tables)
+        b.process.send_signal(signal.SIGSTOP)
+        w.cluster.stop()        # Which ends the connections of both.
+        w.cluster.start()
+        until(lambda: made(a, add(host(4), may_exist=True)),
+              "the other one makes changes again")
+        for n in range(1, 40):
+            ca.ops(op("set", {"kind": "endpoint", "vni": 7, "group": "web",
+                              "name": "w%d" % (n % 8 + 1), "weight": n}))
+        ca.ops(op("remove", endpoint(7, "w3", "h1", 3)))
+        ca.ops(add(endpoint(7, "w3", "h1", 3)))
+        ca.ops(op("remove", group(8)), op("remove", host(2)))
+        ca.ops(add(group(8)), add(endpoint(8, "w1", "h1", 1)))
+        w.cluster.compact()
+        b.process.send_signal(signal.SIGCONT)
+        w.converge(tables)
+        with open(b.log) as f:
+            check("read all again" in f.read(), "it has read all again")
+        until(lambda: made(b, add(host(3), may_exist=True)), "and goes on")
+        w.converge(tables)
+
+
+def made(m, *ops):
+    try:
+        return m.client().ops(*ops)
+    except RpcError:
+        return None
+
+
+def refuses_to_start(cluster, what, *options):
+    directory = tempfile.mkdtemp()
+    done = subprocess.run(
+        [MAPD, "--store=etcd:" + cluster.urls, "--unixctl=none",
+         "--listen=punix:%s/mapd.sock" % directory] + list(options),
+        env=dict(os.environ, OVS_RUNDIR=directory), timeout=WITHIN,
+        stderr=subprocess.PIPE, text=True)
+    shutil.rmtree(directory)
+    check(done.returncode and done.stderr.count("\n") <= 5, what,
+          done.stderr)
+    return done.stderr
+
+
+def test_certificates_and_passwords():
+    print("an etcd that asks for a certificate, or a password", flush=True)
+    with Cluster(n=1, tls=True) as cluster:
+        cluster.start()
+        options = ["--etcd-ca=" + cluster.ca, "--etcd-cert=" + cluster.cert,
+                   "--etcd-key=" + cluster.key]
+        m = Mapd(target="etcd:" + cluster.urls, allow=NOISE, options=options)
+        check_equal(m.client().ops(add(host(1)))["revision"], 1,
+                    "a change with a certificate")
+        m.stop()
+        m.remove()
+        refuses_to_start(cluster, "none without one", options[0])
+    with Cluster(n=1) as cluster:
+        cluster.start()
+        cluster.enable_auth("mapd", "secret", "/grapnel/")
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write("secret\n")
+            f.flush()
+            options = ["--etcd-user=mapd", "--etcd-password-file=" + f.name]
+            m = Mapd(target="etcd:" + cluster.urls, allow=NOISE,
+                     options=options)
+            check_equal(m.client().ops(add(host(1)))["revision"], 1,
+                        "a change with a password")
+            refuses_to_start(cluster, "not below another prefix",
+                             "--etcd-prefix=/other/", *options)
+            m.stop()
+            m.remove()
+        error = refuses_to_start(cluster, "none without one")
+        check("secret" not in error, "which is not shown")
+
+
 def test_methods_are_the_same():
     print("the tests of mapd's methods and changes, on etcd", flush=True)
     with Cluster() as cluster:
@@ -171,4 +255,5 @@ def test_methods_are_the_same():
 
 if __name__ == "__main__":
     main(test_one_changes_and_all_tell, test_hosts_die_and_return,
-         test_methods_are_the_same)
+         test_what_was_missed_is_read_again,
+         test_certificates_and_passwords, test_methods_are_the_same)
