@@ -174,9 +174,9 @@ void server_trace_wait(const struct server *);
 /* 'conn' is going away. */
 void server_trace_drop(struct connection *);
 
-/* Names of the hosts in the catalog that are not connected; the caller owns
- * the array. */
-struct json *server_disconnected_hosts(const struct server *);
+/* Names of the hosts in the catalog that are not connected, here or, with
+ * 'anywhere', to any mapd; the caller owns the array. */
+struct json *server_disconnected_hosts(const struct server *, bool anywhere);
 
 /* Methods: the result, owned by the caller; or NULL with '*diag' filled in. */
 typedef struct json *server_method(struct connection *,

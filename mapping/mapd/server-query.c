@@ -258,7 +258,7 @@ server_dump(struct connection *conn, const struct json *params,
 /* Method: status. */
 
 struct json *
-server_disconnected_hosts(const struct server *server)
+server_disconnected_hosts(const struct server *server, bool anywhere)
 {
     struct json *array = json_array_create_empty();
     const struct record_host **hosts;
@@ -269,7 +269,8 @@ server_disconnected_hosts(const struct server *server)
         const struct presence_host *host
             = presence_find(&server->presence, hosts[i]->name);
 
-        if (!host || !host->owner) {
+        if (!host || !(anywhere ? presence_is_connected(host)
+                       : host->owner != NULL)) {
             json_array_add(array, json_string_create(hosts[i]->name));
         }
     }
@@ -300,7 +301,7 @@ server_status(struct connection *conn, const struct json *params,
 {
     const struct server *server = conn->server;
     const struct catalog *catalog = server->catalog;
-    struct json *status;
+    struct json *status, *disconnected;
 
     if (check_no_params(params, diag)) {
         return NULL;
@@ -323,10 +324,11 @@ server_status(struct connection *conn, const struct json *params,
                         catalog_count(catalog, RECORD_GROUP)));
     json_object_put(status, "endpoints", json_integer_create(
                         catalog_count(catalog, RECORD_ENDPOINT)));
+    disconnected = server_disconnected_hosts(server, true);
     json_object_put(status, "connected", json_integer_create(
-                        server->presence.n_connected));
-    json_object_put(status, "disconnected",
-                    server_disconnected_hosts(server));
+                        catalog_count(catalog, RECORD_HOST)
+                        - json_array(disconnected)->n));
+    json_object_put(status, "disconnected", disconnected);
     json_object_put(status, "dead", dead_hosts(server));
     json_object_put(status, "problems", server_problems(server));
     return status;

@@ -62,7 +62,7 @@ const char *store_name(const struct store *);
 bool store_is_shared(const struct store *);
 
 /* Goes on with what the store does in the background, and has poll_block()
- * wake up for it.  store_run() may block for STORE_ATTEMPT_MS now and then. */
+ * wake up for it.  store_run() may block for a quarter of a second now and then. */
 void store_run(struct store *);
 void store_wait(struct store *);
 

@@ -107,6 +107,10 @@ def test_hosts_die_and_return():
         time.sleep(5)           # Longer than the timeout.
         check(all(alive(c, n) for c in (ca, cb) for n in hosts),
               "hosts that are connected to any mapd are alive")
+        for c in (ca, cb):
+            status = c.call("status")
+            check_equal((status["connected"], status["disconnected"]),
+                        (5, []), "and count as connected")
         started = time.monotonic()
         hosts[5].close()
         for c in (ca, cb):
