@@ -2,8 +2,8 @@
  *
  * A request waits until that mapd is known and reached.  Once sent it is not
  * sent again: if the connection ends before the answer, its outcome is
- * unknown, and the client is told so.  The answer is held back until the change has come
- * here, so that the client finds what it has changed. */
+ * unknown, and the client is told so.  The answer is held back until the
+ * change has come here, so that the client finds what it has changed. */
 
 #include <config.h>
 

@@ -27,10 +27,10 @@ struct store_options {
 
 /* Opens (or creates) the store that 'options->target' names, loads its
  * contents into the empty 'catalog' and its flow-hash key into '*key' (made
- * from the system's random source when the store is created).  Returns 0 and '*store', owned by the caller; or a positive
- * errno with '*diag' filled in: a file that is not ours, corrupt,
- * read-only, locked by another process, or of a newer version is refused
- * and left as it is. */
+ * from the system's random source when the store is created).  Returns 0 and
+ * '*store', owned by the caller; or a positive errno with '*diag' filled in: a
+ * file that is not ours, corrupt, read-only, locked by another process, or of
+ * a newer version is refused and left as it is. */
 int store_open(const struct store_options *options, struct catalog *catalog,
                struct hash_key *key, struct store **store,
                struct diagnosis *diag);
@@ -62,7 +62,8 @@ const char *store_name(const struct store *);
 bool store_is_shared(const struct store *);
 
 /* Goes on with what the store does in the background, and has poll_block()
- * wake up for it.  store_run() may block for a quarter of a second now and then. */
+ * wake up for it.  store_run() may block for a quarter of a second now and
+ * then. */
 void store_run(struct store *);
 void store_wait(struct store *);
 

@@ -6,6 +6,7 @@ middle of changes.
 
 import os
 import random
+import signal
 import threading
 import time
 
@@ -87,6 +88,16 @@ def test_nothing_is_lost_and_nothing_done_twice():
             victim.kill()
             goes_on(writers, "kill -9 of the mapd that makes changes")
             victim.start(WITHIN)
+            # One that stood still does not know yet that it leads no more.
+            victim = w.leader()
+            victim.process.send_signal(signal.SIGSTOP)
+            others = [m for m in w.mapds if m is not victim]
+            name = victim.socket[-40:]
+            until(lambda: not (others[0].client().call("status")["leader"]
+                               or name).endswith(name),
+                  "another one makes changes while the first stands still")
+            victim.process.send_signal(signal.SIGCONT)
+            goes_on(writers, "a standstill of the mapd that makes changes")
             member = w.cluster.followers()[0]
             w.cluster.kill(member)
             goes_on(writers, "kill -9 of an etcd member")
