@@ -50,21 +50,24 @@ replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 	replica-index.o replica-previous.o replica-record.o replica-txn.o) \
 	mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-few.o catalog-index.o catalog-lease.o catalog-liveness.o \
-	catalog-prepare.o catalog-record.o catalog-record-check.o \
-	catalog-record-txn.o catalog-txn.o catalog-unique.o slot-dues.o \
-	slot-history.o slots.o)
+	catalog-few.o catalog-index.o catalog-install.o catalog-lease.o \
+	catalog-liveness.o catalog-numbers.o catalog-prepare.o catalog-record.o \
+	catalog-record-check.o catalog-record-txn.o catalog-state.o \
+	catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
 # The client of etcd; what of it does no I/O.
 etcd_pure_OBJS := $(addprefix mapping/etcd/,etcd-answer.o etcd-request.o \
 	etcd-stream.o) mapping/base64.o mapping/diagnosis.o
 etcd_OBJS := $(addprefix mapping/etcd/,etcd.o etcd-ask.o etcd-failure.o \
 	etcd-http.o etcd-kv.o etcd-lease.o etcd-login.o etcd-members.o \
 	etcd-watch.o) $(etcd_pure_OBJS)
-store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
-	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
+store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
+	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o \
+	store-sqlite.o store-etcd.o store-etcd-batch.o store-etcd-commit.o \
+	store-etcd-leader.o store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
-	server.o server-batch.o server-change.o server-incident.o server-listen.o \
+	server.o server-batch.o server-change.o server-follow.o \
+	server-forward.o server-incident.o server-listen.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
 	server-metrics.o server-register.o server-relay.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \

@@ -25,6 +25,7 @@ static const struct {
     [DIAG_UNSUPPORTED] = { "unsupported", EOPNOTSUPP },
     [DIAG_BUSY] = { "busy", ENOSPC },
     [DIAG_EPOCH] = { "epoch", ESTALE },
+    [DIAG_NOT_LEADER] = { "not-leader", EREMCHG },
 };
 
 static bool

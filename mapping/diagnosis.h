@@ -22,6 +22,8 @@ enum diagnosis_code {
     DIAG_UNSUPPORTED,           /* No such method or version. */
     DIAG_BUSY,                  /* A bound was reached. */
     DIAG_EPOCH,                 /* A gateway's epoch is another. */
+    DIAG_NOT_LEADER,            /* Another mapd makes changes: 'value' is its
+                                 * address, or "". */
     N_DIAG_CODES
 };
 

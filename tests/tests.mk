@@ -81,6 +81,9 @@ unit/test-catalog-record-random_OBJS := $(unit/test-record_OBJS) \
 	tests/unit/record-twin.o
 unit/test-lease-clock_OBJS := mapping/mapd/lease-clock.o
 
+ovs_TESTS += unit/test-catalog-follow
+unit/test-catalog-follow_OBJS := $(unit/test-record_OBJS)
+
 ovs_TESTS += unit/test-slots unit/test-slot-codec unit/test-replica \
 	unit/test-replica-fuzz
 unit/test-slots_OBJS := mapping/catalog/slots.o mapping/catalog/slot-dues.o
@@ -206,8 +209,11 @@ fuzz/fuzz-record_OBJS := mapping/diagnosis.o $(record_OBJS)
 fuzz/fuzz-record_LIBS := $(OVS_LIBS)
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
-fuzz_ovs_TARGETS := fuzz/fuzz-etcd
+fuzz_ovs_TARGETS := fuzz/fuzz-etcd fuzz/fuzz-state fuzz/fuzz-store
 fuzz/fuzz-etcd_OBJS := $(etcd_pure_OBJS)
+fuzz/fuzz-state_OBJS := $(unit/test-record_OBJS)
+fuzz/fuzz-store_OBJS := $(unit/test-record_OBJS) \
+	mapping/mapd/store-etcd-batch.o mapping/mapd/store-etcd-writes.o
 $(foreach t,$(fuzz_ovs_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer $(OVS_LIBS))))
 $(eval $(call test_rules,fuzz/seeds,))
 

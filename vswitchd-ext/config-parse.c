@@ -61,6 +61,33 @@ read_id(const struct smap *ids, const char *key)
     return value && *value ? value : NULL;
 }
 
+/* One remote, or several with commas between them, each with its port; or
+ * NULL.  The caller owns the result. */
+static char *
+read_remotes(const char *remotes)
+{
+    char *copy = xstrdup(remotes), *rest = copy, *remote;
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    bool ok = true;
+
+    while (ok && (remote = strsep(&rest, ",")) != NULL) {
+        char *whole = (!strncmp(remote, "unix:/", 6) ? xstrdup(remote)
+                       : remote_with_port(remote));
+
+        ok = whole != NULL;
+        if (ok) {
+            ds_put_format(&ds, "%s%s", ds.length ? "," : "", whole);
+        }
+        free(whole);
+    }
+    free(copy);
+    if (!ok) {
+        ds_destroy(&ds);
+        return NULL;
+    }
+    return ds_steal_cstr(&ds);
+}
+
 /* Each of these reads some keys of 'ids' into '*config'.  Returns NULL, or why
  * they cannot be used, which the caller frees. */
 
@@ -72,8 +99,7 @@ read_mapd(const struct smap *ids, struct config *config)
     if (!mapd) {
         return NULL;
     }
-    config->mapd = (!strncmp(mapd, "unix:/", 6) ? xstrdup(mapd)
-                    : remote_with_port(mapd));
+    config->mapd = read_remotes(mapd);
     return (config->mapd ? NULL
             : xasprintf("external_ids:grapnel-mapd: \"%s\" is neither "
                         "tcp:IP[:PORT], ssl:IP[:PORT] nor unix:PATH (of an "

@@ -10,6 +10,7 @@
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "svec.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -62,12 +63,20 @@ interest_uninit(struct mapd_interest *interest)
 }
 
 struct mapd_session *
-mapd_session_create(const char *remote, const struct record_host *self,
+mapd_session_create(const char *remotes, const struct record_host *self,
                     const struct mapd_interest *interest)
 {
     struct mapd_session *s = xzalloc(sizeof *s);
+    struct svec targets = SVEC_EMPTY_INITIALIZER;
 
-    s->rpc = jsonrpc_session_open(remote, true);
+    for (const char *p = remotes; *p; p += strspn(p, ",")) {
+        size_t n = strcspn(p, ",");
+
+        svec_add_nocopy(&targets, xmemdup0(p, n));
+        p += n;
+    }
+    s->rpc = jsonrpc_session_open_multiple(&targets, true);
+    svec_destroy(&targets);
     jsonrpc_session_set_max_backoff(s->rpc, MAX_BACKOFF_MS);
     jsonrpc_session_set_probe_interval(s->rpc, PROBE_MS);
     s->self.kind = RECORD_HOST;

@@ -55,8 +55,9 @@ struct mapd_interest {
     size_t n_vnis;
 };
 
-/* Starts to connect to 'remote' as the host 'self'. */
-struct mapd_session *mapd_session_create(const char *remote,
+/* Starts to connect to one of 'remotes' (with commas between them) as the host
+ * 'self'. */
+struct mapd_session *mapd_session_create(const char *remotes,
                                          const struct record_host *self,
                                          const struct mapd_interest *);
 void mapd_session_destroy(struct mapd_session *);

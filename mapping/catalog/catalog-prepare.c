@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bitmap.h"
+#include "mapping/catalog/catalog-install.h"
 #include "mapping/catalog/catalog-liveness.h"
 #include "mapping/catalog/catalog-record-txn.h"
 #include "mapping/catalog/catalog-unique.h"
@@ -363,6 +364,18 @@ update_slots(const struct catalog *catalog, struct catalog_group *group)
     return changed;
 }
 
+/* Whether hosts must hear of 'group', which is 'now'.  Who follows another
+ * catalog was told its slots. */
+static bool
+is_changed(const struct catalog_txn *txn,
+           const struct catalog_txn_group *group, struct catalog_group *now)
+{
+    if (txn->follows || (!group->changed && !txn->n_liveness)) {
+        return group->changed;
+    }
+    return update_slots(txn->catalog, now) || group->changed;
+}
+
 static void
 add_changed_groups(struct catalog_txn *txn,
                    struct catalog_txn_group *const *groups, size_t n)
@@ -371,9 +384,7 @@ add_changed_groups(struct catalog_txn *txn,
     for (size_t i = 0; i < n; i++) {
         struct catalog_group_node *node = group_now(txn, groups[i]);
 
-        if (node && (groups[i]->changed || txn->n_liveness)
-            && (update_slots(txn->catalog, &node->group)
-                || groups[i]->changed)) {
+        if (node && is_changed(txn, groups[i], &node->group)) {
             txn->changed_groups[txn->n_changed_groups++] = &node->group;
         }
     }
@@ -398,16 +409,21 @@ catalog_prepare(struct catalog_txn *txn, struct diagnosis *diag)
     if (!error) {
         error = catalog_record_txn_check(txn, diag);
     }
+    if (!error && txn->follows) {
+        error = catalog_install_prepare(txn, groups, n, diag);
+    }
     if (error) {
         free(groups);
         return error;
     }
     txn->prepared = true;
 
-    number(txn, groups, n);
+    if (!txn->follows) {
+        number(txn, groups, n);
+    }
     add_host_changes(txn);
     for (i = 0; i < n; i++) {
-        groups[i]->changed = add_group_change(txn, groups[i]);
+        groups[i]->changed |= add_group_change(txn, groups[i]);
     }
     for (i = 0; i < n; i++) {
         groups[i]->changed |= add_endpoint_changes(txn, groups[i]);
@@ -451,5 +467,6 @@ uint64_t
 catalog_txn_revision(const struct catalog_txn *txn)
 {
     ovs_assert(txn->prepared);
-    return txn->catalog->revision + (txn->n_changes || txn->n_liveness);
+    return (txn->follows ? txn->revision
+            : txn->catalog->revision + (txn->n_changes || txn->n_liveness));
 }

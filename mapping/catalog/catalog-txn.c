@@ -7,6 +7,7 @@
 #include "hash.h"
 #include "mapping/catalog/catalog-check.h"
 #include "mapping/catalog/catalog-record-txn.h"
+#include "mapping/catalog/catalog-state.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
@@ -92,8 +93,9 @@ catalog_txn_find_group(const struct catalog_txn *txn, uint32_t vni,
     return NULL;
 }
 
-static struct catalog_txn_group *
-touch_group(struct catalog_txn *txn, uint32_t vni, const char *name)
+struct catalog_txn_group *
+catalog_txn_touch_group(struct catalog_txn *txn, uint32_t vni,
+                        const char *name)
 {
     struct catalog_txn_group *group = catalog_txn_find_group(txn, vni, name);
     const struct catalog_group_node *node;
@@ -170,7 +172,7 @@ put_group(struct catalog_txn *txn, const struct record_group *r)
     struct catalog_group_node *node = catalog_index_group(txn->catalog,
                                                           r->vni, r->name);
 
-    touch_group(txn, r->vni, r->name)->op = txn->op;
+    catalog_txn_touch_group(txn, r->vni, r->name)->op = txn->op;
     if (node) {
         catalog_index_set_group(node, r);
     } else {
@@ -198,7 +200,8 @@ catalog_txn_put_endpoint(struct catalog_txn *txn,
 {
     struct catalog_group_node *node = catalog_index_group(txn->catalog,
                                                           r->vni, r->group);
-    struct catalog_txn_group *group = touch_group(txn, r->vni, r->group);
+    struct catalog_txn_group *group = catalog_txn_touch_group(txn, r->vni,
+                                                              r->group);
 
     /* catalog_prepare() gives it the index that it had, if it had one. */
     drop_endpoint(group, catalog_index_put_endpoint(txn->catalog, node, r,
@@ -207,9 +210,9 @@ catalog_txn_put_endpoint(struct catalog_txn *txn,
         ->op = txn->op;
 }
 
-static int
-put(struct catalog_txn *txn, const struct record *record,
-    struct diagnosis *diag)
+int
+catalog_txn_put(struct catalog_txn *txn, const struct record *record,
+                struct diagnosis *diag)
 {
     int error = catalog_check_put(txn->catalog, record, diag);
 
@@ -243,7 +246,7 @@ catalog_add(struct catalog_txn *txn, const struct record *record,
 
     ovs_assert(!txn->prepared);
     if (!catalog_index_get(txn->catalog, record, &old)) {
-        return put(txn, record, diag);
+        return catalog_txn_put(txn, record, diag);
     } else if (!may_exist) {
         return catalog_check_exists(record, diag);
     } else if (!record_equal(record, &old)) {
@@ -281,7 +284,7 @@ catalog_set(struct catalog_txn *txn, const struct json *json,
             return error;
         }
     }
-    return put(txn, &new, diag);
+    return catalog_txn_put(txn, &new, diag);
 }
 
 static void
@@ -300,13 +303,13 @@ take(struct catalog_txn *txn, const struct record *key)
         return;
 
     case RECORD_GROUP:
-        group = touch_group(txn, key->group.vni, key->group.name);
+        group = catalog_txn_touch_group(txn, key->group.vni, key->group.name);
         node = catalog_index_group(catalog, key->group.vni, key->group.name);
         drop_group(txn, group, node);
         return;
 
     case RECORD_ENDPOINT:
-        group = touch_group(txn, r->vni, r->group);
+        group = catalog_txn_touch_group(txn, r->vni, r->group);
         node = catalog_index_group(catalog, r->vni, r->group);
         drop_endpoint(group, catalog_index_take_endpoint(catalog, node,
                                                          r->name));
@@ -345,6 +348,7 @@ txn_destroy(struct catalog_txn *txn)
     struct catalog_txn_host *host;
 
     HMAP_FOR_EACH_POP (group, node, &txn->groups) {
+        catalog_state_destroy(group->state);
         free(group);
     }
     HMAP_FOR_EACH_POP (host, node, &txn->hosts) {

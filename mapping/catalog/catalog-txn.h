@@ -9,6 +9,8 @@
 
 #include "mapping/catalog/catalog-index.h"
 
+struct catalog_state;
+
 struct catalog_txn_host {
     struct hmap_node node;      /* In struct catalog_txn, by name. */
     bool existed;
@@ -26,6 +28,7 @@ struct catalog_txn_group {
      * slots, previous owners and endpoints are shared with the group in the
      * catalog as far as they are the same. */
     struct catalog_group before;
+    struct catalog_state *state; /* Of catalog_install_state(), or NULL. */
 };
 
 struct catalog_txn_record {
@@ -46,6 +49,8 @@ struct catalog_txn {
     int64_t epoch_rule;         /* Of catalog_set_epoch_rule(). */
     bool any_epoch;             /* CATALOG_EPOCH_ANY was among them. */
     long long int now;          /* Of catalog_set_time(); 0: unknown. */
+    bool follows;               /* Another catalog: catalog_follow() ... */
+    uint64_t revision;          /* ... has told this. */
 
     /* Set by catalog_prepare(). */
     bool prepared;
@@ -57,13 +62,13 @@ struct catalog_txn {
     size_t n_liveness;
 };
 
-/* NULL if it was not touched. */
+/* NULL if it was not touched; and keeps it as it was, if it is not kept yet.
+ */
 struct catalog_txn_group *
 catalog_txn_find_group(const struct catalog_txn *, uint32_t vni,
                        const char *name);
-
-/* NULL if it was not touched; and keeps it as it was, if it is not kept yet.
- */
+struct catalog_txn_group *
+catalog_txn_touch_group(struct catalog_txn *, uint32_t vni, const char *name);
 struct catalog_txn_host *
 catalog_txn_find_host(const struct catalog_txn *, const char *name);
 struct catalog_txn_host *
@@ -74,6 +79,9 @@ catalog_txn_touch_host(struct catalog_txn *, const char *name);
 bool catalog_txn_add_change(struct catalog_txn *, const struct record *before,
                             const struct record *after);
 
+/* Adds or replaces a record, if there is room and what it refers to. */
+int catalog_txn_put(struct catalog_txn *, const struct record *,
+                    struct diagnosis *diag);
 /* Adds or replaces an endpoint. */
 void catalog_txn_put_endpoint(struct catalog_txn *,
                               const struct record_endpoint *);

@@ -1,13 +1,11 @@
 #include <config.h>
 #include "mapping/catalog/catalog.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bitmap.h"
 #include "mapping/catalog/catalog-check.h"
-#include "mapping/catalog/catalog-index.h"
+#include "mapping/catalog/catalog-numbers.h"
 #include "mapping/catalog/slot-history.h"
 #include "util.h"
 
@@ -250,118 +248,25 @@ catalog_restore_record(struct catalog *catalog, const struct record *record,
 }
 
 static int
-refuse_number(const struct catalog_group *group, const char *field,
-              uint32_t value, const char *problem, struct diagnosis *diag)
-{
-    char text[16];
-
-    snprintf(text, sizeof text, "%"PRIu32, value);
-    return diagnosis_set(diag, DIAG_INVALID, field, text,
-                         "group %"PRIu32"/%s: %s %s %s", group->record.vni,
-                         group->record.name, field, text, problem);
-}
-
-static int
-check_numbers(const struct catalog *catalog,
-              const struct catalog_group *group, struct diagnosis *diag)
-{
-    if (group->id < 1 || group->id > GROUP_MAX_ID) {
-        return refuse_number(group, "id", group->id, "is out of range", diag);
-    }
-    if (catalog_index_id(catalog, group->id)) {
-        return refuse_number(group, "id", group->id, "is used twice", diag);
-    }
-    if (group->next_index >= GROUP_MAX_ENDPOINTS) {
-        return refuse_number(group, "next_index", group->next_index,
-                             "is out of range", diag);
-    }
-    return 0;
-}
-
-/* Which indexes are in use, and those of endpoints that may own slots, or have
- * flows. */
-struct restored_indexes {
-    unsigned long *used, *up, *keeps;
-};
-
-static int
-restore_endpoint(struct catalog *catalog, struct catalog_group_node *node,
-                 const struct catalog_endpoint *endpoint,
-                 struct restored_indexes *indexes, struct diagnosis *diag)
-{
-    struct record record = { .kind = RECORD_ENDPOINT,
-                             .endpoint = endpoint->record };
-    const struct catalog_group *group = &node->group;
-    uint16_t index = endpoint->index;
-    int error;
-
-    ovs_assert(record.endpoint.vni == group->record.vni
-               && !strcmp(record.endpoint.group, group->record.name));
-    error = check_restored(catalog, &record, diag);
-    if (error) {
-        return error;
-    }
-    if (index >= GROUP_MAX_ENDPOINTS) {
-        return refuse_number(group, "index", index, "is out of range", diag);
-    }
-    if (bitmap_is_set(indexes->used, index)) {
-        return refuse_number(group, "index", index, "is used twice", diag);
-    }
-    bitmap_set1(indexes->used, index);
-    if (record.endpoint.state == ENDPOINT_UP) {
-        bitmap_set1(indexes->up, index);
-    }
-    if (record.endpoint.state != ENDPOINT_DOWN) {
-        bitmap_set1(indexes->keeps, index);
-    }
-    catalog_index_put_endpoint(catalog, node, &record.endpoint, index);
-    return 0;
-}
-
-static int
-check_slots(const struct catalog_group *group,
-            const struct restored_indexes *indexes, struct diagnosis *diag)
-{
-    size_t n = group->record.n_slots, i;
-
-    for (i = 0; i < n; i++) {
-        uint16_t owner = group->slots[i];
-
-        if (owner != GROUP_NO_ENDPOINT
-            && (owner >= GROUP_MAX_ENDPOINTS
-                || !bitmap_is_set(indexes->up, owner))) {
-            return refuse_number(group, "slot owner", owner,
-                                 "is no endpoint that is up", diag);
-        }
-    }
-    i = slot_history_check(group->previous, group->slots, n, indexes->keeps);
-    return (i == n ? 0
-            : refuse_number(group, "slot", i, "has previous owners that "
-                            "cannot be", diag));
-}
-
-static int
 restore_endpoints(struct catalog *catalog, struct catalog_group_node *node,
                   const struct catalog_group *group, struct diagnosis *diag)
 {
-    struct restored_indexes indexes = {
-        .used = bitmap_allocate(GROUP_MAX_ENDPOINTS),
-        .up = bitmap_allocate(GROUP_MAX_ENDPOINTS),
-        .keeps = bitmap_allocate(GROUP_MAX_ENDPOINTS),
-    };
     int error = 0;
 
     for (size_t i = 0; !error && i < group->n_endpoints; i++) {
-        error = restore_endpoint(catalog, node, group->endpoints[i], &indexes,
-                                 diag);
+        const struct catalog_endpoint *e = group->endpoints[i];
+        struct record record = { .kind = RECORD_ENDPOINT,
+                                 .endpoint = e->record };
+
+        ovs_assert(record.endpoint.vni == group->record.vni
+                   && !strcmp(record.endpoint.group, group->record.name));
+        error = check_restored(catalog, &record, diag);
+        if (!error) {
+            catalog_index_put_endpoint(catalog, node, &record.endpoint,
+                                       e->index);
+        }
     }
-    if (!error) {
-        error = check_slots(group, &indexes, diag);
-    }
-    bitmap_free(indexes.used);
-    bitmap_free(indexes.up);
-    bitmap_free(indexes.keeps);
-    return error;
+    return error ? error : catalog_numbers_check_tables(&node->group, diag);
 }
 
 int
@@ -374,7 +279,8 @@ catalog_restore_group(struct catalog *catalog,
     int error = check_restored(catalog, &record, diag);
 
     if (!error) {
-        error = check_numbers(catalog, group, diag);
+        error = catalog_numbers_check_group(catalog, &group->record, group->id,
+                                            group->next_index, diag);
     }
     if (error) {
         return error;

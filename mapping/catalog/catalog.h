@@ -23,6 +23,7 @@
 #include "openvswitch/hmap.h"
 
 struct catalog;
+struct catalog_state;
 struct catalog_txn;
 
 struct catalog_endpoint {
@@ -154,6 +155,25 @@ void catalog_set_alive(struct catalog_txn *, const char *host, bool alive);
 /* The time, in ms of any clock that does not go back, for 'up_since';
  * positive. Without it, endpoints that come up have been up for ever. */
 void catalog_set_time(struct catalog_txn *, long long int now);
+
+/* Following another catalog, the leader, in a transaction that begins with
+ * catalog_follow(): it ends at the leader's 'revision' and 'last_group_id',
+ * and catalog_prepare() assigns nothing.  The operations are the next two (not
+ * catalog_add() and catalog_set()), catalog_remove() and
+ * catalog_set_alive(). */
+void catalog_follow(struct catalog_txn *, uint64_t revision,
+                    uint32_t last_group_id);
+/* Adds 'record', or makes the one that is there equal to it, whatever that
+ * breaks: the leader has done it. */
+int catalog_install_record(struct catalog_txn *, const struct record *record,
+                           struct diagnosis *diag);
+/* Has the group, whose record and endpoints are as they are to be, given the
+ * 'state' (catalog-state.h), which is taken over regardless of success.  A
+ * group without one keeps what it had; new ones, and those with new endpoints,
+ * need one.  What cannot be, as for catalog_restore_group(), is refused here
+ * or by catalog_prepare(). */
+int catalog_install_state(struct catalog_txn *, uint32_t vni, const char *name,
+                          struct catalog_state *state, struct diagnosis *diag);
 
 /* Ends the operations: checks that nothing is there twice that must be unique,
  * reassigns the slots of the groups touched, numbers new groups and endpoints,

@@ -28,8 +28,8 @@ struct note {
     struct jsonrpc_msg *msg;
 };
 
-bool
-ctl_client_is_remote(const char *remote)
+static bool
+is_one_remote(const char *remote)
 {
     struct sockaddr_storage ss;
 
@@ -44,9 +44,22 @@ ctl_client_is_remote(const char *remote)
                                  NULL));
 }
 
-int
-ctl_client_open(const char *remote, long long timeout_ms,
-                struct ctl_client **clientp)
+bool
+ctl_client_is_remote(const char *remotes)
+{
+    char *copy = xstrdup(remotes), *rest = copy, *remote;
+    bool ok = true;
+
+    while (ok && (remote = strsep(&rest, ",")) != NULL) {
+        ok = is_one_remote(remote);
+    }
+    free(copy);
+    return ok;
+}
+
+static int
+open_one(const char *remote, long long timeout_ms,
+         struct ctl_client **clientp)
 {
     struct ctl_client *client;
     struct stream *stream;
@@ -65,6 +78,26 @@ ctl_client_open(const char *remote, long long timeout_ms,
     ovs_list_init(&client->notes);
     *clientp = client;
     return 0;
+}
+
+int
+ctl_client_open(const char *remotes, long long timeout_ms,
+                struct ctl_client **clientp)
+{
+    long long deadline = time_msec() + timeout_ms;
+    char *copy = xstrdup(remotes), *rest = copy, *remote;
+    int n = 1, error = EINVAL;
+
+    for (const char *p = remotes; *p; p++) {
+        n += *p == ',';
+    }
+    while (error && (remote = strsep(&rest, ",")) != NULL) {
+        /* The last one has all the time that is left. */
+        error = open_one(remote, MAX(deadline - time_msec(), 0) / n--,
+                         clientp);
+    }
+    free(copy);
+    return error;
 }
 
 void

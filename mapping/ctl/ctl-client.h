@@ -9,12 +9,14 @@
 struct ctl_client;
 struct json;
 
-/* True if 'remote' is "unix:PATH" or "tcp:IP[:PORT]". */
-bool ctl_client_is_remote(const char *remote);
+/* True if 'remotes' is "unix:PATH" or "tcp:IP[:PORT]", or several of these
+ * with commas between them. */
+bool ctl_client_is_remote(const char *remotes);
 
-/* Connects within 'timeout_ms'.  Returns 0, or a positive errno: EAGAIN if too
- * many others wait to be let in. */
-int ctl_client_open(const char *remote, long long timeout_ms,
+/* Connects to the first of 'remotes' that can be reached, within 'timeout_ms'.
+ * Returns 0, or a positive errno: EAGAIN if too many others wait to be let
+ * in. */
+int ctl_client_open(const char *remotes, long long timeout_ms,
                     struct ctl_client **);
 void ctl_client_close(struct ctl_client *);
 

@@ -263,6 +263,7 @@ hint_for(const char *code)
         {"timeout", "see 'grapnelctl status'"},
         {"unsupported", "is that a grapnel-mapd of this version?"},
         {"busy", "try again"},
+        {"not-leader", "try again in a few seconds"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {

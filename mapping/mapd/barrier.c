@@ -109,7 +109,7 @@ answer(const struct server *server, const struct barrier *barrier)
                     json_integer_create(catalog_revision(server->catalog)));
     json_object_put(result, "hosts", describe_hosts(server));
     json_object_put(result, "disconnected",
-                    server_disconnected_hosts(server));
+                    server_disconnected_hosts(server, false));
     server_send(barrier->conn, jsonrpc_create_reply(result, barrier->id));
 }
 
@@ -138,7 +138,8 @@ answer_timeout(const struct server *server, const struct barrier *barrier)
     }
     error = diagnosis_to_json(&diag);
     json_object_put(error, "lagging", lagging);
-    json_object_put(error, "disconnected", server_disconnected_hosts(server));
+    json_object_put(error, "disconnected",
+                    server_disconnected_hosts(server, false));
     server_send(barrier->conn, jsonrpc_create_error(error, barrier->id));
 }
 

@@ -33,11 +33,12 @@
 VLOG_DEFINE_THIS_MODULE(mapd);
 
 struct options {
-    const char *store;
+    struct store_options store;
     const char *unixctl;        /* NULL: the default. */
     const char *metrics;        /* [IP:]PORT, or NULL. */
     unsigned int host_timeout;  /* ms. */
     struct svec listen;
+    char *address;              /* Owned, if not given. */
 };
 
 /* Set by a signal or `exit`: the main loop is to end. */
@@ -110,6 +111,21 @@ usage(void)
            "  --store=sqlite:PATH       keep the records in PATH\n"
            "                            (default: sqlite:"
            "/var/lib/grapnel/grapnel.db)\n"
+           "  --store=etcd:URL,...      keep them in etcd, with other "
+           "grapnel-mapds\n"
+           "  --etcd-prefix=PREFIX      of all keys there (default: "
+           STORE_ETCD_PREFIX")\n"
+           "  --etcd-user=USER, --etcd-password-file=FILE, --etcd-ca=FILE,\n"
+           "  --etcd-cert=FILE, --etcd-key=FILE\n"
+           "                            who etcd knows this one as, and whom "
+           "it trusts\n"
+           "  --advertise=ADDRESS       where other grapnel-mapds of that etcd "
+           "reach this\n"
+           "                            one, as tcp:IP:PORT or unix:PATH "
+           "(default:\n"
+           "                            the first --listen)\n"
+           "  --name=NAME               what they call it (default: that "
+           "address)\n"
            "  --listen=punix:PATH       listen on a Unix socket\n"
            "  --listen=ptcp:[PORT][:IP] listen on TCP, port %d of 127.0.0.1\n"
            "                            unless given; may be repeated; who\n"
@@ -141,6 +157,14 @@ enum {
     OPT_UNIXCTL,
     OPT_HOST_TIMEOUT,
     OPT_METRICS,
+    OPT_ETCD_PREFIX,
+    OPT_ETCD_USER,
+    OPT_ETCD_PASSWORD_FILE,
+    OPT_ETCD_CA,
+    OPT_ETCD_CERT,
+    OPT_ETCD_KEY,
+    OPT_ADVERTISE,
+    OPT_NAME,
     VLOG_OPTION_ENUMS,
     DAEMON_OPTION_ENUMS,
 };
@@ -153,6 +177,14 @@ static const struct option long_options[] = {
     {"unixctl", required_argument, NULL, OPT_UNIXCTL},
     {"host-timeout", required_argument, NULL, OPT_HOST_TIMEOUT},
     {"metrics", required_argument, NULL, OPT_METRICS},
+    {"etcd-prefix", required_argument, NULL, OPT_ETCD_PREFIX},
+    {"etcd-user", required_argument, NULL, OPT_ETCD_USER},
+    {"etcd-password-file", required_argument, NULL, OPT_ETCD_PASSWORD_FILE},
+    {"etcd-ca", required_argument, NULL, OPT_ETCD_CA},
+    {"etcd-cert", required_argument, NULL, OPT_ETCD_CERT},
+    {"etcd-key", required_argument, NULL, OPT_ETCD_KEY},
+    {"advertise", required_argument, NULL, OPT_ADVERTISE},
+    {"name", required_argument, NULL, OPT_NAME},
     DAEMON_LONG_OPTIONS,
     VLOG_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -231,6 +263,72 @@ parse_timeout(const char *text)
 }
 
 static void
+parse_store_option(int c, const char *value, struct store_options *options)
+{
+    const char **const members[] = {
+        [OPT_ETCD_PREFIX - OPT_ETCD_PREFIX] = &options->etcd_prefix,
+        [OPT_ETCD_USER - OPT_ETCD_PREFIX] = &options->etcd_user,
+        [OPT_ETCD_PASSWORD_FILE - OPT_ETCD_PREFIX]
+            = &options->etcd_password_file,
+        [OPT_ETCD_CA - OPT_ETCD_PREFIX] = &options->etcd_ca,
+        [OPT_ETCD_CERT - OPT_ETCD_PREFIX] = &options->etcd_cert,
+        [OPT_ETCD_KEY - OPT_ETCD_PREFIX] = &options->etcd_key,
+        [OPT_ADVERTISE - OPT_ETCD_PREFIX] = &options->address,
+        [OPT_NAME - OPT_ETCD_PREFIX] = &options->name,
+    };
+
+    *members[c - OPT_ETCD_PREFIX] = value;
+}
+
+/* The address at which others reach what listens on 'target'; the caller owns
+ * it. */
+static char *
+default_address(const char *target)
+{
+    if (!strncmp(target, "ptcp:", 5)) {
+        const char *colon = strchr(target + 5, ':');
+        int n = colon ? colon - target - 5 : (int) strlen(target + 5);
+
+        return xasprintf("tcp:%s:%.*s%.0d", colon ? colon + 1 : "127.0.0.1",
+                         n, target + 5, n ? 0 : SERVER_DEFAULT_PORT);
+    } else if (!strncmp(target, "punix:", 6)) {
+        char *path = abs_file_name(ovs_rundir(), target + 6);
+        char *address = xasprintf("unix:%s", path);
+
+        free(path);
+        return address;
+    }
+    return xstrdup("");
+}
+
+/* What other mapds call this one, and where they reach it. */
+static void
+complete_store_options(struct options *options)
+{
+    struct store_options *store = &options->store;
+
+    if (!store->address) {
+        options->address = default_address(options->listen.names[0]);
+        store->address = options->address;
+        if (!strncmp(store->target, "etcd:", 5)
+            && (strstr(store->address, ":0.0.0.0:")
+                || strstr(store->address, ":[::]:"))) {
+            ovs_fatal(0, "--advertise: other grapnel-mapds need an address of "
+                      "this one, as in --advertise=tcp:IP:PORT");
+        }
+    }
+    if (!store->name) {
+        size_t n = strlen(store->address);
+
+        store->name = store->address + n - MIN(n, RECORD_NAME_MAX);
+    }
+    if (!*store->name || strlen(store->name) > RECORD_NAME_MAX) {
+        ovs_fatal(0, "--name: \"%s\" is not 1 to %d characters long",
+                  store->name, RECORD_NAME_MAX);
+    }
+}
+
+static void
 parse_options(int argc, char *argv[], struct options *options)
 {
     char *short_options = ovs_cmdl_long_options_to_short_options(long_options);
@@ -248,7 +346,7 @@ parse_options(int argc, char *argv[], struct options *options)
             exit(EXIT_SUCCESS);
 
         case OPT_STORE:
-            options->store = optarg;
+            options->store.target = optarg;
             break;
 
         case OPT_LISTEN:
@@ -265,6 +363,17 @@ parse_options(int argc, char *argv[], struct options *options)
 
         case OPT_METRICS:
             options->metrics = optarg;
+            break;
+
+        case OPT_ETCD_PREFIX:
+        case OPT_ETCD_USER:
+        case OPT_ETCD_PASSWORD_FILE:
+        case OPT_ETCD_CA:
+        case OPT_ETCD_CERT:
+        case OPT_ETCD_KEY:
+        case OPT_ADVERTISE:
+        case OPT_NAME:
+            parse_store_option(c, optarg, &options->store);
             break;
 
         VLOG_OPTION_HANDLERS
@@ -285,6 +394,7 @@ parse_options(int argc, char *argv[], struct options *options)
                         xasprintf("punix:%s/grapnel-mapd.sock",
                                   ovs_rundir()));
     }
+    complete_store_options(options);
 }
 
 OVS_NO_RETURN static void
@@ -381,7 +491,7 @@ int
 main(int argc, char *argv[])
 {
     struct options options = {
-        .store = "sqlite:/var/lib/grapnel/grapnel.db",
+        .store.target = "sqlite:/var/lib/grapnel/grapnel.db",
         .listen = SVEC_EMPTY_INITIALIZER,
         .host_timeout = SERVER_HOST_TIMEOUT_MS,
     };
@@ -408,10 +518,12 @@ main(int argc, char *argv[])
     }
 
     catalog = catalog_create();
-    if (store_open(options.store, catalog, &key, &store, &diag)) {
+    if (store_open(&options.store, catalog, &key, &store, &diag)) {
         die(&diag);
     }
-    catalog_restore_liveness(catalog);
+    if (!store_is_shared(store)) {
+        catalog_restore_liveness(catalog);
+    }
     if (server_create(catalog, store, &key, options.host_timeout, &server,
                       &diag)) {
         die(&diag);
@@ -438,6 +550,7 @@ main(int argc, char *argv[])
     catalog_destroy(catalog);
     unixctl_server_destroy(unixctl);
     svec_destroy(&options.listen);
+    free(options.address);
     service_stop();
     vlog_disable_async();
     latch_destroy(&quit);

@@ -187,13 +187,19 @@ presence_lagging(const struct presence *presence, uint64_t revision)
     return array;
 }
 
+bool
+presence_is_connected(const struct presence_host *host)
+{
+    return host->owner || host->mapd[0];
+}
+
 struct json *
 presence_status(const struct presence_host *host)
 {
     struct json *status = json_object_create();
 
     json_object_put(status, "connected",
-                    json_boolean_create(host->owner));
+                    json_boolean_create(presence_is_connected(host)));
     json_object_put(status, "applied", json_integer_create(host->applied));
     if (host->applied_at) {
         json_object_put(status, "applied_ms_ago",
@@ -208,6 +214,9 @@ presence_status(const struct presence_host *host)
     }
     if (host->version[0]) {
         json_object_put_string(status, "version", host->version);
+    }
+    if (host->mapd[0] && !host->owner) {
+        json_object_put_string(status, "mapd", host->mapd);
     }
     return status;
 }

@@ -38,6 +38,8 @@ struct presence_host {
     long long int last_seen;    /* time_msec() when it last sent anything; 0:
                                  * never, since mapd started. */
     char version[PRESENCE_VERSION_MAX + 1]; /* Its software's, or "". */
+    char mapd[64];              /* Another mapd to which it is connected, or
+                                 * "". */
 
     bool dead;                  /* As the catalog has it, ... */
     long long int dead_changed; /* ... since when: time_msec(). */
@@ -92,8 +94,12 @@ struct presence_host *presence_find(const struct presence *,
 struct json *presence_lagging(const struct presence *, uint64_t revision);
 bool presence_all_applied(const struct presence *, uint64_t revision);
 
-/* {"connected":B,"applied":R,"applied_ms_ago":N,"last_seen_ms_ago":N,
- * "version":V,"alive":B,"alive_changed_ms_ago":N}. */
+/* Whether it is connected, here or to another mapd. */
+bool presence_is_connected(const struct presence_host *);
+
+/* {"connected":B,"applied":R,"applied_ms_ago":N,"last_seen_ms_ago":N,"version":V,
+ * "alive":B,"alive_changed_ms_ago":N,"mapd":NAME}; the last one if it is connected to
+ * another mapd. */
 struct json *presence_status(const struct presence_host *host);
 
 #endif /* mapping/mapd/presence.h */

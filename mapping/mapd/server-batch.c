@@ -158,7 +158,7 @@ look_before(const struct catalog *catalog, const struct json_array *ops,
 }
 
 static struct json *
-look_after(const struct catalog *catalog, struct touched *touched, size_t n)
+look_after(struct server *server, struct touched *touched, size_t n)
 {
     struct catalog_change changes[BATCH_MAX_OPS];
     size_t n_changes = 0;
@@ -166,7 +166,7 @@ look_after(const struct catalog *catalog, struct touched *touched, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct touched *t = &touched[i];
 
-        t->exists = catalog_find_record(catalog, &t->before, &t->after);
+        t->exists = catalog_find_record(server->catalog, &t->before, &t->after);
         if (t->existed != t->exists
             || (t->exists && !record_equal(&t->before, &t->after))) {
             changes[n_changes++] = (struct catalog_change) {
@@ -175,7 +175,7 @@ look_after(const struct catalog *catalog, struct touched *touched, size_t n)
             };
         }
     }
-    return server_change_encode(changes, n_changes);
+    return server_change_encode(server, changes, n_changes);
 }
 
 /* Applies 'r', whose result is then there.  0, or a positive errno. */
@@ -199,7 +199,7 @@ apply(struct server *server, struct catalog_txn *txn,
         json_destroy(r->result); /* Of an attempt that was undone. */
         r->result = json_object_create();
         json_object_put(r->result, "changes",
-                        look_after(server->catalog, touched, n));
+                        look_after(server, touched, n));
     }
     if (!error && json_array(warnings)->n) {
         json_object_put(r->result, "warnings", warnings);
@@ -243,7 +243,7 @@ commit(struct server *server, struct catalog_txn *txn,
     int error = 0;
 
     changes = catalog_txn_changes(txn, &n_changes);
-    encoded = server_change_encode(changes, n_changes);
+    encoded = server_change_encode(server, changes, n_changes);
     if (catalog_txn_revision(txn) == catalog_revision(server->catalog)) {
         catalog_abort(txn);
     } else {
@@ -278,6 +278,7 @@ make_together(struct server *server, struct server_batched *requests, size_t n)
     struct catalog_txn *txn = server_begin(server);
     struct diagnosis diag = { .op = -1 };
 
+    store_refresh(server->store);
     for (size_t i = 0; i < n; i++) {
         if (apply(server, txn, &requests[i])) {
             catalog_abort(txn);

@@ -18,6 +18,8 @@
 
 VLOG_DEFINE_THIS_MODULE(server_change);
 
+enum { REFRESH_EVERY = 1000 };  /* Changes. */
+
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 
 void
@@ -72,7 +74,8 @@ server_change_merge(struct server *server, struct catalog_txn *txn,
 /* Finishing. */
 
 struct json *
-server_change_encode(const struct catalog_change *changes, size_t n)
+server_change_encode(struct server *server,
+                     const struct catalog_change *changes, size_t n)
 {
     struct json *array = json_array_create_empty();
 
@@ -80,6 +83,9 @@ server_change_encode(const struct catalog_change *changes, size_t n)
         const struct catalog_change *c = &changes[i];
         struct json *json = json_object_create();
 
+        if (!(i % REFRESH_EVERY)) {
+            store_refresh(server->store);
+        }
         json_object_put_string(json, "op", (!c->before ? "add"
                                             : !c->after ? "remove" : "set"));
         json_object_put(json, "record",
@@ -112,7 +118,7 @@ check_removed_hosts(const struct server *server,
                ? presence_find(&server->presence,
                                changes[i].before->host.name) : NULL);
 
-        if (host && host->owner) {
+        if (host && presence_is_connected(host)) {
             int seconds = (server->host_timeout
                            ? DIV_ROUND_UP(server->host_timeout, 1000)
                            : 2 * SERVER_PROBE_MS / 1000);
@@ -173,16 +179,19 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
     long long int started;
     size_t n;
 
+    store_refresh(server->store);
     if (catalog_prepare(txn, diag)) {
         catalog_abort(txn);
         return NULL;
     }
+    store_refresh(server->store);
     changes = catalog_txn_changes(txn, &n);
     if (check_removed_hosts(server, changes, n, diag)) {
         catalog_abort(txn);
         return NULL;
     }
-    encoded = server_change_encode(changes, n);
+    encoded = server_change_encode(server, changes, n);
+    store_refresh(server->store);
     started = time_usec();
     if (dry_run
         || catalog_txn_revision(txn) == catalog_revision(server->catalog)) {

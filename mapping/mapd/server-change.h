@@ -34,7 +34,9 @@ int server_change_merge(struct server *, struct catalog_txn *,
                         const struct record *record, struct diagnosis *diag);
 
 /* The array of CHANGE objects, which the caller owns. */
-struct json *server_change_encode(const struct catalog_change *, size_t n);
+struct json *server_change_encode(struct server *,
+                                  const struct catalog_change *, size_t n);
+
 
 /* Applies one OP of `transact`, adds the leases that come of it to the array
  * 'leases', and adds to 'warnings' as below.  0, or a positive errno with

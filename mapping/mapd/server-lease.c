@@ -50,10 +50,11 @@ server_lease_apply(const struct server *server, struct catalog_txn *txn,
     return error;
 }
 
+/* Nothing to do: no leases, or another mapd sees to them. */
 static bool
 is_idle(const struct server *server)
 {
-    return !catalog_count(server->catalog, RECORD_LEASE);
+    return !server->leads || !catalog_count(server->catalog, RECORD_LEASE);
 }
 
 void

@@ -6,7 +6,10 @@
  * noticed as well; it counts from its last sign of life.
  *
  * When more than half of the hosts seem to be gone at once, it is more likely
- * mapd that lost its network, and taking slots away would do harm. */
+ * mapd that lost its network, and taking slots away would do harm.
+ *
+ * Where several mapds share a store, one marks hosts as dead: those that are
+ * connected to none of them. */
 
 #include <config.h>
 
@@ -72,14 +75,14 @@ is_missing(const struct server *server, const struct presence_host *host)
 {
     long long int silent = server->tick - host->heard;
 
-    return (host->dead || !host->owner
-            || silent > patience(server, host) / 2);
+    return (host->dead || !presence_is_connected(host)
+            || (host->owner && silent > patience(server, host) / 2));
 }
 
 static bool
 is_due(const struct server *server, const struct presence_host *host)
 {
-    return (!host->dead && !host->owner
+    return (!host->dead && !presence_is_connected(host)
             && server->tick - host->heard >= patience(server, host));
 }
 
@@ -102,7 +105,7 @@ server_suspects_itself(const struct server *server)
     const struct presence_host *host;
     size_t n = 0, n_missing = 0;
 
-    if (!server->host_timeout || !is_anyone_due(server)) {
+    if (!server->host_timeout || !server->leads || !is_anyone_due(server)) {
         return false;
     }
     HMAP_FOR_EACH (host, node, &server->presence.hosts) {
@@ -185,6 +188,18 @@ is_anyone_dead(const struct server *server)
 }
 
 void
+server_liveness_lead(struct server *server)
+{
+    struct presence_host *host;
+
+    HMAP_FOR_EACH (host, node, &server->presence.hosts) {
+        if (!host->owner) {
+            host->heard = server->tick;
+        }
+    }
+}
+
+void
 server_liveness_tick(struct server *server)
 {
     long long int now = time_msec();
@@ -199,7 +214,7 @@ server_liveness_tick(struct server *server)
 void
 server_liveness_run(struct server *server)
 {
-    if (server->tick < server->mark_after) {
+    if (!server->leads || server->tick < server->mark_after) {
         return;
     }
     if (!server->host_timeout) {

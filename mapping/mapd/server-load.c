@@ -8,9 +8,12 @@
 
 #include "mapping/mapd/params.h"
 #include "mapping/mapd/server-change.h"
+#include "mapping/mapd/store.h"
 #include "openvswitch/json.h"
 #include "sset.h"
 #include "util.h"
+
+enum { REFRESH_EVERY = 1000 };  /* Records. */
 
 struct load_record {
     struct record record;
@@ -25,17 +28,27 @@ compare_load_records(const void *a_, const void *b_)
     return record_compare_keys(&a->record, &b->record);
 }
 
+/* Now and then, on the way through many records. */
+static void
+refresh(struct server *server, size_t i)
+{
+    if (!(i % REFRESH_EVERY)) {
+        store_refresh(server->store);
+    }
+}
+
 /* Reads 'array' into the caller's '*records', sorted by key, which puts
  * hosts before groups before endpoints, and whatever is referred to before
  * what refers to it. */
 static int
-parse_records(const struct json_array *array, struct load_record **recordsp,
-              struct diagnosis *diag)
+parse_records(struct server *server, const struct json_array *array,
+              struct load_record **recordsp, struct diagnosis *diag)
 {
     struct load_record *records = xcalloc(MAX(array->n, 1), sizeof *records);
     int error = 0;
 
     for (size_t i = 0; !error && i < array->n; i++) {
+        refresh(server, i);
         records[i].op = i;
         error = record_from_json(array->elems[i], &records[i].record, diag);
         if (error) {
@@ -123,6 +136,7 @@ prune_kind(struct server *server, struct catalog_txn *txn,
 
     unlisted = find_unlisted(server->catalog, kind, records, n_records, &n);
     for (size_t i = 0; !error && i < n; i++) {
+        refresh(server, i);
         error = catalog_remove(txn, &unlisted[i], false, false, diag);
     }
     free(unlisted);
@@ -219,6 +233,7 @@ merge_all(struct server *server, struct catalog_txn *txn, bool prune,
         }
     }
     for (size_t i = 0; !error && i < n; i++) {
+        refresh(server, i);
         catalog_set_op(txn, records[i].op);
         error = server_change_merge(server, txn, &records[i].record, diag);
         if (error) {
@@ -255,7 +270,7 @@ server_load(struct connection *conn, const struct json *params,
     force = params_bool(&p, "force", false);
     server_change_options(&p, &options);
     if (params_close(&p) || server_change_check(server, &options, diag)
-        || parse_records(json_array(array), &records, diag)) {
+        || parse_records(server, json_array(array), &records, diag)) {
         return NULL;
     }
 

@@ -4,8 +4,8 @@
  * server-records.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
  * server-lease.c, server-relay.c, server-trace.c, server-incident.c,
- * server-metrics.c,
- * barrier.c. */
+ * server-metrics.c, barrier.c; and for stores that are shared
+ * server-follow.c, server-forward.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
@@ -60,6 +60,8 @@ struct server {
     struct server_incidents incidents;
     struct server_metrics metrics;
     struct server_batch batch;
+    struct server_forwards *forwards; /* server-forward.c */
+    bool leads;                 /* Made changes in the last run. */
     struct ovs_list barriers;
     uint64_t barrier_revision;  /* That barrier_run() has seen. */
     long long int started;      /* time_msec(). */
@@ -117,11 +119,6 @@ struct catalog_txn *server_begin(struct server *);
 struct json *server_finish(struct server *, struct catalog_txn *, bool dry_run,
                            struct diagnosis *diag);
 
-/* What the prepared 'txn' changes, 'encoded' as an array of CHANGE objects, is
- * in the store: commits it, and tells all. */
-void server_committed(struct server *, struct catalog_txn *txn,
-                      const struct json *encoded);
-
 /* Keeps a `transact` request of 'conn', which is answered later, to make it
  * one revision with others: server-batch.c.  Returns false if it must be made
  * alone. */
@@ -133,6 +130,31 @@ void server_batch_flush(struct server *);
 /* Whether one more might wait too long. */
 bool server_batch_is_due(const struct server *);
 
+/* Stores that are shared: takes in what other mapds have changed, and whom
+ * they see; and looks who makes changes. */
+void server_follow_run(struct server *);
+/* What the prepared 'txn' changes is now committed, by whomever: tells all,
+ * and ends it.  'changes' as for server_publish(). */
+void server_committed(struct server *, struct catalog_txn *,
+                      const struct json *changes);
+
+/* Requests that change something, on a mapd that does not: sent on to the one
+ * that does.  Returns true if request 'method' was taken, and will be
+ * answered. */
+bool server_forward(struct connection *, const struct json *id,
+                    const char *method, const struct json *params);
+void server_forward_init(struct server *);
+void server_forward_destroy(struct server *);
+void server_forward_run(struct server *);
+void server_forward_wait(struct server *);
+/* 'conn' is going away. */
+void server_forward_drop(struct connection *);
+/* Does request 'method' here and now, and answers it. */
+void server_do_request(struct connection *, const struct json *id,
+                       const char *method, const struct json *params);
+/* A `register` that was sent on has been done: what is left to do here. */
+void server_registered(struct connection *, const struct json *params);
+
 /* Liveness of hosts. */
 void server_liveness_init(struct server *, unsigned int host_timeout);
 /* Sets the clock: to be called before messages are read. */
@@ -140,6 +162,8 @@ void server_liveness_tick(struct server *);
 /* Marks hosts as dead: to be called after messages were read. */
 void server_liveness_run(struct server *);
 void server_liveness_wait(const struct server *);
+/* This mapd makes changes from now on: all have their time anew. */
+void server_liveness_lead(struct server *);
 /* What the prepared 'txn' changes is now committed. */
 void server_liveness_committed(struct server *, const struct catalog_txn *);
 /* The connection of a host has given a sign of life. */
@@ -189,9 +213,9 @@ void server_trace_wait(const struct server *);
 /* 'conn' is going away. */
 void server_trace_drop(struct connection *);
 
-/* Names of the hosts in the catalog that are not connected; the caller owns
- * the array. */
-struct json *server_disconnected_hosts(const struct server *);
+/* Names of the hosts in the catalog that are not connected, here or, with
+ * 'anywhere', to any mapd; the caller owns the array. */
+struct json *server_disconnected_hosts(const struct server *, bool anywhere);
 
 /* Methods: the result, owned by the caller; or NULL with '*diag' filled in. */
 typedef struct json *server_method(struct connection *,
@@ -199,7 +223,8 @@ typedef struct json *server_method(struct connection *,
                                    struct diagnosis *diag);
 server_method server_transact; /* -change.c */
 server_method server_load; /* -load.c */
-server_method server_register; /* -register.c */
+server_method server_register, server_enroll; /* -register.c */
+server_method server_forwarded; /* -forward.c */
 server_method server_list, server_dump, server_status; /* -query.c */
 server_method server_watch; /* -notify.c */
 

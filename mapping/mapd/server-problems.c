@@ -107,10 +107,10 @@ add_host(struct problems *problems, const struct server *server,
         add(problems, "host %s is dead: %"PRIuSIZE" endpoint%s there get%s no "
             "new flows", name, n_endpoints, plural,
             n_endpoints == 1 ? "s" : "");
-    } else if (!host->owner) {
+    } else if (!presence_is_connected(host)) {
         add(problems, "host %s is disconnected and has %"PRIuSIZE
             " endpoint%s", name, n_endpoints, plural);
-    } else if (lags(host)) {
+    } else if (host->owner && lags(host)) {
         add(problems, "host %s uses revision %"PRIu64", not %"PRIu64
             ", and has %"PRIuSIZE" endpoint%s", name, host->applied,
             catalog_revision(server->catalog), n_endpoints, plural);

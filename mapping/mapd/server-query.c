@@ -282,7 +282,7 @@ server_dump(struct connection *conn, const struct json *params,
 /* Method: status. */
 
 struct json *
-server_disconnected_hosts(const struct server *server)
+server_disconnected_hosts(const struct server *server, bool anywhere)
 {
     struct json *array = json_array_create_empty();
     const struct record_host **hosts;
@@ -293,7 +293,8 @@ server_disconnected_hosts(const struct server *server)
         const struct presence_host *host
             = presence_find(&server->presence, hosts[i]->name);
 
-        if (!host || !host->owner) {
+        if (!host || !(anywhere ? presence_is_connected(host)
+                       : host->owner != NULL)) {
             json_array_add(array, json_string_create(hosts[i]->name));
         }
     }
@@ -324,7 +325,7 @@ server_status(struct connection *conn, const struct json *params,
 {
     const struct server *server = conn->server;
     const struct catalog *catalog = server->catalog;
-    struct json *status;
+    struct json *status, *disconnected;
 
     if (check_no_params(params, diag)) {
         return NULL;
@@ -335,6 +336,12 @@ server_status(struct connection *conn, const struct json *params,
     json_object_put(status, "uptime_ms",
                     json_integer_create(time_msec() - server->started));
     json_object_put_string(status, "store", store_name(server->store));
+    if (store_is_shared(server->store)) {
+        const char *leader = store_leader_name(server->store);
+
+        json_object_put_string(status, "mapd", store_own_name(server->store));
+        json_object_put_string(status, "leader", leader ? leader : "");
+    }
     json_object_put(status, "hosts", json_integer_create(
                         catalog_count(catalog, RECORD_HOST)));
     json_object_put(status, "groups", json_integer_create(
@@ -348,10 +355,11 @@ server_status(struct connection *conn, const struct json *params,
                         json_integer_create(catalog_count(catalog, kind)));
         free(name);
     }
+    disconnected = server_disconnected_hosts(server, true);
     json_object_put(status, "connected", json_integer_create(
-                        server->presence.n_connected));
-    json_object_put(status, "disconnected",
-                    server_disconnected_hosts(server));
+                        catalog_count(catalog, RECORD_HOST)
+                        - json_array(disconnected)->n));
+    json_object_put(status, "disconnected", disconnected);
     json_object_put(status, "dead", dead_hosts(server));
     json_object_put(status, "problems", server_problems(server));
     return status;

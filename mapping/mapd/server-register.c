@@ -106,38 +106,81 @@ keep_labels(const struct catalog *catalog, struct record_host *record)
     }
 }
 
+/* The result of `register`: the record is there, and the host alive. */
+static struct json *
+enroll(struct server *server, struct record *record, struct diagnosis *diag)
+{
+    struct catalog_txn *txn;
+    struct json *result;
+
+    keep_labels(server->catalog, &record->host);
+    txn = server_begin(server);
+    if (server_change_merge(server, txn, record, diag)) {
+        catalog_abort(txn);
+        return NULL;
+    }
+    catalog_set_alive(txn, record->host.name, true);
+    result = server_finish(server, txn, false, diag);
+    if (result) {
+        json_destroy(shash_find_and_delete(json_object(result), "changes"));
+    }
+    return result;
+}
+
+static void
+take_connection(struct connection *conn, const char *name,
+                const char *version)
+{
+    if (!conn->host || strcmp(conn->host->name, name)) {
+        take_host(conn, name, version);
+    } else {
+        presence_set_version(conn->host, version);
+    }
+}
+
 static struct json *
 register_host(struct connection *conn, const struct json *params,
               struct diagnosis *diag)
 {
-    struct server *server = conn->server;
     char version[PRESENCE_VERSION_MAX + 1];
-    struct catalog_txn *txn;
     struct record record;
     struct json *result;
 
     if (parse_register(params, &record, version, diag)) {
         return NULL;
     }
-    keep_labels(server->catalog, &record.host);
-    txn = server_begin(server);
-    if (server_change_merge(server, txn, &record, diag)) {
-        catalog_abort(txn);
-        return NULL;
-    }
-    catalog_set_alive(txn, record.host.name, true);
-    result = server_finish(server, txn, false, diag);
-    if (!result) {
-        return NULL;
-    }
-    json_destroy(shash_find_and_delete(json_object(result), "changes"));
-
-    if (!conn->host || strcmp(conn->host->name, record.host.name)) {
-        take_host(conn, record.host.name, version);
-    } else {
-        presence_set_version(conn->host, version);
+    result = enroll(conn->server, &record, diag);
+    if (result) {
+        take_connection(conn, record.host.name, version);
     }
     return result;
+}
+
+/* What another mapd, to which the host is connected, makes of `register`. */
+struct json *
+server_enroll(struct connection *conn, const struct json *params,
+              struct diagnosis *diag)
+{
+    char version[PRESENCE_VERSION_MAX + 1];
+    struct record record;
+
+    return (parse_register(params, &record, version, diag) ? NULL
+            : enroll(conn->server, &record, diag));
+}
+
+void
+server_registered(struct connection *conn, const struct json *params)
+{
+    char version[PRESENCE_VERSION_MAX + 1];
+    struct diagnosis diag;
+    struct record record;
+
+    /* It may have been removed again meanwhile. */
+    if (!parse_register(params, &record, version, &diag)
+        && catalog_find_host(conn->server->catalog, record.host.name)) {
+        take_connection(conn, record.host.name, version);
+        server_incident_registered(conn, conn->host->name);
+    }
 }
 
 /* What the host calls itself, for who reads why it was refused. */

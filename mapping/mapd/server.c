@@ -16,6 +16,7 @@
 #include "mapping/mapd/barrier.h"
 #include "mapping/mapd/params.h"
 #include "mapping/mapd/server-private.h"
+#include "mapping/mapd/store.h"
 #include "mapping/mapd/subscription.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
@@ -35,6 +36,7 @@ static const struct {
     server_method *function;
 } methods[] = {
     { "dump", server_dump },
+    { "forwarded", server_forwarded },
     { "list", server_list },
     { "load", server_load },
     { "register", server_register },
@@ -70,8 +72,10 @@ server_create(struct catalog *catalog, struct store *store,
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
     server->started = time_msec();
+    server->leads = !store_is_shared(store);
     server_liveness_init(server, host_timeout);
     server_lease_init(server);
+    server_forward_init(server);
     *serverp = server;
     return 0;
 }
@@ -83,6 +87,7 @@ connection_close(struct connection *conn)
 
     barrier_drop(server, conn);
     server_trace_drop(conn);
+    server_forward_drop(conn);
     server_relay_destroy(conn);
     server_cancel_snapshot(conn);
     server_set_host(conn, NULL);
@@ -104,6 +109,7 @@ server_destroy(struct server *server)
     LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
         connection_close(conn);
     }
+    server_forward_destroy(server);
     server_listen_close(server);
     free(server->batch.requests);
     presence_destroy(&server->presence);
@@ -138,11 +144,19 @@ last_tick(const struct connection *conn)
 void
 server_set_host(struct connection *conn, struct presence_host *host)
 {
+    struct server *server = conn->server;
+
     if (conn->host && conn->host != host) {
-        presence_disconnect(&conn->server->presence, conn->host,
-                            last_tick(conn));
+        long long int tick = last_tick(conn);
+
+        store_drop_seen(server->store, conn->host->name, server->tick - tick);
+        presence_disconnect(&server->presence, conn->host, tick);
     }
     conn->host = host;
+    if (host) {
+        host->mapd[0] = '\0';
+        store_put_seen(server->store, host->name);
+    }
 }
 
 struct connection *
@@ -164,46 +178,54 @@ find_method(const char *name)
     return NULL;
 }
 
-static void
-handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
+void
+server_do_request(struct connection *conn, const struct json *id,
+                  const char *name, const struct json *params)
 {
     struct diagnosis diag = { .op = -1 };
-    server_method *method = find_method(msg->method);
+    server_method *method = find_method(name);
     struct json *result = NULL;
 
-    server_metrics_received(&conn->server->metrics, msg->method);
-    if (!strcmp(msg->method, "transact")
-        && server_batch_add(conn, msg->id, msg->params)) {
+    server_metrics_received(&conn->server->metrics, name);
+    if (!strcmp(name, "transact") && server_batch_add(conn, id, params)) {
         return;
     }
     server_batch_flush(conn->server);
-    if (!strcmp(msg->method, "echo")) {
-        result = json_clone(msg->params);
-    } else if (!strcmp(msg->method, "wait")) {
-        if (!barrier_add(conn, msg->id, msg->params, &diag)) {
+    if (!strcmp(name, "echo")) {
+        result = json_clone(params);
+    } else if (!strcmp(name, "wait")) {
+        if (!barrier_add(conn, id, params, &diag)) {
             return;
         }
-    } else if (!strcmp(msg->method, "subscribe")) {
-        if (!server_subscribe(conn, msg->id, msg->params, &diag)) {
+    } else if (!strcmp(name, "subscribe")) {
+        if (!server_subscribe(conn, id, params, &diag)) {
             return;
         }
-    } else if (!strcmp(msg->method, "trace")) {
-        if (!server_trace(conn, msg->id, msg->params, &diag)) {
+    } else if (!strcmp(name, "trace")) {
+        if (!server_trace(conn, id, params, &diag)) {
             return;
         }
     } else if (method) {
-        result = method(conn, msg->params, &diag);
+        result = method(conn, params, &diag);
     } else {
-        diagnosis_set(&diag, DIAG_UNSUPPORTED, "method", msg->method,
-                      "no such method: %.64s", msg->method);
+        diagnosis_set(&diag, DIAG_UNSUPPORTED, "method", name,
+                      "no such method: %.64s", name);
     }
 
     if (result) {
-        server_send(conn, jsonrpc_create_reply(result, msg->id));
+        server_send(conn, jsonrpc_create_reply(result, id));
     } else {
-        server_metrics_refused(&conn->server->metrics, msg->method);
+        server_metrics_refused(&conn->server->metrics, name);
         server_send(conn, jsonrpc_create_error(diagnosis_to_json(&diag),
-                                               msg->id));
+                                               id));
+    }
+}
+
+static void
+handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
+{
+    if (!server_forward(conn, msg->id, msg->method, msg->params)) {
+        server_do_request(conn, msg->id, msg->method, msg->params);
     }
 }
 
@@ -442,6 +464,7 @@ server_run(struct server *server)
     server_listen_run(server);
     server_liveness_tick(server);
     server_lease_tick(server);
+    server_follow_run(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         if (!conn->doomed) {
             if (server_batch_is_due(server)) {
@@ -455,6 +478,7 @@ server_run(struct server *server)
     if (unfinished > SERVER_MAX_UNFINISHED) {
         drop_largest(server, unfinished);
     }
+    server_forward_run(server);
     barrier_run(server);
     server_trace_run(server);
     LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
@@ -476,6 +500,8 @@ server_wait(struct server *server)
     server_liveness_wait(server);
     server_lease_wait(server);
     server_trace_wait(server);
+    server_forward_wait(server);
+    store_wait(server->store);
     server_wait_snapshots(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         connection_wait(conn);

@@ -12,7 +12,7 @@
 
 #include <config.h>
 
-#include "mapping/mapd/store.h"
+#include "mapping/mapd/store-engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +39,8 @@ enum {
     STORE_HEADER_SIZE    = 100, /* SQLite file format, section 1.3. */
 };
 
-struct store {
+struct store_sqlite {
+    struct store up;
     char *name;                 /* "sqlite:PATH". */
     char *path;                 /* Absolute: the process may move. */
     sqlite3 *db;
@@ -49,6 +50,12 @@ struct store {
     dev_t wal_dev;              /* The log that is open. */
     ino_t wal_ino;
 };
+
+static struct store_sqlite *
+store_sqlite_cast(const struct store *store)
+{
+    return CONTAINER_OF(store, struct store_sqlite, up);
+}
 
 /* SQLite helpers. */
 
@@ -170,7 +177,7 @@ check_header(const char *path, struct diagnosis *diag)
 }
 
 static int
-open_db(struct store *store, struct diagnosis *diag)
+open_db(struct store_sqlite *store, struct diagnosis *diag)
 {
     int rc = sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE,
                              NULL);
@@ -203,7 +210,7 @@ open_db(struct store *store, struct diagnosis *diag)
 
 /* The header may be older than the log: asks SQLite as well. */
 static int
-check_version(struct store *store, struct diagnosis *diag)
+check_version(struct store_sqlite *store, struct diagnosis *diag)
 {
     char *version;
     int rc;
@@ -219,7 +226,7 @@ check_version(struct store *store, struct diagnosis *diag)
 }
 
 static int
-check_integrity(struct store *store, struct diagnosis *diag)
+check_integrity(struct store_sqlite *store, struct diagnosis *diag)
 {
     char *verdict;
     int error = 0;
@@ -245,7 +252,7 @@ check_integrity(struct store *store, struct diagnosis *diag)
 /* Begins a transaction that brings the tables of an older version up to
  * date. */
 static int
-begin_upgrade(struct store *store)
+begin_upgrade(struct store_sqlite *store)
 {
     char *sql = xasprintf("PRAGMA user_version=%d", STORE_ROWS_VERSION);
     int rc = exec(store->db, "BEGIN IMMEDIATE");
@@ -263,7 +270,7 @@ begin_upgrade(struct store *store)
 /* Loads the contents.  A store of an older version is changed only if all is
  * well with it. */
 static int
-load(struct store *store, struct catalog *catalog, struct hash_key *key,
+load(struct store_sqlite *store, struct catalog *catalog, struct hash_key *key,
      struct diagnosis *diag)
 {
     struct diagnosis cause = { .code = DIAG_NONE };
@@ -292,37 +299,9 @@ load(struct store *store, struct catalog *catalog, struct hash_key *key,
     return rc ? store_refuse_sqlite(store->path, store->db, rc, diag) : 0;
 }
 
-/* Stores the path that 'target' names in '*path', to be freed. */
-static int
-parse_target(const char *target, char **path, struct diagnosis *diag)
-{
-    size_t engine = strcspn(target, ":/");
-
-    if (target[engine] == ':') {
-        if (strncmp(target, "sqlite:", 7)) {
-            int error = diagnosis_set(diag, DIAG_UNSUPPORTED, "store", target,
-                                      "store \"%s\": the engine must be "
-                                      "sqlite", target);
-
-            diagnosis_set_hint(diag, "as in --store=sqlite:PATH");
-            return error;
-        }
-        target += 7;
-    }
-    if (!*target) {
-        int error = diagnosis_set(diag, DIAG_INVALID, "store", target,
-                                  "store: the path is missing");
-
-        diagnosis_set_hint(diag, "as in --store=sqlite:PATH");
-        return error;
-    }
-    *path = abs_file_name(NULL, target);
-    return 0;
-}
-
 /* The log is open from the first transaction until the store is closed. */
 static int
-remember_log(struct store *store, struct diagnosis *diag)
+remember_log(struct store_sqlite *store, struct diagnosis *diag)
 {
     struct stat s;
 
@@ -337,29 +316,38 @@ remember_log(struct store *store, struct diagnosis *diag)
     return 0;
 }
 
-int
-store_open(const char *target, struct catalog *catalog, struct hash_key *key,
-           struct store **storep, struct diagnosis *diag)
+static void
+sqlite_close(struct store *store_)
 {
-    struct store *store;
+    struct store_sqlite *store = store_sqlite_cast(store_);
+
+    store_rows_destroy(store->rows);
+    sqlite3_close(store->db);
+    free(store->wal_path);
+    free(store->name);
+    free(store->path);
+    free(store);
+}
+
+static int
+sqlite_open(const struct store_options *options OVS_UNUSED, const char *place,
+            struct catalog *catalog, struct hash_key *key,
+            struct store **storep, struct diagnosis *diag)
+{
+    struct store_sqlite *store = xzalloc(sizeof *store);
     struct stat s;
-    char *path = NULL;
-    int error;
+    int error = 0;
 
-    error = parse_target(target, &path, diag);
-    if (error) {
-        return error;
-    }
-    store = xzalloc(sizeof *store);
-    store->path = path;
-    store->name = xasprintf("sqlite:%s", path);
+    store->up.engine = &store_sqlite;
+    store->path = abs_file_name(NULL, place);
+    store->name = xasprintf("sqlite:%s", store->path);
 
-    if (lstat(path, &s) && errno == ENOENT) {
-        error = store_create(path, diag);
+    if (lstat(store->path, &s) && errno == ENOENT) {
+        error = store_create(store->path, diag);
     }
-    store_create_clean(path);
+    store_create_clean(store->path);
     if (!error) {
-        error = check_header(path, diag);
+        error = check_header(store->path, diag);
     }
     if (!error) {
         error = open_db(store, diag);
@@ -377,29 +365,17 @@ store_open(const char *target, struct catalog *catalog, struct hash_key *key,
         error = remember_log(store, diag);
     }
     if (error) {
-        store_close(store);
+        sqlite_close(&store->up);
         return error;
     }
-    *storep = store;
+    *storep = &store->up;
     return 0;
 }
 
-void
-store_close(struct store *store)
+static int
+sqlite_check(const struct store *store_, struct diagnosis *diag)
 {
-    if (store) {
-        store_rows_destroy(store->rows);
-        sqlite3_close(store->db);
-        free(store->wal_path);
-        free(store->name);
-        free(store->path);
-        free(store);
-    }
-}
-
-int
-store_check(const struct store *store, struct diagnosis *diag)
-{
+    const struct store_sqlite *store = store_sqlite_cast(store_);
     const char *what = NULL;
     struct stat s;
     int moved = 0;
@@ -426,7 +402,7 @@ store_check(const struct store *store, struct diagnosis *diag)
 /* Moves all that was committed from the log to the file, and empties the
  * log. */
 static void
-purge_log(struct store *store)
+purge_log(struct store_sqlite *store)
 {
     int rc = sqlite3_wal_checkpoint_v2(store->db, "main",
                                        SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
@@ -438,11 +414,12 @@ purge_log(struct store *store)
     }
 }
 
-int
-store_commit(struct store *store, const struct catalog_txn *txn,
-             const struct catalog *catalog, struct diagnosis *diag)
+static int
+sqlite_commit(struct store *store_, const struct catalog_txn *txn,
+              const struct catalog *catalog, struct diagnosis *diag)
 {
-    int error = store_check(store, diag);
+    struct store_sqlite *store = store_sqlite_cast(store_);
+    int error = sqlite_check(store_, diag);
     int rc;
 
     if (error) {
@@ -467,14 +444,24 @@ store_commit(struct store *store, const struct catalog_txn *txn,
     return error;
 }
 
-int
-store_backup(struct store *store, const char *path, struct diagnosis *diag)
+static int
+sqlite_backup(struct store *store, const char *path, struct diagnosis *diag)
 {
-    return store_backup_write(store->db, path, diag);
+    return store_backup_write(store_sqlite_cast(store)->db, path, diag);
 }
 
-const char *
-store_name(const struct store *store)
+static const char *
+sqlite_get_name(const struct store *store)
 {
-    return store->name;
+    return store_sqlite_cast(store)->name;
 }
+
+const struct store_engine store_sqlite = {
+    .name = "sqlite",
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .commit = sqlite_commit,
+    .check = sqlite_check,
+    .backup = sqlite_backup,
+    .get_name = sqlite_get_name,
+};

@@ -199,6 +199,63 @@ seed_engine(void)
     }
 }
 
+/* A group of 4 slots, its endpoints "a" and "b", and a previous owner. */
+static void
+seed_state(void)
+{
+    static const uint8_t state[] = {
+        1, 7, 0, 0, 0, 3, 0, 0, 0, 2, 0, 4, 0, 0, 0,
+        1, 0, 0, 0, 0,
+        1, 255, 255, 1, 1,
+        0,
+        2, 0, 0, 0, 1, 'a', 1, 0, 1, 'b',
+    };
+
+    write_seed("fuzz-state", 0, state, sizeof state);
+}
+
+/* Appends a packed write to the 'n' bytes at 'p'.  Returns how many there are
+ * then. */
+static size_t
+add_write(uint8_t *p, size_t n, const char *key, const void *value,
+          size_t size)
+{
+    size_t length = strlen(key);
+    const uint8_t head[] = { 'P', length, length >> 8, 0, 0,
+                             size, size >> 8, 0, 0 };
+
+    memcpy(p + n, head, sizeof head);
+    memcpy(p + n + sizeof head, key, length);
+    memcpy(p + n + sizeof head + length, value, size);
+    return n + sizeof head + length + size;
+}
+
+/* A host, and a group of 256 slots whose owner is the one endpoint. */
+static void
+seed_store(void)
+{
+    static const char host[] = "{\"kind\":\"host\",\"name\":\"h\","
+        "\"vtep\":\"192.0.2.1\"}";
+    static const char group[] = "{\"kind\":\"group\",\"vni\":1,"
+        "\"name\":\"g\",\"address\":\"10.0.0.1\",\"slots\":256}";
+    static const char endpoint[] = "{\"kind\":\"endpoint\",\"vni\":1,"
+        "\"group\":\"g\",\"name\":\"a\",\"host\":\"h\","
+        "\"mac\":\"02:00:00:00:00:01\"}";
+    uint8_t state[16 + 256 + 8] = { 1, 7, [5] = 1, [9] = 1, [12] = 1,
+                                    [15] = 1, [274] = 1, [278] = 1,
+                                    [279] = 'a' };
+    uint8_t data[2048];
+    size_t n = 0;
+
+    n = add_write(data, n, "record/host/h", host, strlen(host));
+    n = add_write(data, n, "record/group/1/g", group, strlen(group));
+    n = add_write(data, n, "record/endpoint/1/g/a", endpoint,
+                  strlen(endpoint));
+    n = add_write(data, n, "state/1/g", state, sizeof state);
+    n = add_write(data, n, "dead/h", "1", 1);
+    write_seed("fuzz-store", 0, data, n);
+}
+
 /* Inputs of fuzz-etcd.c. */
 static void
 seed_etcd(void)
@@ -273,6 +330,8 @@ main(int argc, char *argv[])
     seed_context();
     seed_hint();
     seed_engine();
+    seed_state();
+    seed_store();
     seed_etcd();
     seed_record();
     return 0;

@@ -84,6 +84,9 @@ class Client:
     def receive(self):
         while True:
             try:
+                # A long one is looked at again only if it may have ended.
+                if len(self.text) > 1 << 16 and self.text[-1] != "}":
+                    raise ValueError
                 message, end = json.JSONDecoder().raw_decode(self.text)
                 self.text = self.text[end:].lstrip()
                 if message.get("method") == "echo":
@@ -146,7 +149,8 @@ class Client:
 
 
 class Mapd:
-    def __init__(self, directory=None, listen=(), limit=None, allow=()):
+    def __init__(self, directory=None, listen=(), limit=None, allow=(),
+                 target=None, options=()):
         self.directory = directory or tempfile.mkdtemp(prefix="test-mapd.")
         self.socket = os.path.join(self.directory, "mapd.sock")
         self.store = os.path.join(self.directory, "store", "grapnel.db")
@@ -154,28 +158,35 @@ class Mapd:
         self.listen = ["punix:" + self.socket] + list(listen)
         self.limit = limit
         self.allow = list(allow)
+        # Elsewhere than in a file: for tests that do not look into it.
+        self.target = target or os.environ.get("GRAPNEL_TEST_STORE")
+        self.options = list(options)
+        if self.target and not target:
+            self.options.append("--etcd-prefix=" + self.directory)
         self.process = None
         atexit.register(self.remove)
         self.start()
 
     def command(self, *more):
-        return ([MAPD, "--store=sqlite:" + self.store, "-vconsole:off",
+        return ([MAPD, "--store=" + (self.target or "sqlite:" + self.store),
+                 "-vconsole:off",
                  "-vsyslog:off", "--log-file=" + self.log,
                  "--unixctl=" + os.path.join(self.directory, "mapd.ctl"),
                  "--pidfile=" + os.path.join(self.directory, "mapd.pid"),
                  "--host-timeout=0"]
-                + ["--listen=" + x for x in self.listen] + list(more))
+                + ["--listen=" + x for x in self.listen] + self.options
+                + list(more))
 
     def prepare(self):
         if self.limit:
             resource.setrlimit(resource.RLIMIT_FSIZE,
                                (self.limit, self.limit))
 
-    def start(self):
+    def start(self, seconds=20):
         self.process = subprocess.Popen(
             self.command(), preexec_fn=self.prepare,
             env=dict(os.environ, OVS_RUNDIR=self.directory))
-        for _ in range(4000):
+        for _ in range(int(seconds * 200)):
             try:
                 Client(self.socket).close()
                 return

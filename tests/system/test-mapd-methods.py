@@ -20,7 +20,8 @@ def test_methods():
     check_equal({k: status[k] for k in ("revision", "store", "groups",
                                         "hosts", "endpoints", "connected",
                                         "lagging")},
-                {"revision": 0, "store": "sqlite:" + m.store, "groups": 0,
+                {"revision": 0, "store": m.target or "sqlite:" + m.store,
+                 "groups": 0,
                  "hosts": 0, "endpoints": 0, "connected": 0, "lagging": []},
                 "status of an empty mapd")
     check_equal(c.call("echo", 1, "x"), [1, "x"], "echo")
@@ -275,6 +276,17 @@ def test_watch(m, c):
     w.close()
 
 
+def lose_store(m, c):
+    os.rename(m.store, m.store + ".aside")
+    error = c.refused("a change to a lost store", "store", "store",
+                      "transact", {"ops": [add(host(2))]})
+    check("moved away" in error["message"] and "dump" in error["hint"],
+          "what happened, and what to do", error)
+    check("moved away" in c.call("status")["problems"][0],
+          "it is a problem, too")
+    os.rename(m.store + ".aside", m.store)
+
+
 def test_problems():
     print("problems, a lost store", flush=True)
     m = Mapd(allow=["a change is refused"])
@@ -299,14 +311,8 @@ def test_problems():
     h1.call("echo")
     check_equal(len(c.call("status")["problems"]), 2, "then it is up to date")
 
-    os.rename(m.store, m.store + ".aside")
-    error = c.refused("a change to a lost store", "store", "store",
-                      "transact", {"ops": [add(host(2))]})
-    check("moved away" in error["message"] and "dump" in error["hint"],
-          "what happened, and what to do", error)
-    check("moved away" in c.call("status")["problems"][0],
-          "it is a problem, too")
-    os.rename(m.store + ".aside", m.store)
+    if not m.target:
+        lose_store(m, c)
     c.ops(add(host(2)))
     m.stop()
     m.remove()

@@ -29,10 +29,11 @@ char opened_path[64];
 int
 opened_try(const char *target, struct opened *o, struct diagnosis *diag)
 {
+    const struct store_options options = { .target = target };
     int error;
 
     o->catalog = catalog_create();
-    error = store_open(target, o->catalog, &o->key, &o->store, diag);
+    error = store_open(&options, o->catalog, &o->key, &o->store, diag);
     if (error) {
         catalog_destroy(o->catalog);
     }

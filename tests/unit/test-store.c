@@ -428,9 +428,13 @@ other_engines_are_refused(void **state OVS_UNUSED)
     struct diagnosis diag;
     struct opened o;
 
-    assert_int_not_equal(0, opened_try("etcd:http://x", &o, &diag));
+    assert_int_not_equal(0, opened_try("mysql:x", &o, &diag));
     assert_int_equal(DIAG_UNSUPPORTED, diag.code);
     assert_int_not_equal(0, opened_try("sqlite:", &o, &diag));
+    assert_int_equal(DIAG_INVALID, diag.code);
+    assert_int_not_equal(0, opened_try("etcd:", &o, &diag));
+    assert_int_equal(DIAG_INVALID, diag.code);
+    assert_int_not_equal(0, opened_try("etcd:ftp://192.0.2.1", &o, &diag));
     assert_int_equal(DIAG_INVALID, diag.code);
 }
 

@@ -1,0 +1,387 @@
+/* Requests that change something, sent on to the mapd that makes changes.
+ *
+ * A request waits until that mapd is known and reached.  Once sent it is not
+ * sent again: if the connection ends before the answer, its outcome is
+ * unknown, and the client is told so.  The answer is held back until the
+ * change has come here, so that the client finds what it has changed. */
+
+#include <config.h>
+
+#include "mapping/mapd/server-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "jsonrpc.h"
+#include "mapping/mapd/store.h"
+#include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/shash.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(server_forward);
+
+enum {
+    FORWARD_MAX        = 1024,  /* Under way. */
+    FORWARD_REACH_MS   = 10 * 1000, /* To find and reach the leader, */
+    FORWARD_ANSWER_MS  = 60 * 1000, /* for its answer, */
+    FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
+    FORWARD_BACKOFF_MS = 250,
+    FORWARD_PROBE_MS   = 30 * 1000, /* A large change takes its time. */
+};
+
+struct forward {
+    struct ovs_list node;
+    struct connection *conn;
+    struct json *id, *params;   /* The client's. */
+    char *method;
+    struct json *sent_id;       /* NULL: not sent yet. */
+    struct json *result;        /* NULL: no answer yet. */
+    uint64_t revision;          /* That 'result' waits for. */
+    long long int deadline;     /* time_msec(). */
+    long long int retry_at;     /* Not before it. */
+};
+
+struct server_forwards {
+    struct ovs_list list;       /* struct forward, in the order of requests. */
+    size_t n;
+    char *address;              /* Where 'session' goes. */
+    struct jsonrpc_session *session; /* NULL: none. */
+    unsigned int seqno;         /* Of its connection. */
+};
+
+/* What a leader does, when it is asked by `forwarded`, which goes no
+ * further. */
+static const struct {
+    const char *name;
+    server_method *function;
+} forwarded[] = {
+    { "load", server_load },
+    { "register", server_enroll },
+    { "transact", server_transact },
+};
+
+static server_method *
+find_method(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++) {
+        if (!strcmp(forwarded[i].name, name)) {
+            return forwarded[i].function;
+        }
+    }
+    return NULL;
+}
+
+void
+server_forward_init(struct server *server)
+{
+    struct server_forwards *f = xzalloc(sizeof *f);
+
+    ovs_list_init(&f->list);
+    server->forwards = f;
+}
+
+static void
+forward_destroy(struct server_forwards *f, struct forward *forward)
+{
+    ovs_list_remove(&forward->node);
+    f->n--;
+    json_destroy(forward->id);
+    json_destroy(forward->params);
+    json_destroy(forward->sent_id);
+    json_destroy(forward->result);
+    free(forward->method);
+    free(forward);
+}
+
+void
+server_forward_drop(struct connection *conn)
+{
+    struct server_forwards *f = conn->server->forwards;
+    struct forward *forward;
+
+    LIST_FOR_EACH_SAFE (forward, node, &f->list) {
+        if (forward->conn == conn) {
+            forward_destroy(f, forward);
+        }
+    }
+}
+
+void
+server_forward_destroy(struct server *server)
+{
+    struct server_forwards *f = server->forwards;
+
+    ovs_assert(ovs_list_is_empty(&f->list));
+    jsonrpc_session_close(f->session);
+    free(f->address);
+    free(f);
+}
+
+static void
+refuse(struct server_forwards *f, struct forward *forward,
+       const struct diagnosis *diag)
+{
+    server_send(forward->conn, jsonrpc_create_error(diagnosis_to_json(diag),
+                                                    forward->id));
+    forward_destroy(f, forward);
+}
+
+static void
+refuse_unknown(struct server_forwards *f, struct forward *forward)
+{
+    struct diagnosis diag = { .op = -1 };
+
+    diagnosis_set(&diag, DIAG_STORE, NULL, NULL, "grapnel-mapd at %s, which "
+                  "makes changes, went away before it said whether this one "
+                  "was made", f->address);
+    diagnosis_set_hint(&diag, "look whether it was, before you repeat it");
+    refuse(f, forward, &diag);
+}
+
+bool
+server_forward(struct connection *conn, const struct json *id,
+               const char *method, const struct json *params)
+{
+    struct server *server = conn->server;
+    struct server_forwards *f = server->forwards;
+    struct diagnosis diag = { .op = -1 };
+    struct forward *forward;
+
+    if (!find_method(method) || !store_check_leader(server->store, &diag)
+        || diag.code != DIAG_NOT_LEADER) {
+        return false;           /* What is wrong is found there, too. */
+    }
+    forward = xzalloc(sizeof *forward);
+    forward->conn = conn;
+    forward->id = json_clone(id);
+    forward->params = json_clone(params);
+    forward->method = xstrdup(method);
+    forward->deadline = time_msec() + FORWARD_REACH_MS;
+    ovs_list_push_back(&f->list, &forward->node);
+    f->n++;
+    if (f->n > FORWARD_MAX) {
+        diagnosis_set(&diag, DIAG_BUSY, NULL, NULL, "%d changes are on their "
+                      "way to the grapnel-mapd that makes them", FORWARD_MAX);
+        refuse(f, forward, &diag);
+    }
+    return true;
+}
+
+struct json *
+server_forwarded(struct connection *conn, const struct json *params,
+                 struct diagnosis *diag)
+{
+    const struct json_array *a = (params && params->type == JSON_ARRAY
+                                  ? json_array(params) : NULL);
+    server_method *method = (a && a->n == 2 && a->elems[0]->type == JSON_STRING
+                             ? find_method(json_string(a->elems[0])) : NULL);
+
+    if (!method) {
+        diagnosis_set(diag, DIAG_INVALID, "params", NULL, "params must be a "
+                      "method that changes something, and its params");
+        return NULL;
+    }
+    return (store_check_leader(conn->server->store, diag) ? NULL
+            : method(conn, a->elems[1], diag));
+}
+
+/* The connection to the leader. */
+
+/* Those that were sent will not be answered. */
+static void
+lose_session(struct server_forwards *f)
+{
+    struct forward *forward;
+
+    LIST_FOR_EACH_SAFE (forward, node, &f->list) {
+        if (forward->sent_id && !forward->result) {
+            refuse_unknown(f, forward);
+        }
+    }
+}
+
+/* To be open while there is somebody to talk to and something to say.  One who
+ * has just lost the lead may still answer. */
+static void
+run_session(struct server *server)
+{
+    struct server_forwards *f = server->forwards;
+    const char *address = (server->leads ? NULL
+                           : store_leader_address(server->store));
+
+    if (f->session && (server->leads
+                       || (address && strcmp(address, f->address)))) {
+        lose_session(f);
+        jsonrpc_session_close(f->session);
+        f->session = NULL;
+    }
+    if (!f->session && address && f->n
+        && strcmp(store_leader_name(server->store),
+                  store_own_name(server->store))) {
+        free(f->address);
+        f->address = xstrdup(address);
+        f->session = jsonrpc_session_open(address, true);
+        jsonrpc_session_set_max_backoff(f->session, FORWARD_BACKOFF_MS);
+        jsonrpc_session_set_probe_interval(f->session, FORWARD_PROBE_MS);
+        f->seqno = jsonrpc_session_get_seqno(f->session);
+    }
+    if (f->session) {
+        jsonrpc_session_run(f->session);
+        if (f->seqno != jsonrpc_session_get_seqno(f->session)) {
+            f->seqno = jsonrpc_session_get_seqno(f->session);
+            lose_session(f);
+        }
+    }
+}
+
+static void
+send_on(struct server_forwards *f, struct forward *forward)
+{
+    struct jsonrpc_msg *msg
+        = jsonrpc_create_request("forwarded", json_array_create_2(
+                                     json_string_create(forward->method),
+                                     json_clone(forward->params)), NULL);
+
+    forward->sent_id = json_clone(msg->id);
+    forward->deadline = time_msec() + FORWARD_ANSWER_MS;
+    jsonrpc_session_send(f->session, msg);
+}
+
+static void
+take_answer(struct server_forwards *f, struct forward *forward,
+            const struct jsonrpc_msg *msg)
+{
+    const struct json *revision
+        = (msg->type == JSONRPC_REPLY && msg->result->type == JSON_OBJECT
+           ? shash_find_data(json_object(msg->result), "revision") : NULL);
+    struct diagnosis diag;
+
+    if (msg->type == JSONRPC_ERROR
+        && diagnosis_from_json(msg->error, &diag)
+        && diag.code == DIAG_NOT_LEADER) {
+        json_destroy(forward->sent_id); /* Nothing was done: there will be */
+        forward->sent_id = NULL;        /* another one. */
+        forward->retry_at = time_msec() + FORWARD_BACKOFF_MS;
+        forward->deadline = MIN(forward->deadline,
+                                time_msec() + FORWARD_REACH_MS);
+        return;
+    }
+    if (msg->type == JSONRPC_ERROR) {
+        server_send(forward->conn, jsonrpc_create_error(
+                        json_clone(msg->error), forward->id));
+        forward_destroy(f, forward);
+        return;
+    }
+    forward->result = json_clone(msg->result);
+    forward->revision = (revision && revision->type == JSON_INTEGER
+                         ? json_integer(revision) : 0);
+    forward->deadline = time_msec() + FORWARD_FOLLOW_MS;
+}
+
+static void
+receive(struct server_forwards *f)
+{
+    struct jsonrpc_msg *msg;
+
+    while (f->session && (msg = jsonrpc_session_recv(f->session))) {
+        struct forward *forward;
+
+        LIST_FOR_EACH_SAFE (forward, node, &f->list) {
+            if ((msg->type == JSONRPC_REPLY || msg->type == JSONRPC_ERROR)
+                && forward->sent_id && !forward->result
+                && json_equal(msg->id, forward->sent_id)) {
+                take_answer(f, forward, msg);
+                break;
+            }
+        }
+        jsonrpc_msg_destroy(msg);
+    }
+}
+
+/* Requests. */
+
+static void
+answer(struct server_forwards *f, struct forward *forward)
+{
+    if (!strcmp(forward->method, "register")) {
+        server_registered(forward->conn, forward->params);
+    }
+    server_send(forward->conn, jsonrpc_create_reply(
+                    json_clone(forward->result), forward->id));
+    forward_destroy(f, forward);
+}
+
+/* Not sent, and there will be no other to send it to. */
+static void
+do_here(struct server_forwards *f, struct forward *forward)
+{
+    server_do_request(forward->conn, forward->id, forward->method,
+                      forward->params);
+    forward_destroy(f, forward);
+}
+
+static void
+run_forward(struct server *server, struct forward *forward)
+{
+    struct server_forwards *f = server->forwards;
+    bool late = time_msec() >= forward->deadline;
+    struct diagnosis diag;
+
+    if (forward->result) {
+        if (late || catalog_revision(server->catalog) >= forward->revision) {
+            answer(f, forward);
+        }
+    } else if (forward->sent_id) {
+        if (late) {
+            refuse_unknown(f, forward);
+        }
+    } else if (late || !store_check_leader(server->store, &diag)
+               || diag.code != DIAG_NOT_LEADER) {
+        do_here(f, forward);
+    } else if (f->session && store_leader_address(server->store)
+               && jsonrpc_session_is_connected(f->session)
+               && time_msec() >= forward->retry_at) {
+        send_on(f, forward);
+    }
+}
+
+void
+server_forward_run(struct server *server)
+{
+    struct server_forwards *f = server->forwards;
+    struct forward *forward;
+
+    if (!store_is_shared(server->store)) {
+        return;
+    }
+    run_session(server);
+    receive(f);
+    LIST_FOR_EACH_SAFE (forward, node, &f->list) {
+        if (!forward->conn->doomed) {
+            run_forward(server, forward);
+        }
+    }
+}
+
+void
+server_forward_wait(struct server *server)
+{
+    struct server_forwards *f = server->forwards;
+    const struct forward *forward;
+
+    if (f->session) {
+        jsonrpc_session_wait(f->session);
+        jsonrpc_session_recv_wait(f->session);
+    }
+    LIST_FOR_EACH (forward, node, &f->list) {
+        poll_timer_wait_until(forward->deadline);
+        if (!forward->sent_id && f->session
+            && store_leader_address(server->store)
+            && jsonrpc_session_is_connected(f->session)) {
+            poll_timer_wait_until(forward->retry_at);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+#!/usr/bin/python3
+"""Several real grapnel-mapds on a real etcd: what one of them changes, all of
+them tell; and which hosts are alive.
+
+    tests/system/test-mapd-etcd.py [TEST...]"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from etcdcluster import Cluster
+from etcdworld import NOISE, WITHIN, Subscriber, World, until
+from mapdworld import (
+    BUILD, Client, Closed, MAPD, Mapd, ROOT, RpcError, add, check, check_equal, endpoint,
+    group, host, main, op)
+
+
+def test_one_changes_and_all_tell():
+    print("a change by any mapd is told by all", flush=True)
+    with World(3) as w:
+        followers = w.followers()
+        a, b, c = [m.client() for m in [w.leader()] + followers]
+        tables = [Subscriber([m]) for m in w.mapds]
+        check_equal(a.ops(add(host(1)), add(group(7)),
+                          add(endpoint(7, "w1", "h1", 1)))["revision"], 1,
+                    "a change at the leader")
+        check_equal(b.ops(add(endpoint(7, "w2", "h1", 2)))["revision"], 2,
+                    "a change at a follower")
+        check_equal(len(b.call("list", {"kind": "endpoint"})["items"]), 2,
+                    "is there at once for who has made it")
+        c.refused("a bad change at a follower", "exists", "name", "transact",
+                  {"ops": [add(host(1, vtep="192.0.2.9"))]})
+        c.refused("a change for another revision", "revision", "if_revision",
+                  "transact", {"ops": [add(host(2))], "if_revision": 1})
+        dump = c.call("dump")["records"]
+        check_equal(c.call("load", {"records": dump[:-1],
+                                    "prune": True})["revision"], 3,
+                    "a load at a follower")
+        check_equal(a.call("load", {"records": dump})["revision"], 4, "back")
+        check_equal(c.call("register", host(5), {"version": "x"}),
+                    {"revision": 5}, "a host registers with a follower")
+        until(lambda: a.call("list", {"kind": "host", "name": "h5"})["items"]
+              [0]["status"].get("mapd", "").endswith(
+                  followers[1].socket[-40:]),
+              "the leader knows to whom it is connected")
+        a.refused("its record cannot go while it is connected", "in-use",
+                  "name", "transact", {"ops": [op("remove", host(5))]})
+        c.close()
+        until(lambda: not a.call("list", {"kind": "host", "name": "h5"})
+              ["items"][0]["status"]["connected"], "and when it has gone")
+        check_equal(a.ops(op("remove", host(5)))["revision"], 6,
+                    "then its record can go")
+        hash_keys = {t.table.key for t in tables}
+        check_equal(len(hash_keys), 1, "one hash key for all")
+        w.converge(tables)
+        # All of them begin anew.
+        before = w.mapds[0].client().call("dump")
+        table = w.converge(tables)
+        for m in w.mapds:
+            m.stop()
+        for m in w.mapds:
+            m.start()
+        w.leader()
+        check_equal(w.mapds[0].client().call("dump"), before,
+                    "all is there after a new start")
+        check(w.converge().same(table), "with the same numbers and slots")
+
+
+def alive(client, n):
+    return client.call("list", {"kind": "host", "name": "h%d" % n})[
+        "items"][0]["status"]["alive"]
+
+
+class Host:
+    """A host that gives signs of life, from a thread."""
+
+    def __init__(self, n, m):
+        self.client = Client(m.socket, 3600)
+        self.client.call("register", host(n))
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while True:
+                self.client.receive()
+        except (OSError, Closed):
+            pass
+
+    def close(self):
+        self.client.sock.shutdown(2)
+
+
+def test_hosts_die_and_return():
+    print("hosts of several mapds, and an etcd that is away", flush=True)
+    with World(2, ["--host-timeout=2"]) as w:
+        a, b = w.leader(), w.followers()[0]
+        ca, cb = a.client(), b.client()
+        hosts = {n: Host(n, a if n < 3 else b) for n in range(1, 6)}
+        ca.ops(add(group(7)), *[add(endpoint(7, "w%d" % n, "h%d" % n, n))
+                                for n in hosts])
+        time.sleep(5)           # Longer than the timeout.
+        check(all(alive(c, n) for c in (ca, cb) for n in hosts),
+              "hosts that are connected to any mapd are alive")
+        for c in (ca, cb):
+            status = c.call("status")
+            check_equal((status["connected"], status["disconnected"]),
+                        (5, []), "and count as connected")
+        started = time.monotonic()
+        hosts[5].close()
+        for c in (ca, cb):
+            until(lambda: not alive(c, 5), "a host that has gone is dead")
+        print("  dead after %.1f s" % (time.monotonic() - started))
+        check(time.monotonic() - started > 1.5, "but not at once")
+        w.converge()
+        hosts[5] = Host(5, a)
+        for c in (ca, cb):
+            until(lambda: alive(c, 5), "it returns, elsewhere")
+
+        print("  etcd goes", flush=True)
+        w.cluster.stop()
+        until(lambda: any("etcd" in p for p in ca.call("status")["problems"]),
+              "status says that etcd is away")
+        for c in (ca, cb):
+            try:
+                c.ops(add(host(9)))
+                check(False, "a change without etcd is refused")
+            except RpcError as e:
+                check_equal(e.args[0]["error"], "store", "and says so")
+            check_equal(len(c.call("dump")["records"]), 11, "reads go on")
+        hosts[4].close()
+        time.sleep(5)
+        check(all(alive(c, n) for c in (ca, cb) for n in hosts),
+              "nobody is held for dead meanwhile")
+        w.cluster.start()
+
+        def changed():
+            try:
+                return cb.ops(add(host(9), may_exist=True))
+            except RpcError:
+                return False
+        until(changed, "changes are made again when etcd is back")
+        for c in (ca, cb):
+            until(lambda: not alive(c, 4), "who went is dead now")
+        check(all(alive(c, n) for c in (ca, cb) for n in (1, 2, 3, 5)),
+              "and nobody else")
+
+        print("  a mapd dies", flush=True)
+        a.kill()
+        for n in (1, 2, 5):
+            hosts[n] = Host(n, b)
+        until(changed, "the other one makes changes")
+        time.sleep(5)
+        check(all(alive(cb, n) for n in (1, 2, 3, 5)),
+              "hosts that go to another mapd stay alive")
+        a.start(WITHIN)
+        w.converge()
+
+
+def test_what_was_missed_is_read_again():
+    print("a mapd that stood still while etcd forgot", flush=True)
+    with World(2) as w:
+        a, b = w.leader(), w.followers()[0]
+        ca = a.client()
+        ca.ops(add(host(1)), add(host(2)), add(group(7)), add(group(8)),
+               *[add(endpoint(7, "w%d" % n, "h1", n)) for n in range(1, 9)])
+        tables = [Subscriber([a]), Subscriber([b])]
+        w.converge(tables)
+        b.process.send_signal(signal.SIGSTOP)
+        w.cluster.stop()        # Which ends the connections of both.
+        w.cluster.start()
+        until(lambda: made(a, add(host(4), may_exist=True)),
+              "the other one makes changes again")
+        for n in range(1, 40):
+            ca.ops(op("set", {"kind": "endpoint", "vni": 7, "group": "web",
+                              "name": "w%d" % (n % 8 + 1), "weight": n}))
+        ca.ops(op("remove", endpoint(7, "w3", "h1", 3)))
+        ca.ops(add(endpoint(7, "w3", "h1", 3)))
+        ca.ops(op("remove", group(8)), op("remove", host(2)))
+        ca.ops(add(group(8)), add(endpoint(8, "w1", "h1", 1)))
+        w.cluster.compact()
+        b.process.send_signal(signal.SIGCONT)
+        w.converge(tables)
+        with open(b.log) as f:
+            check("read all again" in f.read(), "it has read all again")
+        until(lambda: made(b, add(host(3), may_exist=True)), "and goes on")
+        w.converge(tables)
+
+
+def made(m, *ops):
+    try:
+        return m.client().ops(*ops)
+    except RpcError:
+        return None
+
+
+def refuses_to_start(cluster, what, *options):
+    directory = tempfile.mkdtemp()
+    done = subprocess.run(
+        [MAPD, "--store=etcd:" + cluster.urls, "--unixctl=none",
+         "--listen=punix:%s/mapd.sock" % directory] + list(options),
+        env=dict(os.environ, OVS_RUNDIR=directory), timeout=WITHIN,
+        stderr=subprocess.PIPE, text=True)
+    shutil.rmtree(directory)
+    check(done.returncode and done.stderr.count("\n") <= 5, what,
+          done.stderr)
+    return done.stderr
+
+
+def test_certificates_and_passwords():
+    print("an etcd that asks for a certificate, or a password", flush=True)
+    with Cluster(n=1, tls=True) as cluster:
+        cluster.start()
+        options = ["--etcd-ca=" + cluster.ca, "--etcd-cert=" + cluster.cert,
+                   "--etcd-key=" + cluster.key]
+        m = Mapd(target="etcd:" + cluster.urls, allow=NOISE, options=options)
+        check_equal(m.client().ops(add(host(1)))["revision"], 1,
+                    "a change with a certificate")
+        m.stop()
+        m.remove()
+        refuses_to_start(cluster, "none without one", options[0])
+    with Cluster(n=1) as cluster:
+        cluster.start()
+        cluster.enable_auth("mapd", "secret", "/grapnel/")
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write("secret\n")
+            f.flush()
+            options = ["--etcd-user=mapd", "--etcd-password-file=" + f.name]
+            m = Mapd(target="etcd:" + cluster.urls, allow=NOISE,
+                     options=options)
+            check_equal(m.client().ops(add(host(1)))["revision"], 1,
+                        "a change with a password")
+            refuses_to_start(cluster, "not below another prefix",
+                             "--etcd-prefix=/other/", *options)
+            m.stop()
+            m.remove()
+        error = refuses_to_start(cluster, "none without one")
+        check("secret" not in error, "which is not shown")
+
+
+def test_methods_are_the_same():
+    print("the tests of mapd's methods and changes, on etcd", flush=True)
+    with Cluster() as cluster:
+        cluster.start()
+        for script in ("test-mapd-methods.py", "test-mapd-changes.py"):
+            done = subprocess.run(
+                [sys.executable, os.path.join(ROOT, "tests", "system",
+                                              script)],
+                env=dict(os.environ, B=BUILD,
+                         GRAPNEL_TEST_STORE="etcd:" + cluster.urls),
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            check_equal(done.returncode, 0, script + "\n" + done.stdout)
+
+
+if __name__ == "__main__":
+    main(test_one_changes_and_all_tell, test_hosts_die_and_return,
+         test_what_was_missed_is_read_again,
+         test_certificates_and_passwords, test_methods_are_the_same)
