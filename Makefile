@@ -36,7 +36,7 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	remote.o \
+	remote.o tls.o \
 	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
@@ -47,12 +47,14 @@ catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-unique.o slot-dues.o slot-history.o slots.o)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
+trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
+	server-handshake.o server-trust.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
 	server.o server-change.o server-incident.o server-listen.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
 	server-register.o server-relay.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
-	$(store_OBJS)
+	$(store_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 	ctl-client.o ctl-complete.o ctl-diff.o ctl-dump.o ctl-dump-file.o \
 	ctl-help.o ctl-list.o ctl-load.o ctl-number.o ctl-options.o ctl-output.o \

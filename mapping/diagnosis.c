@@ -24,6 +24,7 @@ static const struct {
     [DIAG_TIMEOUT] = { "timeout", ETIMEDOUT },
     [DIAG_UNSUPPORTED] = { "unsupported", EOPNOTSUPP },
     [DIAG_BUSY] = { "busy", ENOSPC },
+    [DIAG_DENIED] = { "denied", EACCES },
 };
 
 static bool

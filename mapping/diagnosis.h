@@ -21,6 +21,7 @@ enum diagnosis_code {
     DIAG_TIMEOUT,
     DIAG_UNSUPPORTED,           /* No such method or version. */
     DIAG_BUSY,                  /* A bound was reached. */
+    DIAG_DENIED,                /* Not for who asks. */
     N_DIAG_CODES
 };
 

@@ -16,10 +16,12 @@
 #include "fatal-signal.h"
 #include "latch.h"
 #include "mapping/catalog/catalog.h"
+#include "mapping/mapd/audit.h"
 #include "mapping/mapd/directory.h"
 #include "mapping/mapd/server.h"
 #include "mapping/mapd/store.h"
 #include "mapping/mapd/unix-listener.h"
+#include "mapping/tls.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -35,6 +37,8 @@ struct options {
     const char *unixctl;        /* NULL: the default. */
     unsigned int host_timeout;  /* ms. */
     struct svec listen;
+    char *audit_log;            /* NULL: none. */
+    char *private_key, *certificate, *ca_cert; /* NULL: not given. */
 };
 
 /* Set by a signal or `exit`: the main loop is to end. */
@@ -103,11 +107,18 @@ usage(void)
            "                            (default: sqlite:"
            "/var/lib/grapnel/grapnel.db)\n"
            "  --listen=punix:PATH       listen on a Unix socket\n"
-           "  --listen=ptcp:[PORT][:IP] listen on TCP, port %d of 127.0.0.1\n"
-           "                            unless given; may be repeated; who\n"
-           "                            reaches it can change everything\n"
+           "  --listen=pssl:[PORT][:IP] listen on TLS, port %d unless given,\n"
+           "                            for peers with certificates\n"
+           "  --listen=ptcp:[PORT][:IP] listen on TCP, the same port of\n"
+           "                            127.0.0.1 unless given; who reaches it\n"
+           "                            can change everything\n"
            "                            (default: "
-           "punix:%s/grapnel-mapd.sock)\n"
+           "punix:%s/grapnel-mapd.sock;\n"
+           "                            --listen may be repeated)\n"
+           "  --private-key=FILE        of mapd's certificate\n"
+           "  --certificate=FILE        whose name is mapd:NAME\n"
+           "  --ca-cert=FILE            of the CA that vouches for peers\n"
+           "  --audit-log=FILE          append a line of JSON for each change\n"
            "  --host-timeout=SECONDS    take a host for dead when it has been "
            "gone\n"
            "                            for SECONDS, such as 2.5; 0: never\n"
@@ -128,6 +139,10 @@ enum {
     OPT_LISTEN,
     OPT_UNIXCTL,
     OPT_HOST_TIMEOUT,
+    OPT_AUDIT_LOG,
+    OPT_PRIVATE_KEY,
+    OPT_CERTIFICATE,
+    OPT_CA_CERT,
     VLOG_OPTION_ENUMS,
     DAEMON_OPTION_ENUMS,
 };
@@ -139,6 +154,10 @@ static const struct option long_options[] = {
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"unixctl", required_argument, NULL, OPT_UNIXCTL},
     {"host-timeout", required_argument, NULL, OPT_HOST_TIMEOUT},
+    {"audit-log", required_argument, NULL, OPT_AUDIT_LOG},
+    {"private-key", required_argument, NULL, OPT_PRIVATE_KEY},
+    {"certificate", required_argument, NULL, OPT_CERTIFICATE},
+    {"ca-cert", required_argument, NULL, OPT_CA_CERT},
     DAEMON_LONG_OPTIONS,
     VLOG_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -216,6 +235,14 @@ parse_timeout(const char *text)
     return seconds > 0 && seconds < 0.001 ? 1 : seconds * 1000 + 0.5;
 }
 
+/* A daemon changes its directory. */
+static void
+set_file(char **option, const char *name)
+{
+    free(*option);
+    *option = abs_file_name(NULL, name);
+}
+
 static void
 parse_options(int argc, char *argv[], struct options *options)
 {
@@ -247,6 +274,22 @@ parse_options(int argc, char *argv[], struct options *options)
 
         case OPT_HOST_TIMEOUT:
             options->host_timeout = parse_timeout(optarg);
+            break;
+
+        case OPT_AUDIT_LOG:
+            set_file(&options->audit_log, optarg);
+            break;
+
+        case OPT_PRIVATE_KEY:
+            set_file(&options->private_key, optarg);
+            break;
+
+        case OPT_CERTIFICATE:
+            set_file(&options->certificate, optarg);
+            break;
+
+        case OPT_CA_CERT:
+            set_file(&options->ca_cert, optarg);
             break;
 
         VLOG_OPTION_HANDLERS
@@ -296,6 +339,22 @@ check_unixctl(const char *name)
 }
 
 static void
+use_tls(const struct options *options)
+{
+    const struct tls_files files = {
+        .private_key = options->private_key,
+        .certificate = options->certificate,
+        .ca_cert = options->ca_cert,
+    };
+    struct diagnosis diag;
+
+    if ((files.private_key || files.certificate || files.ca_cert)
+        && tls_use(&files, &diag)) {
+        die(&diag);
+    }
+}
+
+static void
 listen_all(struct server *server, const struct svec *targets)
 {
     struct diagnosis diag;
@@ -333,6 +392,7 @@ main(int argc, char *argv[])
     struct catalog *catalog;
     struct diagnosis diag;
     struct server *server;
+    struct audit *audit;
     struct hash_key key;
     struct store *store;
 
@@ -359,6 +419,11 @@ main(int argc, char *argv[])
                       &diag)) {
         die(&diag);
     }
+    if (audit_open(options.audit_log, &audit, &diag)) {
+        die(&diag);
+    }
+    server_set_audit(server, audit);
+    use_tls(&options);
     listen_all(server, &options.listen);
     unixctl_command_register("exit", "", 0, 0, unixctl_exit, NULL);
     unixctl_command_register("mapd/backup", "FILE", 1, 1, unixctl_backup,
@@ -373,10 +438,15 @@ main(int argc, char *argv[])
 
     VLOG_INFO("exiting");
     server_destroy(server);
+    audit_close(audit);
     store_close(store);
     catalog_destroy(catalog);
     unixctl_server_destroy(unixctl);
     svec_destroy(&options.listen);
+    free(options.audit_log);
+    free(options.private_key);
+    free(options.certificate);
+    free(options.ca_cert);
     service_stop();
     vlog_disable_async();
     latch_destroy(&quit);

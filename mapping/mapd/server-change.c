@@ -178,6 +178,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
         forget_removed_hosts(server, changes, n);
         server_liveness_committed(server, txn);
         catalog_commit(txn);
+        server_trust_changed(server, encoded);
         presence_committed(&server->presence,
                            catalog_revision(server->catalog), time_msec());
     }
@@ -290,9 +291,11 @@ server_transact(struct connection *conn, const struct json *params,
     warnings = json_array_create_empty();
     txn = server_begin(server);
     for (size_t i = 0; i < json_array(ops)->n; i++) {
+        const struct json *op = json_array(ops)->elems[i];
+
         catalog_set_op(txn, i);
-        if (apply_op(txn, server->catalog, json_array(ops)->elems[i],
-                     warnings, diag)) {
+        if (roles_check_op(&conn->role, server->catalog, op, diag)
+            || apply_op(txn, server->catalog, op, warnings, diag)) {
             diag->op = i;
             catalog_abort(txn);
             json_destroy(warnings);

@@ -116,7 +116,8 @@ register_host(struct connection *conn, const struct json *params,
     struct record record;
     struct json *result;
 
-    if (parse_register(params, &record, version, diag)) {
+    if (parse_register(params, &record, version, diag)
+        || roles_check_register(&conn->role, record.host.name, diag)) {
         return NULL;
     }
     keep_labels(server->catalog, &record.host);

@@ -64,6 +64,7 @@ server_create(struct catalog *catalog, struct store *store,
     ovs_list_init(&server->listeners);
     ovs_list_init(&server->connections);
     ovs_list_init(&server->snapshot_queue);
+    ovs_list_init(&server->handshakes);
     server->max_connections = max_connections;
     hmap_init(&server->views);
     presence_init(&server->presence);
@@ -80,6 +81,7 @@ connection_close(struct connection *conn)
 {
     struct server *server = conn->server;
 
+    server_trust_drop(conn);
     barrier_drop(server, conn);
     server_trace_drop(conn);
     server_relay_destroy(conn);
@@ -89,6 +91,7 @@ connection_close(struct connection *conn)
     jsonrpc_close(conn->rpc);
     ovs_list_remove(&conn->node);
     server->n_connections--;
+    free(conn->who);
     free(conn);
 }
 
@@ -103,7 +106,10 @@ server_destroy(struct server *server)
     LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
         connection_close(conn);
     }
+    server_handshake_close(server);
     server_listen_close(server);
+    free(server->actor_method);
+    free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
     free(server);
@@ -168,7 +174,9 @@ handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
     server_method *method = find_method(msg->method);
     struct json *result = NULL;
 
-    if (!strcmp(msg->method, "echo")) {
+    if (server_trust_begin(conn, msg->method, &diag)) {
+        /* Fall through. */
+    } else if (!strcmp(msg->method, "echo")) {
         result = json_clone(msg->params);
     } else if (!strcmp(msg->method, "wait")) {
         if (!barrier_add(conn, msg->id, msg->params, &diag)) {
@@ -192,6 +200,7 @@ handle_request(struct connection *conn, const struct jsonrpc_msg *msg)
     if (result) {
         server_send(conn, jsonrpc_create_reply(result, msg->id));
     } else {
+        server_trust_refused(conn, &diag);
         server_send(conn, jsonrpc_create_error(diagnosis_to_json(&diag),
                                                msg->id));
     }
@@ -246,6 +255,11 @@ handle_notification(struct connection *conn, const struct jsonrpc_msg *msg)
 {
     struct diagnosis diag = { .op = -1 };
 
+    if (server_trust_begin(conn, msg->method, &diag)) {
+        server_trust_refused(conn, &diag);
+        server_doom(conn);
+        return;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(notifications); i++) {
         if (!strcmp(notifications[i].name, msg->method)) {
             if (notifications[i].function(conn, msg->params, &diag)) {
@@ -400,7 +414,9 @@ connection_run(struct connection *conn)
     } else if (conn->probes) {
         probe(conn);
     }
-    if (jsonrpc_get_status(conn->rpc)) {
+    if (jsonrpc_get_status(conn->rpc)
+        || (conn->role.kind == ROLE_NONE
+            && time_msec() >= conn->stranger_until)) {
         server_doom(conn);
     }
 }
@@ -416,6 +432,9 @@ connection_wait(struct connection *conn)
         poll_timer_wait_until(conn->active + (conn->probed + 1)
                               * SERVER_PROBE_MS);
     }
+    if (conn->role.kind == ROLE_NONE) {
+        poll_timer_wait_until(conn->stranger_until);
+    }
     if (conn->doomed) {
         poll_immediate_wake();
     }
@@ -428,6 +447,7 @@ server_run(struct server *server)
     size_t unfinished = 0;
 
     server_listen_run(server);
+    server_handshake_run(server);
     server_liveness_tick(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         if (!conn->doomed) {
@@ -455,6 +475,7 @@ server_wait(struct server *server)
     struct connection *conn;
 
     server_listen_wait(server);
+    server_handshake_wait(server);
     server_liveness_wait(server);
     server_trace_wait(server);
     server_wait_snapshots(server);
@@ -471,10 +492,15 @@ server_show(const struct server *server, struct ds *ds)
 
     ds_put_format(ds, "connections: %"PRIuSIZE" of %"PRIuSIZE"\n",
                   server->n_connections, server->max_connections);
+    ds_put_format(ds, "TLS handshakes under way: %"PRIuSIZE"\n",
+                  server->n_handshakes);
     ds_put_format(ds, "messages between hosts dropped: %"PRIu64"\n",
                   server->n_relay_drops);
     LIST_FOR_EACH (conn, node, &server->connections) {
         ds_put_format(ds, "%s:", jsonrpc_get_name(conn->rpc));
+        if (conn->who) {
+            ds_put_format(ds, " %s,", conn->who);
+        }
         if (conn->host) {
             ds_put_format(ds, " host %s, revision %"PRIu64",",
                           conn->host->name, conn->host->applied);
