@@ -59,7 +59,7 @@ ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
 	ctl-client.o ctl-complete.o ctl-diff.o ctl-dump.o ctl-dump-file.o \
 	ctl-help.o ctl-list.o ctl-load.o ctl-number.o ctl-options.o ctl-output.o \
 	ctl-record.o ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o \
-	ctl-trace.o ctl-verbs.o ctl-wait.o ctl-watch.o)
+	ctl-trace.o ctl-trust.o ctl-verbs.o ctl-wait.o ctl-watch.o)
 
 vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
@@ -131,7 +131,7 @@ $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(catalog_OBJS) $(mapping_OBJS
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 $(OVS_LIBS) $(JEMALLOC)
 
-$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS)) $(OVS)/.built
+$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS) mapping/diagnosis.o mapping/tls.o) $(OVS)/.built
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsmartcols $(OVS_LIBS)
 

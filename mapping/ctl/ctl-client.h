@@ -9,11 +9,15 @@
 struct ctl_client;
 struct json;
 
-/* True if 'remote' is "unix:PATH" or "tcp:IP[:PORT]". */
+/* What ctl_client_open() says of TLS, besides what it says of others. */
+#define CTL_CLIENT_REFUSED EKEYREJECTED /* One side does not trust the other. */
+#define CTL_CLIENT_NOT_MAPD EKEYREVOKED /* It is trusted, but not mapd. */
+
+/* True if 'remote' is "unix:PATH", "tcp:IP[:PORT]" or "ssl:IP[:PORT]". */
 bool ctl_client_is_remote(const char *remote);
 
-/* Connects within 'timeout_ms'.  Returns 0, or a positive errno: EAGAIN if too
- * many others wait to be let in. */
+/* Connects within 'timeout_ms', for "ssl:" after tls_use().  Returns 0, or a
+ * positive errno: EAGAIN if too many others wait to be let in. */
 int ctl_client_open(const char *remote, long long timeout_ms,
                     struct ctl_client **);
 void ctl_client_close(struct ctl_client *);

@@ -242,6 +242,7 @@ hint_for(const char *code)
         {"timeout", "see 'grapnelctl status'"},
         {"unsupported", "is that a grapnel-mapd of this version?"},
         {"busy", "try again"},
+        {"denied", "use a certificate for admin:NAME"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {
