@@ -213,6 +213,18 @@ warn_of_expiry(const char *file)
     }
 }
 
+/* Whether they were looked at when they were the same. */
+static bool
+is_in_use(const char *const names[], const struct stamp stamps[])
+{
+    for (size_t i = 0; i < N_FILES; i++) {
+        if (!nullable_string_is_equal(names[i], used.names[i])) {
+            return false;
+        }
+    }
+    return used.names[0] && !memcmp(stamps, used.stamps, sizeof used.stamps);
+}
+
 int
 tls_use(const struct tls_files *f, struct diagnosis *diag)
 {
@@ -222,6 +234,9 @@ tls_use(const struct tls_files *f, struct diagnosis *diag)
     int error;
 
     look(names, stamps);        /* Before they are read: nothing is missed. */
+    if (is_in_use(names, stamps)) {
+        return 0;
+    }
     error = tls_check(f, diag);
     if (error) {
         return error;
@@ -248,12 +263,12 @@ tls_refresh(void)
     struct stamp stamps[N_FILES];
     struct diagnosis diag;
 
-    if (!names[0] || time_msec() < used.refresh_at) {
+    if (!used.names[0] || time_msec() < used.refresh_at) {
         return;
     }
     used.refresh_at = time_msec() + REFRESH_MS;
     look(names, stamps);
-    if (!memcmp(stamps, used.stamps, sizeof stamps)) {
+    if (is_in_use(names, stamps)) {
         return;
     }
     if (tls_use(&files, &diag)) {
