@@ -117,6 +117,7 @@ help:
 	@echo 'make fuzz       fuzz the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl (root)'
 	@echo 'make deps       install the Debian packages that all this needs (root)'
+	@echo 'make test-ca    a CA and certificates for trying out TLS, in build/test-ca'
 	@echo 'make install    [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
 
@@ -185,6 +186,13 @@ demo: deps
 sim: deps
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@sim/demo $(shell test -t 0 && echo --keep)
+
+# DIRECTORY is TEST_CA, which must be new; NAMES such as host:h1.
+TEST_CA ?= build/test-ca
+.PHONY: test-ca
+test-ca:
+	@tests/test-ca $(TEST_CA) $(NAMES)
+	@echo 'made in $(TEST_CA); README.md, "Trust", says what goes where'
 
 DESTDIR ?=
 PREFIX  ?= /usr/local

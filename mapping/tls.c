@@ -69,8 +69,11 @@ check_readable(const char *field, const char *file, struct diagnosis *diag)
 {
     /* The library takes "none" for trust in everybody. */
     if (!file || !*file || !strcmp(file, "none")) {
-        return refuse(field, file ? file : "", "TLS needs this file",
-                      "give private-key, certificate and ca-cert", diag);
+        int error = diagnosis_set(diag, DIAG_INVALID, field, file,
+                                  "TLS needs %s, a file", field);
+
+        diagnosis_set_hint(diag, "give private-key, certificate and ca-cert");
+        return error;
     } else if (access(file, R_OK)) {
         return refuse(field, file, ovs_strerror(errno),
                       "name a PEM file that may be read", diag);

@@ -155,9 +155,12 @@ ctl_call_refusable(struct ctl *ctl, const char *method, struct json *param,
         struct diagnosis diag;
 
         if (ctl_trust_use(ctl, &diag)) {
+            bool named = diag.value[0];
+
             json_destroy(params);
-            return ctl_output_error(ctl->out, CTL_FAILED, "file", diag.hint,
-                                    "%s", diag.message);
+            return ctl_output_error(ctl->out, named ? CTL_FAILED : CTL_USAGE,
+                                    named ? "file" : "usage", diag.hint, "%s",
+                                    diag.message);
         }
         error = ctl_client_open(ctl->remote, timeout_ms, &ctl->client);
         if (error) {

@@ -351,15 +351,15 @@ def grapnelctl_says_what_is_wrong_with_a_certificate(world):
     good, bad = world.good, world.bad
     key, certificate, ca = good.files('admin:alice')
     for options, status, words in (
-            ([], 1, 'private-key'),
-            (['--private-key', key, '--certificate', certificate], 1,
+            ([], 2, 'private-key'),
+            (['--private-key', key, '--certificate', certificate], 2,
              'ca-cert'),
             (['--private-key', key, '--certificate', '/nowhere',
               '--ca-cert', ca], 1, '/nowhere'),
             (['--private-key', good.key('host:h1'), '--certificate',
               certificate, '--ca-cert', ca], 1, 'key values mismatch'),
             (['--private-key', key, '--certificate', certificate,
-              '--ca-cert', 'none'], 1, 'needs this file'),
+              '--ca-cert', 'none'], 1, 'needs ca-cert'),
             (good.options('host:late'), 1, 'has expired'),
             (bad.options('admin:alice'), 3, 'TLS fails'),
             (bad.options('admin:alice')[:2] + good.options('x')[2:], 3,
