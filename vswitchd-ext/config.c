@@ -76,6 +76,7 @@ config_set_error(char *error)
 static char *
 use_tls(const struct ovsrec_ssl *ssl, const struct config *config)
 {
+    static bool trusts_anybody; /* The library does, from then on. */
     const struct tls_files ours = {
         config->private_key, config->certificate, config->ca_cert
     };
@@ -86,8 +87,13 @@ use_tls(const struct ovsrec_ssl *ssl, const struct config *config)
     struct diagnosis diag;
     int error;
 
+    trusts_anybody |= ssl && !strcmp(ssl->ca_cert, "none");
     if (!config->mapd || strncmp(config->mapd, "ssl:", 4)) {
         return NULL;
+    } else if (trusts_anybody) {
+        return xstrdup("the SSL table has, or had, no CA, so that anybody may "
+                       "pass for mapd: name one (ovs-vsctl set-ssl), and "
+                       "restart the switch");
     } else if (ssl && ours.certificate) {
         return xstrdup("the SSL table and external_ids:grapnel-certificate "
                        "both name a certificate: remove one of them "

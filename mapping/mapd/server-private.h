@@ -25,6 +25,9 @@ struct subscription_view;
 #define SERVER_PROBE_ID "echo"
 #define SERVER_SYNC_ID "synced" /* Follows a snapshot to a host. */
 
+/* The rest of a method's name that nobody knows is of no interest. */
+enum { SERVER_METHOD_SIZE = 33 };
+
 struct server {
     struct catalog *catalog;
     struct store *store;
@@ -57,7 +60,7 @@ struct server {
     struct audit *audit;        /* NULL: none. */
     struct connection *actor;   /* Whose request is being dealt with, or was
                                  * last; NULL: it is gone. */
-    char *actor_method;         /* That request's. */
+    char actor_method[SERVER_METHOD_SIZE]; /* That request's; cut. */
     char *plain_target;         /* Not authenticated, and not of this machine
                                  * alone; or NULL. */
 

@@ -5,7 +5,6 @@
 
 #include "mapping/mapd/server-private.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "jsonrpc.h"
@@ -16,32 +15,21 @@
 
 VLOG_DEFINE_THIS_MODULE(server_trust);
 
-/* The rest of a method's name that nobody knows is of no interest. */
-enum { METHOD_MAX = 32 };
-
 void
 server_set_audit(struct server *server, struct audit *audit)
 {
     server->audit = audit;
 }
 
-static void
-note_actor(struct connection *conn, const char *method)
-{
-    struct server *server = conn->server;
-
-    server->actor = conn;
-    free(server->actor_method);
-    server->actor_method = xasprintf("%.*s", METHOD_MAX, method);
-}
-
 int
 server_trust_begin(struct connection *conn, const char *method,
                    struct diagnosis *diag)
 {
+    struct server *server = conn->server;
     int error;
 
-    note_actor(conn, method);
+    server->actor = conn;
+    ovs_strlcpy(server->actor_method, method, sizeof server->actor_method);
     if (roles_may_use(&conn->role, method)) {
         return 0;
     }
@@ -54,9 +42,9 @@ server_trust_begin(struct connection *conn, const char *method,
                            "reader:NAME or host:NAME");
     } else {
         error = diagnosis_set(diag, DIAG_DENIED, "method", method,
-                              "%s:%s may not use \"%.*s\"",
+                              "%s:%s may not use \"%s\"",
                               roles_name(conn->role.kind), conn->role.name,
-                              METHOD_MAX, method);
+                              server->actor_method);
         diagnosis_set_hint(diag, "an admin may: use a certificate for "
                            "admin:NAME");
     }

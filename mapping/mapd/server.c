@@ -108,7 +108,6 @@ server_destroy(struct server *server)
     }
     server_handshake_close(server);
     server_listen_close(server);
-    free(server->actor_method);
     free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
