@@ -26,7 +26,6 @@ from trustworld import (PORT, TLS_SECONDS, Client, Refused, World, is_cut_off)
 tests = harness.Tests()
 
 HOST = {'kind': 'host', 'name': 'h9', 'vtep': '192.0.2.9'}
-GROUP = {'kind': 'group', 'vni': 1, 'name': 'web', 'address': '10.1.0.100'}
 
 
 def record_host(number):
@@ -49,11 +48,10 @@ def op(name, record):
 @tests.add
 def admins_do_everything_and_readers_look(world):
     with world.client('admin:alice') as admin:
-        admin.ops(op('add', HOST), op('add', record_host(2)),
-                  op('add', GROUP), op('add', endpoint(2)))
+        admin.ops(op('add', HOST))
         with world.client('reader:bob') as reader:
             records = reader.call('dump')['records']
-            check(len(records) == 4, '%s', records)
+            check(HOST['vtep'] in str(records), '%s', records)
             check(reader.call('list', {'kind': 'host'})['items'], 'no hosts')
             reader.call('status')
             reader.call('watch', {})
@@ -397,10 +395,15 @@ def hosts_do_not_pass_for_mapd(world):
 
 
 def use_ssl_table(world, name):
+    """And nothing else."""
+    for key in ('private-key', 'certificate', 'ca-cert'):
+        world.ovs.vsctl('remove', 'open_vswitch', '.', 'external_ids',
+                        'grapnel-' + key)
+    number = {'host:h1': 1, 'host:h2': 2, 'host:late': 3}[name]
     world.ovs.vsctl(
         'set-ssl', *world.good.files(name), '--', 'set', 'open_vswitch', '.',
         'external_ids:grapnel-host=' + name.split(':')[1],
-        'external_ids:grapnel-vtep=192.0.2.1',
+        'external_ids:grapnel-vtep=192.0.2.%d' % number,
         'external_ids:grapnel-mapd=ssl:127.0.0.1:%d' % PORT)
 
 
@@ -416,6 +419,7 @@ def wait_connected(world, name):
 
 @tests.add
 def a_switch_with_another_name_than_its_certificate_is_refused(world):
+    use_ssl_table(world, 'host:h1')
     world.ovs.vsctl('set', 'open_vswitch', '.',
                     'external_ids:grapnel-host=h2')
     wait_until('the switch says so', lambda: 'host:h1 may not register' in
@@ -430,6 +434,8 @@ def a_switch_with_another_name_than_its_certificate_is_refused(world):
 
 @tests.add
 def a_switch_takes_its_certificate_from_external_ids(world):
+    use_ssl_table(world, 'host:h1')
+    wait_connected(world, 'h1')
     files = dict(zip(('private-key', 'certificate', 'ca-cert'),
                      world.good.files('host:h2')))
     settings = ['external_ids:grapnel-%s="%s"' % item
@@ -475,21 +481,16 @@ def mapds_certificate_is_replaced_without_a_restart(world):
         good.sign('mapd:m1', 'controller')
         wait_until('a new key', lambda: serial(context) != old)
         check(before.call('echo') == [], 'older connections suffer')
-    check(is_connected(world, 'h2'), 'the switch suffers')
 
 
 @tests.add
 def a_switchs_certificate_is_replaced_without_a_restart(world):
     good = world.good
-    use_table = ['--', 'remove', 'open_vswitch', '.', 'external_ids']
-    remove = [x for key in ('private-key', 'certificate', 'ca-cert')
-              for x in use_table + ['grapnel-' + key]]
-    # Its certificate has expired: Open vSwitch's own table, one key.
-    world.ovs.vsctl('set-ssl', *good.files('host:late'), *remove, '--', 'set',
-                    'open_vswitch', '.', 'external_ids:grapnel-host=late',
-                    'external_ids:grapnel-vtep=192.0.2.3')
-    wait_until('it is refused', lambda: not is_connected(world, 'h2')
-               and 'has expired' in world.ovs.log(), 20)
+    # One that has expired, in Open vSwitch's own table.
+    use_ssl_table(world, 'host:late')
+    wait_until('it is seen', lambda: 'has expired' in world.ovs.log(), 20)
+    wait_until('it is refused', lambda: 'certificate expired' in
+               world.ovs.log(), 20)
     check(not is_connected(world, 'late'), 'an expired certificate is good')
     good.sign('host:late', 'switch')
     wait_connected(world, 'late')

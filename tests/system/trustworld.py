@@ -171,6 +171,12 @@ class World:
         self.bad = Certificates(self.path('other-ca'), 'admin:alice')
         self.good.expire('host:late')
         self.start_mapd()
+        for command in ('host add h2 --vtep 192.0.2.2',
+                        'group add 1/web --address 10.1.0.100',
+                        'endpoint add 1/web/e2 --host h2 '
+                        '--mac 02:00:00:00:00:02'):
+            self.ctl(*command.split(),
+                     remote='unix:' + self.path('mapd.sock'))
         self.ovs = OpenVSwitch(Here(), os.path.join(RUN_DIR, 'ovs'))
         self.ovs.start_database()
         self.ovs.start_switch()
