@@ -51,8 +51,8 @@ ctl_client_is_remote(const char *remote)
                                  NULL));
 }
 
-/* Whether mapd answers.  With TLS 1.3 a client that mapd turns away learns that
- * only when it has sent something; so that is nothing that matters. */
+/* Whether mapd answers.  With TLS 1.3 a client that mapd turns away learns of
+ * that only when it has sent something; so that is nothing that matters. */
 static int
 greet(struct ctl_client *client, long long timeout_ms)
 {

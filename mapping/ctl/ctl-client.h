@@ -10,7 +10,7 @@ struct ctl_client;
 struct json;
 
 /* What ctl_client_open() says of TLS, besides what it says of others. */
-#define CTL_CLIENT_REFUSED EKEYREJECTED /* One side does not trust the other. */
+#define CTL_CLIENT_REFUSED EKEYREJECTED /* One does not trust the other. */
 #define CTL_CLIENT_NOT_MAPD EKEYREVOKED /* It is trusted, but not mapd. */
 
 /* True if 'remote' is "unix:PATH", "tcp:IP[:PORT]" or "ssl:IP[:PORT]". */
