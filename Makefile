@@ -39,7 +39,7 @@ record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
 	record-gateway.o record-json.o record-kind.o record-pool.o \
 	record-workload.o)
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	metrics-address.o relay.o remote.o slot-codec.o) $(record_OBJS)
+	metrics-address.o relay.o remote.o slot-codec.o tls.o) $(record_OBJS)
 
 # What monitoring and systemd ask of both daemons.
 service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
@@ -64,6 +64,8 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o \
 	store-sqlite.o store-etcd.o store-etcd-batch.o store-etcd-commit.o \
 	store-etcd-leader.o store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
+trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
+	server-handshake.o server-trust.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
 	server.o server-batch.o server-change.o server-follow.o \
@@ -71,14 +73,14 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
 	server-metrics.o server-register.o server-relay.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
-	$(store_OBJS) $(service_OBJS)
+	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
 	ctl-change.o ctl-check.o ctl-client.o ctl-compare.o ctl-complete.o \
 	ctl-diff.o ctl-dump.o ctl-dump-file.o ctl-duration.o ctl-flow.o \
 	ctl-help.o ctl-help-json.o ctl-list.o ctl-load.o ctl-loading.o \
 	ctl-number.o ctl-options.o ctl-output.o ctl-record.o ctl-redact.o \
 	ctl-repeated.o ctl-share.o ctl-show.o ctl-status.o ctl-trace.o \
-	ctl-verbs.o ctl-wait.o ctl-watch.o)
+	ctl-trust.o ctl-verbs.o ctl-wait.o ctl-watch.o)
 
 vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-parse.o \
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
@@ -140,6 +142,7 @@ help:
 	@echo 'make bench      measure; JSON lines, also in build/bench.jsonl (root)'
 	@echo 'make man        bring grapnelctl(8) up to date with its options'
 	@echo 'make deps       install the Debian packages that all this needs (root)'
+	@echo 'make test-ca    a CA and certificates for trying out TLS, in build/test-ca'
 	@echo 'make install    [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make clean      remove build/; make distclean: .deps/ (Open vSwitch) too'
 
@@ -156,7 +159,7 @@ $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(etcd_OBJS) $(catalog_OBJS) $
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lcurl -lmicrohttpd \
 		$(OVS_LIBS) $(JEMALLOC)
 
-$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS)) $(OVS)/.built
+$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS) mapping/diagnosis.o mapping/tls.o) $(OVS)/.built
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsmartcols $(OVS_LIBS)
 
@@ -225,6 +228,13 @@ sim: packages
 man: $(B)/grapnelctl
 	@$< --json help | docs/man/generate docs/man/grapnelctl.8 > $(B)/grapnelctl.8
 	@cp $(B)/grapnelctl.8 docs/man/
+
+# DIRECTORY is TEST_CA, which must be new; NAMES such as host:h1.
+TEST_CA ?= build/test-ca
+.PHONY: test-ca
+test-ca:
+	@tests/test-ca $(TEST_CA) $(NAMES)
+	@echo 'made in $(TEST_CA); README.md, "Trust", says what goes where'
 
 DESTDIR ?=
 PREFIX  ?= /usr/local

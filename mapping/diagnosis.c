@@ -26,6 +26,7 @@ static const struct {
     [DIAG_BUSY] = { "busy", ENOSPC },
     [DIAG_EPOCH] = { "epoch", ESTALE },
     [DIAG_NOT_LEADER] = { "not-leader", EREMCHG },
+    [DIAG_DENIED] = { "denied", EACCES },
 };
 
 static bool

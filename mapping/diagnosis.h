@@ -24,6 +24,7 @@ enum diagnosis_code {
     DIAG_EPOCH,                 /* A gateway's epoch is another. */
     DIAG_NOT_LEADER,            /* Another mapd makes changes: 'value' is its
                                  * address, or "". */
+    DIAG_DENIED,                /* Not for who asks. */
     N_DIAG_CODES
 };
 

@@ -26,6 +26,9 @@ config_parse_free(struct config *config)
 {
     if (config) {
         free(config->mapd);
+        free(config->private_key);
+        free(config->certificate);
+        free(config->ca_cert);
         free(config->host);
         free(config->underlay);
         free(config->flows_file);
@@ -104,6 +107,42 @@ read_mapd(const struct smap *ids, struct config *config)
             : xasprintf("external_ids:grapnel-mapd: \"%s\" is neither "
                         "tcp:IP[:PORT], ssl:IP[:PORT] nor unix:PATH (of an "
                         "absolute path)", mapd));
+}
+
+/* Reads the name of a file into '*file', NULL if there is none. */
+static char *
+read_file(const struct smap *ids, const char *key, char **file)
+{
+    const char *text = read_id(ids, key);
+
+    if (text && text[0] != '/') {
+        return xasprintf("external_ids:%s: \"%s\" is not an absolute path",
+                         key, text);
+    }
+    *file = nullable_xstrdup(text);
+    return NULL;
+}
+
+static char *
+read_tls(const struct smap *ids, struct config *config)
+{
+    char *error = read_file(ids, "grapnel-private-key", &config->private_key);
+
+    if (!error) {
+        error = read_file(ids, "grapnel-certificate", &config->certificate);
+    }
+    if (!error) {
+        error = read_file(ids, "grapnel-ca-cert", &config->ca_cert);
+    }
+    if (!error && (!config->private_key != !config->certificate
+                   || !config->private_key != !config->ca_cert)) {
+        error = xasprintf("external_ids:grapnel-%s is missing: set "
+                          "grapnel-private-key, grapnel-certificate and "
+                          "grapnel-ca-cert, or none of them",
+                          !config->private_key ? "private-key"
+                          : !config->certificate ? "certificate" : "ca-cert");
+    }
+    return error;
 }
 
 static char *
@@ -248,7 +287,7 @@ config_parse(const struct smap *ids, struct config **configp)
 {
     /* In order: whether a VTEP is needed depends on mapd. */
     static char *(*const readers[])(const struct smap *, struct config *) = {
-        read_mapd, read_host, read_vtep, read_encap, read_flows,
+        read_mapd, read_tls, read_host, read_vtep, read_encap, read_flows,
         read_flows_file, read_labels, read_metrics,
     };
     struct config *config = xzalloc(sizeof *config);

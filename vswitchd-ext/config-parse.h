@@ -14,6 +14,8 @@ struct smap;
 struct config {
     char *mapd;                 /* Remote, with its port, or NULL: not
                                  * configured. */
+    /* PEM files for ssl:, absolute; NULL, all of them: Open vSwitch's own. */
+    char *private_key, *certificate, *ca_cert;
     char *host;                 /* This host's name. */
     struct inet_addr vtep;      /* {0, 0}: not configured, nor is mapd. */
     enum tunnel_type encap;

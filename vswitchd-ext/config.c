@@ -2,11 +2,16 @@
 
 #include "vswitchd-ext/config.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "lib/vswitch-idl.h"
+#include "mapping/tls.h"
+#include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovsdb-idl.h"
+#include "stream-ssl.h"
+#include "timeval.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(grapnel_config);
@@ -15,6 +20,10 @@ static struct ovsdb_idl *idl;
 static unsigned int idl_seqno;
 static struct config *current;
 static char *error_text;
+static long long int retry_at = LLONG_MAX; /* time_msec(): look again whether
+                                            * the certificate is there. */
+
+enum { RETRY_MS = 1000 };
 
 void
 config_init(const char *ovsdb_remote)
@@ -26,6 +35,11 @@ config_init(const char *ovsdb_remote)
     ovsdb_idl_set_lock(idl, "grapnel_vswitchd");
     ovsdb_idl_add_column(idl, &ovsrec_open_vswitch_col_external_ids);
     ovsdb_idl_add_column(idl, &ovsrec_open_vswitch_col_bridges);
+    ovsdb_idl_add_column(idl, &ovsrec_open_vswitch_col_ssl);
+    ovsdb_idl_add_table(idl, &ovsrec_table_ssl);
+    ovsdb_idl_add_column(idl, &ovsrec_ssl_col_private_key);
+    ovsdb_idl_add_column(idl, &ovsrec_ssl_col_certificate);
+    ovsdb_idl_add_column(idl, &ovsrec_ssl_col_ca_cert);
     ovsdb_idl_add_table(idl, &ovsrec_table_bridge);
     ovsdb_idl_add_column(idl, &ovsrec_bridge_col_name);
     ovsdb_idl_add_column(idl, &ovsrec_bridge_col_ports);
@@ -55,6 +69,56 @@ config_set_error(char *error)
     error_text = error;
 }
 
+/* The certificate of this process, for all that it does with TLS, is that of
+ * Open vSwitch's SSL table, or ours.  The table's files come to the library by
+ * way of tls.c, too, which reads them again when just one of them changes.
+ * Returns NULL, or why there is none, which the caller frees. */
+static char *
+use_tls(const struct ovsrec_ssl *ssl, const struct config *config)
+{
+    static bool trusts_anybody; /* The library does, from then on. */
+    const struct tls_files ours = {
+        config->private_key, config->certificate, config->ca_cert
+    };
+    const struct tls_files theirs = {
+        ssl ? ssl->private_key : NULL, ssl ? ssl->certificate : NULL,
+        ssl ? ssl->ca_cert : NULL
+    };
+    struct diagnosis diag;
+    int error;
+
+    trusts_anybody |= ssl && !strcmp(ssl->ca_cert, "none");
+    if (!config->mapd || strncmp(config->mapd, "ssl:", 4)) {
+        return NULL;
+    } else if (trusts_anybody) {
+        return xstrdup("the SSL table has, or had, no CA, so that anybody may "
+                       "pass for mapd: name one (ovs-vsctl set-ssl), and "
+                       "restart the switch");
+    } else if (ssl && ours.certificate) {
+        return xstrdup("the SSL table and external_ids:grapnel-certificate "
+                       "both name a certificate: remove one of them "
+                       "(ovs-vsctl del-ssl)");
+    } else if (!ssl && !ours.certificate) {
+        return (stream_ssl_is_configured() ? NULL
+                : xstrdup("external_ids:grapnel-mapd is ssl:, which needs a "
+                          "certificate: ovs-vsctl set-ssl, or set "
+                          "external_ids:grapnel-private-key, "
+                          "grapnel-certificate and grapnel-ca-cert"));
+    }
+    ovs_mutex_lock(&tls_mutex);
+    error = tls_use(ssl ? &theirs : &ours, &diag);
+    ovs_mutex_unlock(&tls_mutex);
+    return error ? xstrdup(diag.message) : NULL;
+}
+
+static void
+refresh_tls(void)
+{
+    ovs_mutex_lock(&tls_mutex);
+    tls_refresh();
+    ovs_mutex_unlock(&tls_mutex);
+}
+
 bool
 config_run(void)
 {
@@ -71,7 +135,8 @@ config_run(void)
         idl_seqno = 0;
         return had_config;
     }
-    if (ovsdb_idl_get_seqno(idl) == idl_seqno) {
+    refresh_tls();
+    if (ovsdb_idl_get_seqno(idl) == idl_seqno && time_msec() < retry_at) {
         return false;
     }
     idl_seqno = ovsdb_idl_get_seqno(idl);
@@ -81,6 +146,15 @@ config_run(void)
         return false;
     }
     error = config_parse(&cfg->external_ids, &config);
+    retry_at = LLONG_MAX;
+    if (config) {
+        error = use_tls(cfg->ssl, config);
+        if (error) {
+            config_parse_free(config);
+            config = NULL;
+            retry_at = time_msec() + RETRY_MS;
+        }
+    }
     config_set_error(error);
     if (config) {
         config_parse_free(current);
@@ -93,6 +167,9 @@ void
 config_wait(void)
 {
     ovsdb_idl_wait(idl);
+    if (retry_at != LLONG_MAX) {
+        poll_timer_wait_until(retry_at);
+    }
 }
 
 const struct config *

@@ -19,6 +19,7 @@
 #include "fatal-signal.h"
 #include "mapping/service-notify.h"
 #include "memory.h"
+#include "mapping/tls.h"
 #include "netdev.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vconn.h"
@@ -198,7 +199,11 @@ main_loop(struct unixctl_server *unixctl, const struct exit_request *request)
 {
     while (!request->wanted) {
         report_memory();
+
+        /* It reads certificates, which the agent's thread uses. */
+        ovs_mutex_lock(&tls_mutex);
         bridge_run();
+        ovs_mutex_unlock(&tls_mutex);
         grapnel_run();
         unixctl_server_run(unixctl);
         netdev_run();

@@ -7,6 +7,7 @@
 
 #include "jsonrpc.h"
 #include "mapping/replica/replica.h"
+#include "mapping/tls.h"
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -23,12 +24,15 @@ enum {
     MAX_BACKOFF_MS  = 1000,     /* Between attempts to connect. */
     PROBE_MS        = 5000,     /* Without a word: is mapd alive? */
     RETRY_MS        = 5000,     /* After mapd refused something. */
+    TLS_RETRY_MS    = 10,       /* While certificates are being read. */
     MESSAGES_AT_ONCE = 50,      /* Then the caller gets its turn. */
 };
 
 struct mapd_session {
     struct jsonrpc_session *rpc;
     unsigned int rpc_seqno;     /* Of the connection that the rest is about. */
+    bool tls;
+    bool trusted;               /* Over this connection: it is mapd. */
     struct record self;
     struct mapd_interest interest; /* Owns 'vnis'. */
     struct mapd_handlers handlers;
@@ -73,6 +77,7 @@ mapd_session_create(const char *remotes, const struct record_host *self,
         size_t n = strcspn(p, ",");
 
         svec_add_nocopy(&targets, xmemdup0(p, n));
+        s->tls |= !strncmp(p, "ssl:", 4);
         p += n;
     }
     s->rpc = jsonrpc_session_open_multiple(&targets, true);
@@ -162,7 +167,7 @@ send_subscribe(struct mapd_session *s)
 static void
 register_if_serving(struct mapd_session *s)
 {
-    if (s->serving && jsonrpc_session_is_connected(s->rpc)) {
+    if (s->serving && s->trusted && jsonrpc_session_is_connected(s->rpc)) {
         send_register(s);
     }
 }
@@ -200,7 +205,7 @@ mapd_session_set_interest(struct mapd_session *s,
     }
     interest_uninit(&s->interest);
     interest_init(&s->interest, interest);
-    if (jsonrpc_session_is_connected(s->rpc)) {
+    if (s->trusted && jsonrpc_session_is_connected(s->rpc)) {
         send_subscribe(s);
     }
 }
@@ -411,14 +416,52 @@ handle_message(struct mapd_session *s, struct replica *replica,
     }
 }
 
+/* Does 'step' on the connection.  As long as it is being made, that uses the
+ * certificates of the process, which the main thread may be reading now.
+ * Returns false if so: try again. */
+static bool
+step_safely(struct mapd_session *s, void (*step)(struct jsonrpc_session *))
+{
+    bool locks = s->tls && !jsonrpc_session_is_connected(s->rpc);
+
+    if (locks && ovs_mutex_trylock(&tls_mutex)) {
+        return false;
+    }
+    step(s->rpc);
+    if (locks) {
+        ovs_mutex_unlock(&tls_mutex);
+    }
+    return true;
+}
+
+/* Others that the CA vouches for, such as hosts, must not pass for mapd. */
+static bool
+is_mapd(struct mapd_session *s)
+{
+    const char *name = jsonrpc_session_get_id(s->rpc);
+    char *cause;
+
+    if (!s->tls || tls_is_mapd(name)) {
+        return true;
+    }
+    cause = xasprintf("its certificate is for \"%.64s\", not for "
+                      TLS_MAPD_PREFIX "NAME", name ? name : "");
+    VLOG_WARN_RL(&rl, "%s: is not mapd: %s",
+                 jsonrpc_session_get_name(s->rpc), cause);
+    free(s->refusal);
+    s->refusal = cause;
+    jsonrpc_session_force_reconnect(s->rpc);
+    return false;
+}
+
 bool
 mapd_session_run(struct mapd_session *s, struct replica *replica)
 {
     bool changed = false;
 
-    jsonrpc_session_run(s->rpc);
+    step_safely(s, jsonrpc_session_run);
     if (!jsonrpc_session_is_connected(s->rpc)) {
-        s->synced = s->registered = false;
+        s->synced = s->registered = s->trusted = false;
         return false;
     }
     if (s->rpc_seqno != jsonrpc_session_get_seqno(s->rpc)) {
@@ -426,8 +469,14 @@ mapd_session_run(struct mapd_session *s, struct replica *replica)
         forget_requests(s);
         s->registered = false;
         s->register_at = LLONG_MAX;
-        register_if_serving(s);
-        send_subscribe(s);
+        s->trusted = is_mapd(s);
+        if (s->trusted) {
+            register_if_serving(s);
+            send_subscribe(s);
+        }
+    }
+    if (!s->trusted) {
+        return false;
     }
     if (time_msec() >= s->register_at) {
         send_register(s);
@@ -447,7 +496,9 @@ mapd_session_run(struct mapd_session *s, struct replica *replica)
 void
 mapd_session_wait(struct mapd_session *s)
 {
-    jsonrpc_session_wait(s->rpc);
+    if (!step_safely(s, jsonrpc_session_wait)) {
+        poll_timer_wait(TLS_RETRY_MS);
+    }
     jsonrpc_session_recv_wait(s->rpc);
     if (s->register_at != LLONG_MAX) {
         poll_timer_wait_until(s->register_at);

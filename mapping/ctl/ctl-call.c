@@ -12,6 +12,8 @@
 #include "mapping/ctl/ctl-options.h"
 #include "mapping/ctl/ctl-output.h"
 #include "mapping/ctl/ctl-record.h"
+#include "mapping/ctl/ctl-trust.h"
+#include "mapping/tls.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "util.h"
@@ -32,7 +34,13 @@ is_change(const char *method)
 static enum ctl_exit
 unreachable(struct ctl *ctl, int error)
 {
-    const char *hint = (error == EACCES || error == EPERM
+    const char *hint = (error == CTL_CLIENT_REFUSED
+                        ? "has each side's CA signed the other's certificate, "
+                          "and are they valid now? See grapnel-mapd's log"
+                        : error == CTL_CLIENT_NOT_MAPD
+                        ? "is somebody else listening there? mapd's "
+                          "certificate must be for " TLS_MAPD_PREFIX "NAME"
+                        : error == EACCES || error == EPERM
                         ? "run it as root, or as a user who may write to the "
                           "socket"
                         : error == EAGAIN
@@ -44,6 +52,8 @@ unreachable(struct ctl *ctl, int error)
         ctl->out, CTL_UNREACHABLE, "unreachable", hint,
         "mapd at %s cannot be reached: %s", ctl->remote,
         error == EAGAIN ? "too many connections wait for it"
+        : error == CTL_CLIENT_REFUSED ? "TLS fails"
+        : error == CTL_CLIENT_NOT_MAPD ? "its certificate is not one of mapd"
         : ovs_retval_to_string(error));
 }
 
@@ -145,6 +155,16 @@ ctl_call_refusable(struct ctl *ctl, const char *method, struct json *param,
     params = param ? json_array_create_1(param) : json_array_create_empty();
     *refusal = NULL;
     if (!ctl->client) {
+        struct diagnosis diag;
+
+        if (ctl_trust_use(ctl, &diag)) {
+            bool named = diag.value[0];
+
+            json_destroy(params);
+            return ctl_output_error(ctl->out, named ? CTL_FAILED : CTL_USAGE,
+                                    named ? "file" : "usage", diag.hint, "%s",
+                                    diag.message);
+        }
         error = ctl_client_open(ctl->remote, timeout_ms, &ctl->client);
         if (error) {
             json_destroy(params);

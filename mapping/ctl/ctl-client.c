@@ -9,6 +9,7 @@
 
 #include "jsonrpc.h"
 #include "mapping/ctl/ctl.h"
+#include "mapping/tls.h"
 #include "openvswitch/json.h"
 #include "openvswitch/list.h"
 #include "openvswitch/poll-loop.h"
@@ -29,6 +30,12 @@ struct note {
 };
 
 static bool
+is_tls(const char *remote)
+{
+    return !strncmp(remote, "ssl:", 4);
+}
+
+static bool
 is_one_remote(const char *remote)
 {
     struct sockaddr_storage ss;
@@ -39,7 +46,7 @@ is_one_remote(const char *remote)
 
     /* Addresses only: looking up names could block for longer than any
      * deadline. */
-    return (!strncmp(remote, "tcp:", 4)
+    return ((!strncmp(remote, "tcp:", 4) || is_tls(remote))
             && inet_parse_active(remote + 4, CTL_DEFAULT_PORT, &ss, false,
                                  NULL));
 }
@@ -57,6 +64,34 @@ ctl_client_is_remote(const char *remotes)
     return ok;
 }
 
+/* Whether mapd answers.  With TLS 1.3 a client that mapd turns away learns of
+ * that only when it has sent something; so that is nothing that matters. */
+static int
+greet(struct ctl_client *client, long long timeout_ms)
+{
+    struct json *result, *refusal;
+    int error = ctl_client_call(client, "echo", json_array_create_empty(),
+                                timeout_ms, &result, &refusal);
+
+    if (!error) {
+        json_destroy(result);
+        json_destroy(refusal);
+    }
+    return !error || error == ETIMEDOUT ? error : CTL_CLIENT_REFUSED;
+}
+
+/* The stream is connected, or failed with '*error'. */
+static void
+check_peer(struct stream *stream, int *error)
+{
+    if (*error == EPROTO || *error == EIO) {
+        *error = CTL_CLIENT_REFUSED;
+    } else if (!*error && !tls_is_mapd(stream_get_peer_id(stream))) {
+        stream_close(stream);
+        *error = CTL_CLIENT_NOT_MAPD;
+    }
+}
+
 static int
 open_one(const char *remote, long long timeout_ms,
          struct ctl_client **clientp)
@@ -68,6 +103,9 @@ open_one(const char *remote, long long timeout_ms,
     error = stream_open_with_default_port(remote, CTL_DEFAULT_PORT, &stream,
                                           DSCP_DEFAULT);
     error = stream_open_block(error, timeout_ms, &stream);
+    if (is_tls(remote)) {
+        check_peer(stream, &error);
+    }
     if (error) {
         /* What make_unix_socket() makes of EAGAIN. */
         return error == EPROTO ? EAGAIN : error;
@@ -76,6 +114,11 @@ open_one(const char *remote, long long timeout_ms,
     client = xmalloc(sizeof *client);
     client->rpc = jsonrpc_open(stream);
     ovs_list_init(&client->notes);
+    error = is_tls(remote) ? greet(client, timeout_ms) : 0;
+    if (error) {
+        ctl_client_close(client);
+        return error;
+    }
     *clientp = client;
     return 0;
 }

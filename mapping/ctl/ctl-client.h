@@ -9,13 +9,17 @@
 struct ctl_client;
 struct json;
 
-/* True if 'remotes' is "unix:PATH" or "tcp:IP[:PORT]", or several of these
- * with commas between them. */
+/* What ctl_client_open() says of TLS, besides what it says of others. */
+#define CTL_CLIENT_REFUSED EKEYREJECTED /* One does not trust the other. */
+#define CTL_CLIENT_NOT_MAPD EKEYREVOKED /* It is trusted, but not mapd. */
+
+/* True if 'remotes' is "unix:PATH", "tcp:IP[:PORT]" or "ssl:IP[:PORT]", or
+ * several of these with commas between them. */
 bool ctl_client_is_remote(const char *remotes);
 
-/* Connects to the first of 'remotes' that can be reached, within 'timeout_ms'.
- * Returns 0, or a positive errno: EAGAIN if too many others wait to be let
- * in. */
+/* Connects to the first of 'remotes' that can be reached, within 'timeout_ms',
+ * for "ssl:" after tls_use().  Returns 0, or a positive errno: EAGAIN if too
+ * many others wait to be let in. */
 int ctl_client_open(const char *remotes, long long timeout_ms,
                     struct ctl_client **);
 void ctl_client_close(struct ctl_client *);

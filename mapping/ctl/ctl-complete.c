@@ -8,6 +8,7 @@
 #include "mapping/ctl/ctl-options.h"
 #include "mapping/ctl/ctl-output.h"
 #include "mapping/ctl/ctl-record.h"
+#include "mapping/ctl/ctl-trust.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
@@ -132,8 +133,10 @@ offer_live(const struct completion *c, const char *kind, const char *tail)
         return;
     }
     if (!ctl_client_is_remote(ctl->remote)
-        || (!ctl->client && ctl_client_open(ctl->remote, COMPLETE_TIMEOUT_MS,
-                                            &ctl->client))) {
+        || (!ctl->client
+            && (ctl_trust_use(ctl, NULL)
+                || ctl_client_open(ctl->remote, COMPLETE_TIMEOUT_MS,
+                                   &ctl->client)))) {
         json_destroy(filter);
         return;
     }

@@ -20,8 +20,17 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_JSON] = {"json", CTL_FLAG, NULL, NULL,
                   "answer in JSON, errors too"},
     [CTL_MAPD] = {"mapd", CTL_TEXT, "REMOTE", NULL,
-                  "where grapnel-mapd listens: unix:PATH or tcp:IP[:PORT] "
-                  "(else from GRAPNEL_MAPD)"},
+                  "where grapnel-mapd listens: unix:PATH, ssl:IP[:PORT] "
+                  "or tcp:IP[:PORT] (else from GRAPNEL_MAPD)"},
+    [CTL_PRIVATE_KEY] = {"private-key", CTL_TEXT, "FILE", NULL,
+                         "for ssl: the key of the certificate (else from "
+                         "GRAPNEL_PRIVATE_KEY)"},
+    [CTL_CERTIFICATE] = {"certificate", CTL_TEXT, "FILE", NULL,
+                         "for ssl: who you are (else from "
+                         "GRAPNEL_CERTIFICATE)"},
+    [CTL_CA_CERT] = {"ca-cert", CTL_TEXT, "FILE", NULL,
+                     "for ssl: the CA that vouches for mapd (else from "
+                     "GRAPNEL_CA_CERT)"},
     [CTL_TIMEOUT] = {"timeout", CTL_SECONDS, "SECONDS", NULL,
                      "longest wait for a connection or an answer (5); of the "
                      "verb 'wait', for the hosts (10)"},

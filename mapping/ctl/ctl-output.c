@@ -264,6 +264,7 @@ hint_for(const char *code)
         {"unsupported", "is that a grapnel-mapd of this version?"},
         {"busy", "try again"},
         {"not-leader", "try again in a few seconds"},
+        {"denied", "use a certificate for admin:NAME"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {

@@ -21,7 +21,7 @@
  *     ctl-diff.c       changes as lines of + - ~
  *     ctl-record.c     ids and members of records as JSON
  *     ctl-call.c       requests to mapd, failures as exit statuses
- *     ctl-client.c     the connection
+ *     ctl-client.c     the connection; ctl-trust.c its certificate
  *     ctl-output.c     everything that is printed
  *
  * Single-threaded.  Records are checked by mapd; this program only checks
@@ -53,7 +53,8 @@ enum ctl_exit {
 
 enum ctl_option_id {
     /* Understood by every verb. */
-    CTL_JSON, CTL_MAPD, CTL_TIMEOUT, CTL_HELP, CTL_VERSION,
+    CTL_JSON, CTL_MAPD, CTL_PRIVATE_KEY, CTL_CERTIFICATE, CTL_CA_CERT,
+    CTL_TIMEOUT, CTL_HELP, CTL_VERSION,
 
     /* Members of records. */
     CTL_VTEP, CTL_ENCAP, CTL_REGION, CTL_ZONE, CTL_RACK,

@@ -206,7 +206,8 @@ check_usage(struct ctl *ctl)
         return ctl_output_error(ctl->out, CTL_USAGE, "usage",
                                 "say with --mapd or GRAPNEL_MAPD where it "
                                 "listens", "mapd: \"%s\" is neither "
-                                "unix:PATH nor tcp:IP[:PORT]", ctl->remote);
+                                "unix:PATH, ssl:IP[:PORT] nor tcp:IP[:PORT]",
+                                ctl->remote);
     }
     return ctl_options_check(ctl->out, &ctl->args);
 }

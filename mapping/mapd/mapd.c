@@ -16,12 +16,14 @@
 #include "fatal-signal.h"
 #include "latch.h"
 #include "mapping/catalog/catalog.h"
+#include "mapping/mapd/audit.h"
 #include "mapping/mapd/directory.h"
 #include "mapping/mapd/server.h"
 #include "mapping/mapd/store.h"
 #include "mapping/mapd/unix-listener.h"
 #include "mapping/metrics-server.h"
 #include "mapping/service-notify.h"
+#include "mapping/tls.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -39,6 +41,8 @@ struct options {
     unsigned int host_timeout;  /* ms. */
     struct svec listen;
     char *address;              /* Owned, if not given. */
+    char *audit_log;            /* NULL: none. */
+    char *private_key, *certificate, *ca_cert; /* NULL: not given. */
 };
 
 /* Set by a signal or `exit`: the main loop is to end. */
@@ -127,11 +131,19 @@ usage(void)
            "  --name=NAME               what they call it (default: that "
            "address)\n"
            "  --listen=punix:PATH       listen on a Unix socket\n"
-           "  --listen=ptcp:[PORT][:IP] listen on TCP, port %d of 127.0.0.1\n"
-           "                            unless given; may be repeated; who\n"
-           "                            reaches it can change everything\n"
+           "  --listen=pssl:[PORT][:IP] listen on TLS, port %d unless given,\n"
+           "                            for peers with certificates\n"
+           "  --listen=ptcp:[PORT][:IP] listen on TCP, the same port of\n"
+           "                            127.0.0.1 unless given; who reaches\n"
+           "                            it can change everything\n"
            "                            (default: "
-           "punix:%s/grapnel-mapd.sock)\n"
+           "punix:%s/grapnel-mapd.sock;\n"
+           "                            --listen may be repeated)\n"
+           "  --private-key=FILE        of mapd's certificate\n"
+           "  --certificate=FILE        whose name is mapd:NAME\n"
+           "  --ca-cert=FILE            of the CA that vouches for peers\n"
+           "  --audit-log=FILE          append a line of JSON for each "
+           "change\n"
            "  --host-timeout=SECONDS    take a host for dead when it has been "
            "gone\n"
            "                            for SECONDS, such as 2.5; 0: never\n"
@@ -165,6 +177,10 @@ enum {
     OPT_ETCD_KEY,
     OPT_ADVERTISE,
     OPT_NAME,
+    OPT_AUDIT_LOG,
+    OPT_PRIVATE_KEY,
+    OPT_CERTIFICATE,
+    OPT_CA_CERT,
     VLOG_OPTION_ENUMS,
     DAEMON_OPTION_ENUMS,
 };
@@ -185,6 +201,10 @@ static const struct option long_options[] = {
     {"etcd-key", required_argument, NULL, OPT_ETCD_KEY},
     {"advertise", required_argument, NULL, OPT_ADVERTISE},
     {"name", required_argument, NULL, OPT_NAME},
+    {"audit-log", required_argument, NULL, OPT_AUDIT_LOG},
+    {"private-key", required_argument, NULL, OPT_PRIVATE_KEY},
+    {"certificate", required_argument, NULL, OPT_CERTIFICATE},
+    {"ca-cert", required_argument, NULL, OPT_CA_CERT},
     DAEMON_LONG_OPTIONS,
     VLOG_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -262,6 +282,14 @@ parse_timeout(const char *text)
     return seconds > 0 && seconds < 0.001 ? 1 : seconds * 1000 + 0.5;
 }
 
+/* A daemon changes its directory. */
+static void
+set_file(char **option, const char *name)
+{
+    free(*option);
+    *option = abs_file_name(NULL, name);
+}
+
 static void
 parse_store_option(int c, const char *value, struct store_options *options)
 {
@@ -285,11 +313,13 @@ parse_store_option(int c, const char *value, struct store_options *options)
 static char *
 default_address(const char *target)
 {
-    if (!strncmp(target, "ptcp:", 5)) {
+    if (!strncmp(target, "ptcp:", 5) || !strncmp(target, "pssl:", 5)) {
         const char *colon = strchr(target + 5, ':');
         int n = colon ? colon - target - 5 : (int) strlen(target + 5);
 
-        return xasprintf("tcp:%s:%.*s%.0d", colon ? colon + 1 : "127.0.0.1",
+        return xasprintf("%.4s%s:%.*s%.0d", target + 1,
+                         colon ? colon + 1
+                         : target[1] == 's' ? "0.0.0.0" : "127.0.0.1",
                          n, target + 5, n ? 0 : SERVER_DEFAULT_PORT);
     } else if (!strncmp(target, "punix:", 6)) {
         char *path = abs_file_name(ovs_rundir(), target + 6);
@@ -376,6 +406,22 @@ parse_options(int argc, char *argv[], struct options *options)
             parse_store_option(c, optarg, &options->store);
             break;
 
+        case OPT_AUDIT_LOG:
+            set_file(&options->audit_log, optarg);
+            break;
+
+        case OPT_PRIVATE_KEY:
+            set_file(&options->private_key, optarg);
+            break;
+
+        case OPT_CERTIFICATE:
+            set_file(&options->certificate, optarg);
+            break;
+
+        case OPT_CA_CERT:
+            set_file(&options->ca_cert, optarg);
+            break;
+
         VLOG_OPTION_HANDLERS
         DAEMON_OPTION_HANDLERS
 
@@ -420,6 +466,22 @@ check_unixctl(const char *name)
             die(&diag);
         }
         free(path);
+    }
+}
+
+static void
+use_tls(const struct options *options)
+{
+    const struct tls_files files = {
+        .private_key = options->private_key,
+        .certificate = options->certificate,
+        .ca_cert = options->ca_cert,
+    };
+    struct diagnosis diag;
+
+    if ((files.private_key || files.certificate || files.ca_cert)
+        && tls_use(&files, &diag)) {
+        die(&diag);
     }
 }
 
@@ -500,6 +562,7 @@ main(int argc, char *argv[])
     struct catalog *catalog;
     struct diagnosis diag;
     struct server *server;
+    struct audit *audit;
     struct hash_key key;
     struct store *store;
 
@@ -528,6 +591,11 @@ main(int argc, char *argv[])
                       &diag)) {
         die(&diag);
     }
+    if (audit_open(options.audit_log, &audit, &diag)) {
+        die(&diag);
+    }
+    server_set_audit(server, audit);
+    use_tls(&options);
     listen_all(server, &options.listen);
     metrics = open_metrics(options.metrics, server);
     unixctl_command_register("exit", "", 0, 0, unixctl_exit, NULL);
@@ -546,11 +614,16 @@ main(int argc, char *argv[])
     service_notify_stopping();
     metrics_server_destroy(metrics);
     server_destroy(server);
+    audit_close(audit);
     store_close(store);
     catalog_destroy(catalog);
     unixctl_server_destroy(unixctl);
     svec_destroy(&options.listen);
     free(options.address);
+    free(options.audit_log);
+    free(options.private_key);
+    free(options.certificate);
+    free(options.ca_cert);
     service_stop();
     vlog_disable_async();
     latch_destroy(&quit);

@@ -222,11 +222,26 @@ answer(struct server_batched *r, struct json *result,
                 : jsonrpc_create_error(diagnosis_to_json(diag), r->id));
 }
 
+/* For the audit log, unless nothing has changed. */
+static void
+log_change(const struct server_batched *r)
+{
+    const struct json *changes = shash_find_data(json_object(r->result),
+                                                 "changes");
+    struct diagnosis diag;
+
+    if (json_array(changes)->n
+        && !server_trust_begin(r->conn, "transact", &diag)) {
+        server_trust_changed(r->conn->server, changes);
+    }
+}
+
 static void
 make_alone(struct server_batched *r)
 {
     struct diagnosis diag = { .op = -1 };
 
+    server_trust_begin(r->conn, "transact", &diag);
     answer(r, server_transact(r->conn, r->params, &diag), &diag);
 }
 
@@ -265,6 +280,9 @@ commit(struct server *server, struct catalog_txn *txn,
         if (!error) {
             json_object_put(r->result, "revision", json_integer_create(
                                 catalog_revision(server->catalog)));
+        }
+        if (!error) {
+            log_change(r);
         }
         answer(r, error ? NULL : json_clone(r->result), &diag);
     }

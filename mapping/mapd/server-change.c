@@ -205,6 +205,7 @@ server_finish(struct server *server, struct catalog_txn *txn, bool dry_run,
     } else {
         server_metrics_committed(&server->metrics, started, false);
         server_committed(server, txn, encoded);
+        server_trust_changed(server, encoded);
     }
 
     result = json_object_create();
@@ -359,9 +360,11 @@ server_transact(struct connection *conn, const struct json *params,
     warnings = json_array_create_empty();
     txn = server_begin(server);
     for (size_t i = 0; i < json_array(ops)->n; i++) {
+        const struct json *op = json_array(ops)->elems[i];
+
         catalog_set_op(txn, i);
-        if (server_change_apply(server, txn, json_array(ops)->elems[i],
-                                leases, warnings, diag)) {
+        if (roles_check_op(&conn->role, server->catalog, op, diag)
+            || server_change_apply(server, txn, op, leases, warnings, diag)) {
             diag->op = i;
             catalog_abort(txn);
             json_destroy(leases);

@@ -141,6 +141,44 @@ refuse_unknown(struct server_forwards *f, struct forward *forward)
     refuse(f, forward, &diag);
 }
 
+/* Whether 'conn' may have this done.  The leader takes our word for it, as it
+ * knows only us. */
+static bool
+may_forward(const struct connection *conn, const char *method,
+            const struct json *params)
+{
+    const struct json *param = (params && params->type == JSON_ARRAY
+                                && json_array(params)->n
+                                ? json_array(params)->elems[0] : NULL);
+    struct diagnosis diag;
+
+    if (roles_is_admin(&conn->role)) {
+        return true;
+    }
+    if (!param || param->type != JSON_OBJECT) {
+        return false;
+    }
+    if (!strcmp(method, "register")) {
+        struct record key;
+
+        return (!record_key_from_json(param, &key, NULL)
+                && key.kind == RECORD_HOST
+                && !roles_check_register(&conn->role, key.host.name, &diag));
+    }
+
+    const struct json *ops = shash_find_data(json_object(param), "ops");
+    if (strcmp(method, "transact") || !ops || ops->type != JSON_ARRAY) {
+        return false;
+    }
+    for (size_t i = 0; i < json_array(ops)->n; i++) {
+        if (roles_check_op(&conn->role, conn->server->catalog,
+                           json_array(ops)->elems[i], &diag)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool
 server_forward(struct connection *conn, const struct json *id,
                const char *method, const struct json *params)
@@ -151,7 +189,9 @@ server_forward(struct connection *conn, const struct json *id,
     struct forward *forward;
 
     if (!find_method(method) || !store_check_leader(server->store, &diag)
-        || diag.code != DIAG_NOT_LEADER) {
+        || diag.code != DIAG_NOT_LEADER
+        || server_trust_begin(conn, method, &diag)
+        || !may_forward(conn, method, params)) {
         return false;           /* What is wrong is found there, too. */
     }
     forward = xzalloc(sizeof *forward);

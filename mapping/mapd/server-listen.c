@@ -13,6 +13,7 @@
 #include "dirs.h"
 #include "jsonrpc.h"
 #include "mapping/mapd/unix-listener.h"
+#include "mapping/tls.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "socket-util.h"
@@ -34,6 +35,7 @@ struct listener {
     struct ovs_list node;       /* In server->listeners. */
     struct pstream *pstream;
     struct unix_listener *unix_listener; /* NULL: TCP. */
+    bool tls;
 };
 
 int
@@ -70,11 +72,11 @@ server_listen_find_room(size_t *max_connections, struct diagnosis *diag)
 /* Opening. */
 
 /* The library logs what it then returns: let it not say things twice. */
-static void
-set_quiet(bool quiet)
+void
+server_listen_set_quiet(bool quiet)
 {
-    static const char *const names[] = { "socket_util", "stream", "stream_tcp",
-                                         "stream_unix" };
+    static const char *const names[] = { "socket_util", "stream", "stream_ssl",
+                                         "stream_tcp", "stream_unix" };
     static enum vlog_level levels[ARRAY_SIZE(names)][VLF_N_DESTINATIONS];
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -100,21 +102,23 @@ refuse_target(const char *target, const char *cause, const char *hint,
     return error;
 }
 
-/* Completes "ptcp:[PORT][:IP]"; the caller owns the result.  NULL if it is
+enum { SCHEME_LEN = 5 };        /* "ptcp:", "pssl:". */
+
+/* Completes "SCHEME:[PORT][:IP]"; the caller owns the result.  NULL if it is
  * malformed. */
 static char *
-complete_ptcp(const char *target)
+complete_tcp(const char *target, const char *default_ip)
 {
-    const char *args = target + strlen("ptcp:");
+    const char *args = target + SCHEME_LEN;
     const char *colon = strchr(args, ':');
     struct sockaddr_storage ss;
     char *full;
     int port_length = colon ? colon - args : (int) strlen(args);
 
-    full = xasprintf("ptcp:%.*s%.0d:%s", port_length, args,
+    full = xasprintf("%.*s%.*s%.0d:%s", SCHEME_LEN, target, port_length, args,
                      port_length ? 0 : SERVER_DEFAULT_PORT,
-                     colon ? colon + 1 : "127.0.0.1");
-    if (!inet_parse_passive(full + strlen("ptcp:"), SERVER_DEFAULT_PORT, &ss,
+                     colon ? colon + 1 : default_ip);
+    if (!inet_parse_passive(full + SCHEME_LEN, SERVER_DEFAULT_PORT, &ss,
                             false, NULL)) {
         free(full);
         return NULL;
@@ -122,45 +126,70 @@ complete_ptcp(const char *target)
     return full;
 }
 
-/* 'full' is a complete_ptcp(). */
+/* 'full' is a complete_tcp(). */
 static bool
 is_loopback(const char *full)
 {
-    const char *ip = strchr(full + strlen("ptcp:"), ':');
+    const char *ip = strchr(full + SCHEME_LEN, ':');
 
     return !strncmp(ip, ":127.", 5) || !strcmp(ip, ":[::1]");
 }
 
+static void
+warn_if_plain(struct server *server, const char *full)
+{
+    if (!strncmp(full, "ptcp:", SCHEME_LEN) && !is_loopback(full)) {
+        VLOG_WARN("%s: not authenticated and not encrypted; whoever reaches "
+                  "it can change the mappings (pssl: is)", full);
+        if (!server->plain_target) {
+            server->plain_target = xstrdup(full);
+        }
+    }
+}
+
 static int
-open_tcp(const char *target, struct pstream **pstream, struct diagnosis *diag)
+open_tcp(struct server *server, const char *target, const char *default_ip,
+         struct pstream **pstream, struct diagnosis *diag)
 {
     char *full;
     int error;
 
-    set_quiet(true);
-    full = complete_ptcp(target);
+    server_listen_set_quiet(true);
+    full = complete_tcp(target, default_ip);
     error = full ? pstream_open(full, pstream, 0) : EINVAL;
-    set_quiet(false);
+    server_listen_set_quiet(false);
     if (!full) {
-        error = refuse_target(target, "must be punix:PATH or "
-                              "ptcp:[PORT][:IP]", "IP is an address of this "
-                              "machine, PORT 1 to 65535", diag);
+        error = refuse_target(target, "must be punix:PATH, pssl:[PORT][:IP] "
+                              "or ptcp:[PORT][:IP]", "IP is an address of "
+                              "this machine, PORT 1 to 65535", diag);
     } else if (error) {
         error = refuse_target(full, ovs_strerror(error), "is another process "
                               "listening there, or the address not of this "
                               "machine?", diag);
-    } else if (!is_loopback(full)) {
-        VLOG_WARN("%s: not authenticated and not encrypted; whoever reaches "
-                  "it can change the mappings", full);
+    } else {
+        warn_if_plain(server, full);
     }
     free(full);
     return error;
+}
+
+static int
+open_tls(struct server *server, const char *target, struct pstream **pstream,
+         struct diagnosis *diag)
+{
+    if (!tls_certificate()) {
+        return refuse_target(target, "TLS needs a certificate", "give "
+                             "--private-key, --certificate and --ca-cert",
+                             diag);
+    }
+    return open_tcp(server, target, "0.0.0.0", pstream, diag);
 }
 
 int
 server_listen(struct server *server, const char *target,
               struct diagnosis *diag)
 {
+    bool tls = !strncmp(target, "pssl:", SCHEME_LEN);
     struct unix_listener *unix_listener = NULL;
     struct listener *listener;
     struct pstream *pstream;
@@ -171,12 +200,14 @@ server_listen(struct server *server, const char *target,
 
         error = unix_listener_open(path, &unix_listener, &pstream, diag);
         free(path);
-    } else if (!strncmp(target, "ptcp:", 5)) {
-        error = open_tcp(target, &pstream, diag);
+    } else if (tls) {
+        error = open_tls(server, target, &pstream, diag);
+    } else if (!strncmp(target, "ptcp:", SCHEME_LEN)) {
+        error = open_tcp(server, target, "127.0.0.1", &pstream, diag);
     } else {
-        error = refuse_target(target, "must be punix:PATH or "
-                              "ptcp:[PORT][:IP]", "as in punix:/run/x.sock "
-                              "or ptcp:6670:127.0.0.1", diag);
+        error = refuse_target(target, "must be punix:PATH, pssl:[PORT][:IP] "
+                              "or ptcp:[PORT][:IP]", "as in punix:/run/x.sock "
+                              "or pssl:6670:192.0.2.100", diag);
     }
     if (error) {
         return error;
@@ -186,6 +217,7 @@ server_listen(struct server *server, const char *target,
     listener = xmalloc(sizeof *listener);
     listener->pstream = pstream;
     listener->unix_listener = unix_listener;
+    listener->tls = tls;
     ovs_list_push_back(&server->listeners, &listener->node);
     return 0;
 }
@@ -207,41 +239,76 @@ server_listen_close(struct server *server)
 /* The last places are for Unix sockets, so that an operator on this machine
  * can get in and look, whatever the network does. */
 static bool
-has_room(const struct server *server, const struct listener *listener)
+has_room(const struct server *server, bool is_local)
 {
-    size_t reserved = listener->unix_listener ? 0 : SERVER_RESERVED;
+    size_t reserved = is_local ? 0 : SERVER_RESERVED;
 
-    return server->n_connections + reserved < server->max_connections;
+    return (server->n_connections + server->n_handshakes + reserved
+            < server->max_connections);
 }
 
-static void
-add_connection(struct server *server, struct stream *stream,
-               const struct listener *listener)
+/* Returns true if there is room for it; else it has been closed. */
+static bool
+check_room(const struct server *server, struct stream *stream, bool is_local)
 {
-    struct connection *conn;
-
-    if (!has_room(server, listener)) {
-        VLOG_WARN_RL(&rl, "%s: refused, there are %"PRIuSIZE" connections of "
-                     "%"PRIuSIZE"%s", stream_get_name(stream),
-                     server->n_connections, server->max_connections,
-                     listener->unix_listener ? ""
-                     : ", and the rest is for Unix sockets");
-        stream_close(stream);
-        return;
+    if (has_room(server, is_local)) {
+        return true;
     }
-    conn = xzalloc(sizeof *conn);
+    VLOG_WARN_RL(&rl, "%s: refused, there are %"PRIuSIZE" connections of "
+                 "%"PRIuSIZE"%s", stream_get_name(stream),
+                 server->n_connections + server->n_handshakes,
+                 server->max_connections,
+                 is_local ? "" : ", and the rest is for Unix sockets");
+    stream_close(stream);
+    return false;
+}
+
+void
+server_add_connection(struct server *server, struct stream *stream,
+                      bool is_local, const struct role *role, const char *who)
+{
+    struct connection *conn = xzalloc(sizeof *conn);
+
     conn->server = server;
+    conn->role = *role;
+    conn->who = nullable_xstrdup(who);
+    conn->stranger_until = time_msec() + SERVER_HANDSHAKE_MS;
     conn->rpc = jsonrpc_open(stream);
-    conn->probes = !listener->unix_listener;
+    conn->probes = !is_local;
     conn->active = time_msec();
     ovs_list_push_back(&server->connections, &conn->node);
     server->n_connections++;
 }
 
 static void
+take_stream(struct server *server, struct stream *stream,
+            const struct listener *listener)
+{
+    bool is_local = listener->unix_listener != NULL;
+
+    if (!check_room(server, stream, is_local)) {
+        return;
+    } else if (listener->tls) {
+        server_handshake_start(server, stream);
+    } else {
+        const struct role role = { .kind = ROLE_ADMIN };
+
+        server_add_connection(server, stream, is_local, &role,
+                              stream_get_peer_id(stream));
+    }
+}
+
+/* Others wait in the kernel until handshakes have ended. */
+static bool
+may_accept(const struct server *server, const struct listener *listener)
+{
+    return !listener->tls || server->n_handshakes < SERVER_MAX_HANDSHAKES;
+}
+
+static void
 accept_connections(struct server *server, const struct listener *listener)
 {
-    for (int i = 0; i < ACCEPTS_PER_RUN; i++) {
+    for (int i = 0; i < ACCEPTS_PER_RUN && may_accept(server, listener); i++) {
         struct stream *stream;
         int error = pstream_accept(listener->pstream, &stream);
 
@@ -255,7 +322,7 @@ accept_connections(struct server *server, const struct listener *listener)
                          ovs_strerror(error));
             break;
         }
-        add_connection(server, stream, listener);
+        take_stream(server, stream, listener);
     }
 }
 
@@ -264,6 +331,7 @@ server_listen_run(struct server *server)
 {
     const struct listener *listener;
 
+    tls_refresh();
     if (time_msec() >= server->accept_after) {
         LIST_FOR_EACH (listener, node, &server->listeners) {
             accept_connections(server, listener);
@@ -281,6 +349,8 @@ server_listen_wait(const struct server *server)
         return;
     }
     LIST_FOR_EACH (listener, node, &server->listeners) {
-        pstream_wait(listener->pstream);
+        if (may_accept(server, listener)) {
+            pstream_wait(listener->pstream);
+        }
     }
 }

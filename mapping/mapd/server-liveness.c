@@ -167,6 +167,7 @@ mark(struct server *server, bool alive)
             catalog_set_alive(txn, host->name, alive);
         }
     }
+    server->actor = NULL;       /* Nobody asked for it. */
     result = server_finish(server, txn, false, &diag);
     if (!result) {
         server->mark_after = server->tick + RETRY_MS;

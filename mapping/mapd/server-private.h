@@ -4,14 +4,16 @@
  * server-records.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
  * server-lease.c, server-relay.c, server-trace.c, server-incident.c,
- * server-metrics.c, barrier.c; and for stores that are shared
- * server-follow.c, server-forward.c. */
+ * server-metrics.c, server-handshake.c, server-trust.c, barrier.c; and for
+ * stores that are shared server-follow.c, server-forward.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
 
 #include "mapping/mapd/lease-clock.h"
 #include "mapping/mapd/presence.h"
+#include "mapping/mapd/refusals.h"
+#include "mapping/mapd/roles.h"
 #include "mapping/mapd/server-incident.h"
 #include "mapping/mapd/server-metrics.h"
 #include "mapping/mapd/server.h"
@@ -22,10 +24,14 @@ struct json;
 struct jsonrpc;
 struct jsonrpc_msg;
 struct params;
+struct stream;
 struct subscription_view;
 
 #define SERVER_PROBE_ID "echo"
 #define SERVER_SYNC_ID "synced" /* Follows a snapshot to a host. */
+
+/* The rest of a method's name that nobody knows is of no interest. */
+enum { SERVER_METHOD_SIZE = 33 };
 
 struct server_batch {
     struct server_batched *requests; /* server-batch.c */
@@ -62,6 +68,19 @@ struct server {
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
     bool leads;                 /* Made changes in the last run. */
+
+    /* server-handshake.c and server-trust.c. */
+    struct ovs_list handshakes;
+    size_t n_handshakes;
+    bool handshakes_pause;      /* Some can go on, after other work. */
+    struct refusals refusals;
+    struct audit *audit;        /* NULL: none. */
+    struct connection *actor;   /* Whose request is being dealt with, or was
+                                 * last; NULL: it is gone. */
+    char actor_method[SERVER_METHOD_SIZE]; /* That request's; cut. */
+    char *plain_target;         /* Not authenticated, and not of this machine
+                                 * alone; or NULL. */
+
     struct ovs_list barriers;
     uint64_t barrier_revision;  /* That barrier_run() has seen. */
     long long int started;      /* time_msec(). */
@@ -71,6 +90,11 @@ struct connection {
     struct ovs_list node;       /* In server->connections. */
     struct server *server;
     struct jsonrpc *rpc;
+    char *who;                  /* By certificate, or user of this machine; or
+                                 * NULL: nobody knows. */
+    struct role role;
+    long long int stranger_until; /* time_msec(): then one of ROLE_NONE has
+                                   * been told so. */
     unsigned int received;      /* jsonrpc_get_received_bytes() ... */
     unsigned int message_start; /* ... now, and after the last message. */
     size_t backlog;             /* jsonrpc_get_backlog(), last time. */
@@ -260,5 +284,36 @@ int server_listen_find_room(size_t *max_connections, struct diagnosis *diag);
 void server_listen_run(struct server *);
 void server_listen_wait(const struct server *);
 void server_listen_close(struct server *);
+
+/* Has 'stream', which it takes over, send and receive messages from now on.
+ * 'role' is that of the peer, whose name 'who' is copied (NULL: it has
+ * none). */
+void server_add_connection(struct server *, struct stream *, bool is_local,
+                           const struct role *role, const char *who);
+
+/* TLS connections that have yet to show who they are.  Begins with 'stream',
+ * which it takes over: it becomes a connection, or is closed. */
+void server_handshake_start(struct server *, struct stream *);
+void server_handshake_run(struct server *);
+void server_handshake_wait(struct server *);
+void server_handshake_close(struct server *);
+/* Has the library say nothing on how connections fail; or again. */
+void server_listen_set_quiet(bool quiet);
+
+/* Rights, and the audit log. */
+
+/* Notes that 'conn' now asks for 'method'.  Returns 0 if it may, or a positive
+ * errno with '*diag' filled in. */
+int server_trust_begin(struct connection *conn, const char *method,
+                       struct diagnosis *diag);
+/* It was refused what it asked for: writes to log and audit log, if 'diag'
+ * says that it has no right. */
+void server_trust_refused(struct connection *conn,
+                          const struct diagnosis *diag);
+/* The present request has made 'changes', an array of CHANGE; the catalog has
+ * them. */
+void server_trust_changed(struct server *, const struct json *changes);
+/* 'conn' is going away. */
+void server_trust_drop(struct connection *conn);
 
 #endif /* mapping/mapd/server-private.h */

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mapping/mapd/audit.h"
 #include "mapping/mapd/store.h"
+#include "mapping/tls.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "openvswitch/shash.h"
@@ -189,6 +191,32 @@ add_families(struct problems *problems, const struct catalog *catalog)
     ds_destroy(&six->names);
 }
 
+/* Less than this is left of the certificate: time to renew it. */
+enum { RENEW_S = 14 * 24 * 3600 };
+
+static void
+add_trust(struct problems *problems, const struct server *server)
+{
+    const char *certificate = tls_certificate();
+    int left = certificate ? tls_seconds_left(certificate) : INT_MAX;
+    char *audit = server->audit ? audit_problem(server->audit) : NULL;
+
+    if (server->plain_target) {
+        add(problems, "%s is open: who reaches it can read and change "
+            "everything; pssl: asks for certificates", server->plain_target);
+    }
+    if (left < 0) {
+        add(problems, "certificate %s has expired", certificate);
+    } else if (left < RENEW_S) {
+        add(problems, "certificate %s expires in %d hours", certificate,
+            left / 3600);
+    }
+    if (audit) {
+        add(problems, "%s", audit);
+        free(audit);
+    }
+}
+
 struct json *
 server_problems(const struct server *server)
 {
@@ -206,6 +234,7 @@ server_problems(const struct server *server)
         add(&problems, "more than half of the hosts with endpoints seem to be "
             "gone: is it this machine's network? No more are marked as dead");
     }
+    add_trust(&problems, server);
     add_incidents(&problems, server);
     add_families(&problems, server->catalog);
     groups = catalog_groups(server->catalog, &n);

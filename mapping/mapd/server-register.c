@@ -146,7 +146,8 @@ register_host(struct connection *conn, const struct json *params,
     struct record record;
     struct json *result;
 
-    if (parse_register(params, &record, version, diag)) {
+    if (parse_register(params, &record, version, diag)
+        || roles_check_register(&conn->role, record.host.name, diag)) {
         return NULL;
     }
     result = enroll(conn->server, &record, diag);

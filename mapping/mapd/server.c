@@ -66,6 +66,7 @@ server_create(struct catalog *catalog, struct store *store,
     ovs_list_init(&server->listeners);
     ovs_list_init(&server->connections);
     ovs_list_init(&server->snapshot_queue);
+    ovs_list_init(&server->handshakes);
     server->max_connections = max_connections;
     hmap_init(&server->views);
     presence_init(&server->presence);
@@ -85,6 +86,7 @@ connection_close(struct connection *conn)
 {
     struct server *server = conn->server;
 
+    server_trust_drop(conn);
     barrier_drop(server, conn);
     server_trace_drop(conn);
     server_forward_drop(conn);
@@ -95,6 +97,7 @@ connection_close(struct connection *conn)
     jsonrpc_close(conn->rpc);
     ovs_list_remove(&conn->node);
     server->n_connections--;
+    free(conn->who);
     free(conn);
 }
 
@@ -110,8 +113,10 @@ server_destroy(struct server *server)
         connection_close(conn);
     }
     server_forward_destroy(server);
+    server_handshake_close(server);
     server_listen_close(server);
     free(server->batch.requests);
+    free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
     free(server);
@@ -187,11 +192,14 @@ server_do_request(struct connection *conn, const struct json *id,
     struct json *result = NULL;
 
     server_metrics_received(&conn->server->metrics, name);
-    if (!strcmp(name, "transact") && server_batch_add(conn, id, params)) {
+    if (!strcmp(name, "transact") && roles_is_admin(&conn->role)
+        && server_batch_add(conn, id, params)) {
         return;
     }
     server_batch_flush(conn->server);
-    if (!strcmp(name, "echo")) {
+    if (server_trust_begin(conn, name, &diag)) {
+        /* Fall through. */
+    } else if (!strcmp(name, "echo")) {
         result = json_clone(params);
     } else if (!strcmp(name, "wait")) {
         if (!barrier_add(conn, id, params, &diag)) {
@@ -216,6 +224,7 @@ server_do_request(struct connection *conn, const struct json *id,
         server_send(conn, jsonrpc_create_reply(result, id));
     } else {
         server_metrics_refused(&conn->server->metrics, name);
+        server_trust_refused(conn, &diag);
         server_send(conn, jsonrpc_create_error(diagnosis_to_json(&diag),
                                                id));
     }
@@ -279,6 +288,11 @@ handle_notification(struct connection *conn, const struct jsonrpc_msg *msg)
     struct diagnosis diag = { .op = -1 };
 
     server_metrics_received(&conn->server->metrics, msg->method);
+    if (server_trust_begin(conn, msg->method, &diag)) {
+        server_trust_refused(conn, &diag);
+        server_doom(conn);
+        return;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(notifications); i++) {
         if (!strcmp(notifications[i].name, msg->method)) {
             if (notifications[i].function(conn, msg->params, &diag)) {
@@ -434,7 +448,9 @@ connection_run(struct connection *conn)
     } else if (conn->probes) {
         probe(conn);
     }
-    if (jsonrpc_get_status(conn->rpc)) {
+    if (jsonrpc_get_status(conn->rpc)
+        || (conn->role.kind == ROLE_NONE
+            && time_msec() >= conn->stranger_until)) {
         server_doom(conn);
     }
 }
@@ -450,6 +466,9 @@ connection_wait(struct connection *conn)
         poll_timer_wait_until(conn->active + (conn->probed + 1)
                               * SERVER_PROBE_MS);
     }
+    if (conn->role.kind == ROLE_NONE) {
+        poll_timer_wait_until(conn->stranger_until);
+    }
     if (conn->doomed) {
         poll_immediate_wake();
     }
@@ -462,6 +481,7 @@ server_run(struct server *server)
     size_t unfinished = 0;
 
     server_listen_run(server);
+    server_handshake_run(server);
     server_liveness_tick(server);
     server_lease_tick(server);
     server_follow_run(server);
@@ -497,6 +517,7 @@ server_wait(struct server *server)
     struct connection *conn;
 
     server_listen_wait(server);
+    server_handshake_wait(server);
     server_liveness_wait(server);
     server_lease_wait(server);
     server_trace_wait(server);
@@ -516,10 +537,15 @@ server_show(const struct server *server, struct ds *ds)
 
     ds_put_format(ds, "connections: %"PRIuSIZE" of %"PRIuSIZE"\n",
                   server->n_connections, server->max_connections);
+    ds_put_format(ds, "TLS handshakes under way: %"PRIuSIZE"\n",
+                  server->n_handshakes);
     ds_put_format(ds, "messages between hosts dropped: %"PRIu64"\n",
                   server->n_relay_drops);
     LIST_FOR_EACH (conn, node, &server->connections) {
         ds_put_format(ds, "%s:", jsonrpc_get_name(conn->rpc));
+        if (conn->who) {
+            ds_put_format(ds, " %s,", conn->who);
+        }
         if (conn->host) {
             ds_put_format(ds, " host %s, revision %"PRIu64",",
                           conn->host->name, conn->host->applied);

@@ -20,6 +20,7 @@
 #include "mapping/catalog/catalog.h"
 #include "mapping/diagnosis.h"
 
+struct audit;
 struct ds;
 struct metrics;
 struct server;
@@ -37,6 +38,9 @@ enum {
     SERVER_SNAPSHOT_MAX_MS = 60 * 1000, /* and to read all of it. */
     SERVER_MAX_BACKLOG     = 4 * 1024 * 1024, /* Bytes of updates unsent. */
     SERVER_MAX_UNREAD      = 256 * 1024, /* Bytes of replies unsent. */
+    SERVER_MAX_HANDSHAKES  = 512, /* TLS, under way, */
+    SERVER_HANDSHAKES_EACH = 32, /* of one address, */
+    SERVER_HANDSHAKE_MS    = 5 * 1000, /* and for how long. */
     SERVER_PROBE_MS        = 10 * 1000, /* Between probes of silent peers. */
     SERVER_HOST_TIMEOUT_MS = 3 * 1000, /* Default: then a host is dead. */
     SERVER_HOST_TIMEOUT_MAX_MS = 3600 * 1000,
@@ -57,9 +61,14 @@ int server_create(struct catalog *catalog, struct store *store,
                   struct server **server, struct diagnosis *diag);
 void server_destroy(struct server *);
 
-/* Listens on 'target', "punix:PATH" or "ptcp:[PORT][:IP]", where IP is
- * 127.0.0.1 unless given.  Returns 0, or a positive errno with '*diag'
- * filled in. */
+/* Has each change, and what is refused for lack of rights, written to 'audit',
+ * which stays the caller's and must outlive the server. */
+void server_set_audit(struct server *, struct audit *audit);
+
+/* Listens on 'target': "punix:PATH", "pssl:[PORT][:IP]" (TLS with client
+ * certificates, after tls_use()), where IP is 0.0.0.0 unless given, or
+ * "ptcp:[PORT][:IP]" (who comes is an admin), where it is 127.0.0.1.  Returns
+ * 0, or a positive errno with '*diag' filled in. */
 int server_listen(struct server *, const char *target,
                   struct diagnosis *diag);
 

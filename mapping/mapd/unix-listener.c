@@ -154,10 +154,20 @@ accept_stream(int fd, const struct sockaddr_storage *ss OVS_UNUSED,
               size_t ss_len OVS_UNUSED, struct stream **streamp)
 {
     static atomic_count next = ATOMIC_COUNT_INIT(0);
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    int error;
 
     /* Clients have no names: the number tells them apart in the log. */
-    return new_fd_stream(xasprintf("unix#%u", atomic_count_inc(&next)), fd, 0,
-                         AF_UNIX, streamp);
+    error = new_fd_stream(xasprintf("unix#%u", atomic_count_inc(&next)), fd, 0,
+                          AF_UNIX, streamp);
+    if (!error && !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length)) {
+        char *user = xasprintf("uid:%u", (unsigned int) peer.uid);
+
+        stream_set_peer_id(*streamp, user);
+        free(user);
+    }
+    return error;
 }
 
 static int

@@ -166,7 +166,8 @@ def wrong_usage_exits_2(w):
             (['wait', '1', '--timeout', 'nan'], 'seconds'),
             (['load'], 'FILE'), (['completion', 'csh'], 'csh'),
             (['help', 'nothing'], 'nothing'),
-            (['--mapd', 'ssl:1.2.3.4', 'status'], 'unix:PATH'),
+            (['--mapd', 'ssl:1.2.3.4', 'status'], 'private-key'),
+            (['--mapd', 'ssl:no.such.host', 'status'], 'unix:PATH'),
             (['--mapd', 'tcp:no.such.host', 'status'], 'unix:PATH'),
             (['a'] * 9, 'too many')):
         check(says in w.run(*argv, status=2).err if argv else True,

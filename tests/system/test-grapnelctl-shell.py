@@ -160,7 +160,7 @@ def completion_knows_the_tables_and_the_names(w):
             ('grapnelctl group set 5001/web --po', []),
             ('grapnelctl group add 5001/x --pro', ['--protocol']),
             ('grapnelctl group add 5001/x --protocol s', ['sctp']),
-            ('grapnelctl endpoint set x --p', ['--priority']),
+            ('grapnelctl endpoint set x --prio', ['--priority']),
             ('grapnelctl host set h1 --r', ['--rack', '--region']),
             ('grapnelctl trace 5001 ', ['icmp', 'sctp', 'tcp', 'udp']),
             ('grapnelctl trace 5001 tcp ', []),

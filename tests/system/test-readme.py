@@ -71,9 +71,14 @@ class Machine:
         with open(systemctl, 'w') as script:
             script.write('#!/bin/sh\nexit 0\n')
         os.chmod(systemctl, 0o755)
-        # mapd's records are kept in /var/lib/grapnel.
+        # mapd's records are kept in /var/lib/grapnel, certificates in
+        # /etc/grapnel.
         self.shell('''
             mount -t tmpfs tmpfs /var/lib
+            mount -t tmpfs tmpfs /var/log
+            mkdir etc etc.work
+            mount -t overlay overlay \
+                -o lowerdir=/etc,upperdir=etc,workdir=etc.work /etc
             ovsdb-tool create conf.db %s
             ovsdb-server conf.db --remote=punix:%s/db.sock --pidfile --detach \
                 --log-file -vconsole:off -vsyslog:off
@@ -164,6 +169,16 @@ def it_has_the_effect_that_it_tells_of(machine):
                           '10.1.0.5:40000 10.1.0.100:80')
     # w1 drains.
     check('w2 (up) on h2' in trace, '%s', trace)
+    remote = [text for command, text in machine.outputs.items()
+              if command.startswith('grapnelctl --mapd ssl:')]
+    check(len(remote) == 1 and 'hosts' in remote[0], '%s', remote)
+    check('admin:alice' not in machine.shell('ovs-appctl -t grapnel-mapd '
+                                             'mapd/show'), 'alice is there')
+    check('host:h1' in machine.shell('ovs-appctl -t grapnel-mapd mapd/show'),
+          'h1 has shown no certificate')
+    audit = machine.shell('cat /var/lib/grapnel/audit.jsonl')
+    check('"who":"host:h1"' in audit and '"who":"uid:0"' in audit, '%s',
+          audit)
     check('eu' in machine.shell('grapnelctl --json host show h1'),
           'h1 has no labels')
     check(not machine.shell('ovs-vsctl --columns=error find interface '

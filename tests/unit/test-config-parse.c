@@ -61,6 +61,9 @@ test_defaults(void **state OVS_UNUSED)
     assert_int_equal(c->n_flows, 1048576);
     assert_int_equal(c->n_flows6, 262144);
     assert_string_equal(c->flows_file, file);
+    assert_null(c->private_key);
+    assert_null(c->certificate);
+    assert_null(c->ca_cert);
     assert_null(c->region);
     assert_null(c->zone);
     assert_null(c->rack);
@@ -74,10 +77,14 @@ test_all_keys(void **state OVS_UNUSED)
 {
     struct config *c = parse_well(
         "mapd=tcp:192.0.2.9:6670 host=h1 vtep=192.0.2.1 encap=vxlan"
+        " private-key=/k.pem certificate=/c:1.pem ca-cert=/ca.pem"
         " underlay=vtep0 flows=2000 flows6=64 flows-file=none region=eu"
         " zone=eu-1 rack=r17 metrics=[2001:db8::1]:9464");
 
     assert_string_equal(c->mapd, "tcp:192.0.2.9:6670");
+    assert_string_equal(c->private_key, "/k.pem");
+    assert_string_equal(c->certificate, "/c:1.pem");
+    assert_string_equal(c->ca_cert, "/ca.pem");
     assert_string_equal(c->host, "h1");
     assert_true(inet_addr_equal(c->vtep, inet_addr_from4(0xc0000201)));
     assert_int_equal(c->encap, TUNNEL_VXLAN);
@@ -141,6 +148,7 @@ test_bad_values(void **state OVS_UNUSED)
         "mapd=192.0.2.9", "mapd=unix:relative", "mapd=tcp:h1:1",
         "mapd=ssl:h1", "mapd=udp:192.0.2.9", "mapd=tcp:192.0.2.9:0",
         "mapd=tcp:192.0.2.9:65536", "mapd=ssl:",
+        "private-key=k", "certificate=c", "ca-cert=./ca",
         "vtep=192.0.2", "vtep=0.0.0.0", "vtep=224.0.0.1", "vtep=127.0.0.1",
         "vtep=255.255.255.255", "vtep=::", "vtep=::1", "vtep=ff02::1",
         "vtep=::ffff:127.0.0.1", "vtep=fe80::1", "vtep=febf::1",
@@ -190,6 +198,11 @@ test_what_depends_on_what(void **state OVS_UNUSED)
     error = parse("host=-h", &config);
     assert_non_null(error);
     assert_non_null(strstr(error, "\"-h\""));
+    free(error);
+
+    error = parse("private-key=/k certificate=/c", &config);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "external_ids:grapnel-ca-cert is missing"));
     free(error);
 
     /* An empty value is none. */

@@ -1,0 +1,58 @@
+/* This process's TLS certificate, and whom it trusts.
+ *
+ *     error = tls_use(&files, &diag);      at the start
+ *     tls_refresh();                       before connections begin
+ *
+ * Puts in front of the library's stream-ssl, which has one context for the
+ * whole process: only files that fit together reach it, so that a key and a
+ * certificate may be replaced one after the other.  Connections that are open
+ * stay as they are.
+ *
+ * Not thread-safe; a process that uses TLS in several threads holds tls_lock()
+ * where the context may be changed, or read (that is, where a connection is
+ * begun or its handshake goes on). */
+
+#ifndef MAPPING_TLS_H
+#define MAPPING_TLS_H 1
+
+#include <stdbool.h>
+
+#include "mapping/diagnosis.h"
+#include "openvswitch/compiler.h"
+#include "openvswitch/thread.h"
+
+/* PEM files; all are needed. */
+struct tls_files {
+    const char *private_key;
+    const char *certificate;
+    const char *ca_cert;        /* Of those who vouch for peers. */
+};
+
+/* What the common name of mapd's certificate begins with. */
+#define TLS_MAPD_PREFIX "mapd:"
+
+/* Whether the files are there, readable and fit together.  Returns 0, or a
+ * positive errno with '*diag' filled in. */
+int tls_check(const struct tls_files *, struct diagnosis *diag);
+
+/* tls_check(), and from now on uses the files, which it copies the names of.
+ * On failure what was in use stays so. */
+int tls_use(const struct tls_files *, struct diagnosis *diag);
+
+/* Looks, once a second at most, whether the files have changed, and uses what
+ * they have become, if that fits together; logs either. */
+void tls_refresh(void);
+
+/* For how long the certificate in 'file' is valid yet, in seconds; negative if
+ * it is not valid any more.  INT_MAX if that cannot be told, or is longer. */
+int tls_seconds_left(const char *file);
+
+/* The certificate in use, or NULL. */
+const char *tls_certificate(void);
+
+/* Whether a peer whose certificate has this common name (or NULL) is mapd. */
+bool tls_is_mapd(const char *common_name);
+
+extern struct ovs_mutex tls_mutex;
+
+#endif /* mapping/tls.h */
