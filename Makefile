@@ -41,7 +41,7 @@ mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
-	replica-index.o replica-previous.o replica-txn.o)
+	replica-index.o replica-json.o replica-previous.o replica-txn.o)
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
 	catalog-unique.o slot-dues.o slot-history.o slots.o)
@@ -64,7 +64,8 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
 	agent.o agent-config.o agent-moves.o \
-	agent-report.o mapd-session.o table-builder.o resolver.o rtnl.o)
+	agent-report.o mapd-session.o table-builder.o table-file.o \
+	table-keeper.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 

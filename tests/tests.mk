@@ -112,6 +112,9 @@ unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
+ovs_TESTS += unit/test-table-file
+unit/test-table-file_OBJS := vswitchd-ext/table-file.o $(replica_OBJS) \
+	$(mapping_OBJS) tests/unit/replica-model.o
 ovs_TESTS += unit/test-datapath unit/test-netdev-anycast
 unit/test-datapath_OBJS := vswitchd-ext/datapath.o vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS) \

@@ -10,6 +10,7 @@
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "reconnect.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -21,12 +22,14 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 enum {
     MAX_BACKOFF_MS  = 1000,     /* Between attempts to connect. */
     PROBE_MS        = 5000,     /* Without a word: is mapd alive? */
+    PATIENCE_MS     = 1000,     /* For the first snapshot. */
     RETRY_MS        = 5000,     /* After mapd refused something. */
     MESSAGES_AT_ONCE = 50,      /* Then the caller gets its turn. */
 };
 
 struct mapd_session {
     struct jsonrpc_session *rpc;
+    long long int created;      /* time_msec(). */
     unsigned int rpc_seqno;     /* Of the connection that the rest is about. */
     struct record self;
     struct mapd_interest interest; /* Owns 'vnis'. */
@@ -68,6 +71,7 @@ mapd_session_create(const char *remote, const struct record_host *self,
     struct mapd_session *s = xzalloc(sizeof *s);
 
     s->rpc = jsonrpc_session_open(remote, true);
+    s->created = time_msec();
     jsonrpc_session_set_max_backoff(s->rpc, MAX_BACKOFF_MS);
     jsonrpc_session_set_probe_interval(s->rpc, PROBE_MS);
     s->self.kind = RECORD_HOST;
@@ -443,6 +447,9 @@ mapd_session_wait(struct mapd_session *s)
     if (s->register_at != LLONG_MAX) {
         poll_timer_wait_until(s->register_at);
     }
+    if (!s->n_snapshots && time_msec() < s->created + PATIENCE_MS) {
+        poll_timer_wait_until(s->created + PATIENCE_MS);
+    }
 }
 
 void
@@ -521,6 +528,19 @@ bool
 mapd_session_is_synced(const struct mapd_session *s)
 {
     return s->synced && jsonrpc_session_is_connected(s->rpc);
+}
+
+bool
+mapd_session_is_away(const struct mapd_session *s)
+{
+    struct reconnect_stats stats;
+
+    if (mapd_session_is_synced(s)) {
+        return false;
+    }
+    jsonrpc_session_get_reconnect_stats(s->rpc, &stats);
+    return (time_msec() - s->created >= PATIENCE_MS
+            || (!stats.is_connected && !strcmp(stats.state, "BACKOFF")));
 }
 
 unsigned int

@@ -112,6 +112,10 @@ const char *mapd_session_refusal(const struct mapd_session *);
 /* Whether there is a connection and a snapshot came over it. */
 bool mapd_session_is_synced(const struct mapd_session *);
 
+/* Whether mapd cannot be reached: the attempts to connect have failed, or it
+ * has not sent a snapshot a second after the session began. */
+bool mapd_session_is_away(const struct mapd_session *);
+
 /* How many snapshots were taken in: revisions before and after one need not be
  * of the same store. */
 unsigned int mapd_session_n_snapshots(const struct mapd_session *);
