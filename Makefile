@@ -37,7 +37,8 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
 	remote.o \
-	record.o record-check.o record-field.o record-json.o relay.o slot-codec.o)
+	record.o record-check.o record-field.o record-json.o relay.o report.o \
+	slot-codec.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
@@ -50,7 +51,7 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
 	server.o server-change.o server-incident.o server-listen.o \
 	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
-	server-register.o server-relay.o server-warn.o \
+	server-register.o server-relay.o server-report.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
 	$(store_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-call.o ctl-change.o \
@@ -65,7 +66,7 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
 	agent.o agent-config.o agent-moves.o \
 	agent-report.o mapd-session.o table-builder.o table-file.o \
-	table-keeper.o resolver.o rtnl.o)
+	table-keeper.o load-report.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 

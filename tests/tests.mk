@@ -82,6 +82,8 @@ unit/test-replica_OBJS := $(mapping_OBJS) $(replica_OBJS) \
 unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 	tests/unit/json-damage.o
 
+ovs_TESTS += unit/test-report
+unit/test-report_OBJS := $(mapping_OBJS)
 ovs_TESTS += unit/test-relay
 unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 

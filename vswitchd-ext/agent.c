@@ -23,6 +23,7 @@
 #include "vswitchd-ext/datapath.h"
 #include "vswitchd-ext/explain.h"
 #include "vswitchd-ext/flow-maker.h"
+#include "vswitchd-ext/load-report.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
 #include "vswitchd-ext/table-builder.h"
@@ -72,6 +73,7 @@ struct agent {
     long long int sweep_at;
     struct flow_maker *maker;
     struct table_keeper *keeper;
+    struct load_report *loads;
     struct agent_report report;
     int resolver_error;         /* Why there is no resolver; 0: none tried. */
     long long int resolver_at;  /* When to try again. */
@@ -455,6 +457,7 @@ agent_run(struct agent *agent)
             mapd_session_set_serving(agent->session);
         }
         keep_mapping(agent);
+        load_report_run(agent->loads, agent->builder, agent->session);
         agent_moves_run(&agent->moves, agent->session);
     }
     update_status(agent);
@@ -492,12 +495,14 @@ agent_main(void *agent_)
             resolver_wait(agent->resolver);
             mapd_session_wait(agent->session);
             table_keeper_wait(agent->keeper);
+            load_report_wait(agent->loads);
         }
         poll_block();
     }
 
     datapath_publish(NULL);
     stop_keeping(agent);
+    load_report_destroy(agent->loads);
     mapd_session_destroy(agent->session);
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
@@ -516,6 +521,7 @@ agent_start(void)
     agent->builder = table_builder_create();
     agent->maker = flow_maker_create();
     agent->keeper = table_keeper_create();
+    agent->loads = load_report_create();
     agent_moves_init(&agent->moves);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);

@@ -39,6 +39,7 @@ struct mapd_session {
     bool serving;               /* Then this host registers. */
     char *refusal;              /* Why mapd did not register it, or NULL. */
     bool registered;            /* Over this connection. */
+    unsigned int n_registrations; /* Over all of them. */
 
     struct json *register_id;   /* Outstanding requests, or NULL. */
     struct json *subscribe_id;
@@ -262,6 +263,7 @@ handle_registered(struct mapd_session *s, const struct jsonrpc_msg *msg)
     free(s->refusal);
     s->refusal = NULL;
     s->registered = msg->type != JSONRPC_ERROR;
+    s->n_registrations += s->registered;
     if (!s->registered) {
         read_error(msg, &diag);
         VLOG_WARN_RL(&rl, "%s: refused to register this host: %s",
@@ -510,6 +512,19 @@ mapd_session_send_traced(struct mapd_session *s, uint64_t id,
 {
     json_object_put(answer, "id", json_integer_create(id));
     send_notification(s, "traced", answer);
+}
+
+void
+mapd_session_report(struct mapd_session *s, const char *method,
+                    struct json *param)
+{
+    send_notification(s, method, param);
+}
+
+unsigned int
+mapd_session_n_registrations(const struct mapd_session *s)
+{
+    return s->n_registrations;
 }
 
 bool

@@ -572,3 +572,24 @@ table_builder_n_unresolved(const struct table_builder *b)
 {
     return b->n_unresolved;
 }
+
+void
+table_builder_each_endpoint(const struct table_builder *b,
+                            void (*each)(void *aux, const struct group *,
+                                         uint16_t endpoint),
+                            void *aux)
+{
+    const struct built_group *built;
+
+    HMAP_FOR_EACH (built, node, &b->groups) {
+        const struct group *group = built->group;
+
+        for (size_t i = 0; i < group->n_endpoints; i++) {
+            const struct group_endpoint *e = &group->endpoints[i];
+
+            if (e->state != ENDPOINT_ABSENT && e->load) {
+                each(aux, group, i);
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
  * server-listen.c, server-change.c, server-load.c, server-register.c and
  * server-query.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
- * server-relay.c, server-trace.c, server-incident.c, barrier.c. */
+ * server-relay.c, server-report.c, server-trace.c, server-incident.c, barrier.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
@@ -41,6 +41,7 @@ struct server {
     long long int mark_after;   /* Ticks: then the store is tried again. */
     struct ovs_list traces;     /* server-trace.c */
     size_t n_traces;
+    struct hmap loads;          /* server-report.c */
     uint64_t last_trace;
     uint64_t n_relay_drops;     /* Messages between hosts. */
     struct server_incidents incidents;
@@ -72,6 +73,7 @@ struct connection {
     struct presence_host *host; /* NULL: not a host's. */
     size_t n_barriers;
     struct server_relay *relay; /* server-relay.c; NULL: never used. */
+    struct server_report *report; /* server-report.c; likewise. */
 };
 
 /* Sends 'msg', which it takes over. */
@@ -133,6 +135,13 @@ typedef int server_relay_handler(struct connection *,
                                  struct diagnosis *diag);
 server_relay_handler server_relay_want_flows, server_relay_flows;
 void server_relay_destroy(struct connection *);
+
+/* Notification `report`: what hosts see of endpoints.  As above. */
+server_relay_handler server_report;
+void server_report_destroy(struct connection *);
+/* Adds what is known of an endpoint, by all hosts, to its status. */
+void server_report_put(const struct server *, uint32_t group,
+                       uint16_t endpoint, struct json *status);
 
 /* Method `trace`, answered when the host has answered by `traced`.  As
  * server_subscribe(). */

@@ -94,10 +94,11 @@ why_idle(const struct catalog *catalog,
 }
 
 static void
-list_endpoints(const struct catalog *catalog,
+list_endpoints(const struct server *server,
                const struct catalog_group *group, const char *name,
                struct json *items)
 {
+    const struct catalog *catalog = server->catalog;
     size_t n_slots = group->record.n_slots;
     uint32_t *owned = xcalloc(GROUP_MAX_ENDPOINTS, sizeof *owned);
 
@@ -124,6 +125,7 @@ list_endpoints(const struct catalog *catalog,
             json_object_put_string(status, "why",
                                    why_idle(catalog, endpoint));
         }
+        server_report_put(server, group->id, endpoint->index, status);
         add_item(items, &record, status);
     }
     free(owned);
@@ -149,7 +151,7 @@ list_groups(const struct server *server, const struct query_filter *filter,
         if (filter->kind == RECORD_GROUP) {
             list_group(server->catalog, groups[i], items);
         } else {
-            list_endpoints(server->catalog, groups[i], filter->name, items);
+            list_endpoints(server, groups[i], filter->name, items);
         }
     }
     free(groups);

@@ -69,6 +69,7 @@ server_create(struct catalog *catalog, struct store *store,
     presence_init(&server->presence);
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
+    hmap_init(&server->loads);
     server->started = time_msec();
     server_liveness_init(server, host_timeout);
     *serverp = server;
@@ -83,6 +84,7 @@ connection_close(struct connection *conn)
     barrier_drop(server, conn);
     server_trace_drop(conn);
     server_relay_destroy(conn);
+    server_report_destroy(conn);
     server_cancel_snapshot(conn);
     server_set_host(conn, NULL);
     subscription_view_put(&server->views, conn->view);
@@ -106,6 +108,7 @@ server_destroy(struct server *server)
     server_listen_close(server);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
+    hmap_destroy(&server->loads);
     free(server);
 }
 
@@ -237,6 +240,7 @@ static const struct {
 } notifications[] = {
     { "applied", handle_applied },
     { "flows", server_relay_flows },
+    { "report", server_report },
     { "traced", server_traced },
     { "want_flows", server_relay_want_flows },
 };
