@@ -37,20 +37,21 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 # Records: for mapd and the switch.
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
 	remote.o \
-	record.o record-check.o record-field.o record-json.o relay.o report.o \
+	record.o record-check.o record-field.o record-health.o \
+	record-json.o relay.o report.o \
 	slot-codec.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 	replica-index.o replica-json.o replica-previous.o replica-txn.o)
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
+	catalog-health.o catalog-index.o catalog-liveness.o catalog-prepare.o catalog-txn.o \
 	catalog-unique.o slot-dues.o slot-history.o slots.o)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o store-sqlite.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o params.o presence.o \
 	server.o server-change.o server-incident.o server-listen.o \
-	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
+	server-liveness.o server-load.o server-health.o server-notify.o server-problems.o server-query.o \
 	server-register.o server-relay.o server-report.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
 	$(store_OBJS)

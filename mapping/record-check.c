@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "mapping/record-health.h"
 #include "util.h"
 
 enum {
@@ -127,6 +128,9 @@ record_check(const struct record *record, struct diagnosis *diag)
         error = check_ports(&record->group, diag);
         if (!error) {
             error = check_quic(&record->group, diag);
+        }
+        if (!error) {
+            error = record_health_check(&record->group, diag);
         }
     } else if (record->kind == RECORD_ENDPOINT) {
         error = check_quic_id(&record->endpoint, diag);

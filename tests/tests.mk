@@ -65,9 +65,12 @@ unit/test-engine-threads_OBJS := $(unit/test-engine_OBJS) tests/unit/crew.o
 ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
 	unit/test-catalog-random unit/test-catalog-serving
 unit/test-record_OBJS := mapping/diagnosis.o mapping/record.o \
-	mapping/record-check.o mapping/record-field.o mapping/record-json.o \
+	mapping/record-check.o mapping/record-field.o mapping/record-health.o \
+	mapping/record-json.o \
 	tests/unit/catalog-text.o $(catalog_OBJS)
 unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
+ovs_TESTS += unit/test-record-health
+unit/test-record-health_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \

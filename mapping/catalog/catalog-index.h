@@ -16,6 +16,7 @@ struct catalog {
                                  * and MAC. */
     struct hmap quic_ids;       /* The same, by VNI, group and QUIC id; those
                                  * that have one. */
+    struct hmap sick;           /* catalog-health.c */
     size_t n_endpoints;
     uint64_t revision;
     uint32_t last_group_id;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bitmap.h"
+#include "mapping/catalog/catalog-health.h"
 #include "mapping/catalog/catalog-liveness.h"
 #include "mapping/catalog/catalog-unique.h"
 #include "mapping/catalog/slot-history.h"
@@ -89,7 +90,7 @@ revive_endpoints(const struct catalog_txn *txn,
             if (old && is_same_machine(old, endpoint)) {
                 endpoint->index = old->index;
             }
-            catalog_liveness_date(txn, endpoint, old);
+            catalog_liveness_date(txn, now->id, endpoint, old);
         }
         if (endpoint->index == GROUP_NO_ENDPOINT) {
             n++;
@@ -287,12 +288,15 @@ static size_t
 list_claims(const struct catalog *catalog, const struct catalog_group *group,
             struct slots_claim *claims)
 {
+    bool all = catalog_group_fails_open(catalog, group);
     size_t n = 0;
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct catalog_endpoint *endpoint = group->endpoints[i];
 
-        if (catalog_endpoint_serves(catalog, endpoint)) {
+        if (catalog_endpoint_serves(catalog, endpoint)
+            && (all || !catalog_endpoint_sickness(catalog, group,
+                                                  endpoint))) {
             claims[n].index = endpoint->index;
             claims[n].weight = endpoint->record.weight;
             n++;
@@ -370,6 +374,10 @@ add_changed_groups(struct catalog_txn *txn,
     for (size_t i = 0; i < n; i++) {
         struct catalog_group_node *node = group_now(txn, groups[i]);
 
+        if (node && txn->n_health) {
+            groups[i]->changed |= catalog_health_changed_group(
+                txn, node->group.id);
+        }
         if (node && (groups[i]->changed || txn->n_liveness)
             && (update_slots(txn->catalog, &node->group)
                 || groups[i]->changed)) {
@@ -387,6 +395,7 @@ catalog_prepare(struct catalog_txn *txn, struct diagnosis *diag)
 
     ovs_assert(!txn->prepared);
     catalog_liveness_spread(txn);
+    catalog_health_spread(txn);
     n = hmap_count(&txn->groups);
     groups = xmalloc(MAX(n, 1) * sizeof *groups);
     HMAP_FOR_EACH (group, node, &txn->groups) {
@@ -446,5 +455,6 @@ uint64_t
 catalog_txn_revision(const struct catalog_txn *txn)
 {
     ovs_assert(txn->prepared);
-    return txn->catalog->revision + (txn->n_changes || txn->n_liveness);
+    return txn->catalog->revision + (txn->n_changes || txn->n_liveness
+                                     || txn->n_health);
 }

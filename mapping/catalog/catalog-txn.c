@@ -6,6 +6,7 @@
 
 #include "hash.h"
 #include "mapping/catalog/catalog-check.h"
+#include "mapping/catalog/catalog-health.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
@@ -21,6 +22,7 @@ catalog_begin(struct catalog *catalog)
     txn->last_group_id = catalog->last_group_id;
     hmap_init(&txn->hosts);
     hmap_init(&txn->groups);
+    hmap_init(&txn->healths);
     return txn;
 }
 
@@ -348,6 +350,7 @@ txn_destroy(struct catalog_txn *txn)
     }
     hmap_destroy(&txn->groups);
     hmap_destroy(&txn->hosts);
+    hmap_destroy(&txn->healths);
     for (size_t i = 0; i < txn->n_changes; i++) {
         free(CONST_CAST(struct record *, txn->changes[i].before));
         free(CONST_CAST(struct record *, txn->changes[i].after));
@@ -382,6 +385,7 @@ catalog_commit(struct catalog_txn *txn)
 
     ovs_assert(txn->prepared);
     txn->catalog->revision = catalog_txn_revision(txn);
+    catalog_health_commit(txn);
     HMAP_FOR_EACH (group, node, &txn->groups) {
         const struct record_group *r = &group->before.record;
         const struct catalog_group_node *node
@@ -442,6 +446,7 @@ catalog_abort(struct catalog_txn *txn)
     HMAP_FOR_EACH (group, node, &txn->groups) {
         restore_group(catalog, group);
     }
+    catalog_health_abort(txn);
     catalog->last_group_id = txn->last_group_id;
     txn_destroy(txn);
 }

@@ -7,6 +7,7 @@
 
 #include "bitmap.h"
 #include "mapping/catalog/catalog-check.h"
+#include "mapping/catalog/catalog-health.h"
 #include "mapping/catalog/catalog-index.h"
 #include "mapping/catalog/slot-history.h"
 #include "util.h"
@@ -23,6 +24,7 @@ catalog_create(void)
     hmap_init(&catalog->ids);
     hmap_init(&catalog->macs);
     hmap_init(&catalog->quic_ids);
+    hmap_init(&catalog->sick);
     return catalog;
 }
 
@@ -58,6 +60,7 @@ catalog_destroy(struct catalog *catalog)
     HMAP_FOR_EACH_SAFE (host, by_name, &catalog->hosts) {
         catalog_index_remove_host(catalog, host);
     }
+    catalog_health_destroy(catalog);
     hmap_destroy(&catalog->quic_ids);
     hmap_destroy(&catalog->macs);
     hmap_destroy(&catalog->ids);

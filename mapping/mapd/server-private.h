@@ -12,6 +12,7 @@
 #include "mapping/mapd/server.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
+#include "openvswitch/token-bucket.h"
 
 struct json;
 struct jsonrpc;
@@ -73,6 +74,8 @@ struct connection {
     struct presence_host *host; /* NULL: not a host's. */
     size_t n_barriers;
     struct server_relay *relay; /* server-relay.c; NULL: never used. */
+    struct token_bucket healths; /* server-health.c */
+    bool has_healths;           /* That was initialized. */
     struct server_report *report; /* server-report.c; likewise. */
 };
 
@@ -142,6 +145,9 @@ void server_report_destroy(struct connection *);
 /* Adds what is known of an endpoint, by all hosts, to its status. */
 void server_report_put(const struct server *, uint32_t group,
                        uint16_t endpoint, struct json *status);
+
+/* Notification `health`: which endpoints of a host are well. */
+server_relay_handler server_health;
 
 /* Method `trace`, answered when the host has answered by `traced`.  As
  * server_subscribe(). */

@@ -63,6 +63,15 @@ list_hosts(const struct server *server, const struct query_filter *filter,
     free(hosts);
 }
 
+static bool
+takes_flows(const struct catalog *catalog, const struct catalog_group *group,
+            const struct catalog_endpoint *endpoint)
+{
+    return (catalog_endpoint_serves(catalog, endpoint)
+            && (!catalog_endpoint_sickness(catalog, group, endpoint)
+                || catalog_group_fails_open(catalog, group)));
+}
+
 static void
 list_group(const struct catalog *catalog, const struct catalog_group *group,
            struct json *items)
@@ -73,7 +82,7 @@ list_group(const struct catalog *catalog, const struct catalog_group *group,
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
         n_up += group->endpoints[i]->record.state == ENDPOINT_UP;
-        n_serving += catalog_endpoint_serves(catalog, group->endpoints[i]);
+        n_serving += takes_flows(catalog, group, group->endpoints[i]);
     }
     json_object_put(status, "id", json_integer_create(group->id));
     json_object_put(status, "epoch", json_integer_create(group->epoch));
@@ -86,11 +95,23 @@ list_group(const struct catalog *catalog, const struct catalog_group *group,
 
 /* Why an endpoint that is up owns no slot. */
 static const char *
-why_idle(const struct catalog *catalog,
+why_idle(const struct catalog *catalog, const struct catalog_group *group,
          const struct catalog_endpoint *endpoint)
 {
-    return (catalog_endpoint_serves(catalog, endpoint)
-            ? "fewer slots than endpoints" : "host dead");
+    return (!catalog_endpoint_serves(catalog, endpoint) ? "host dead"
+            : !takes_flows(catalog, group, endpoint) ? "unhealthy"
+            : "fewer slots than endpoints");
+}
+
+static void
+put_health(const struct catalog *catalog, const struct catalog_group *group,
+           const struct catalog_endpoint *endpoint, struct json *status)
+{
+    const char *why = catalog_endpoint_sickness(catalog, group, endpoint);
+
+    if (why) {
+        json_object_put_string(status, "unhealthy", why);
+    }
 }
 
 static void
@@ -123,8 +144,9 @@ list_endpoints(const struct server *server,
                         json_real_create((double) slots / n_slots));
         if (!slots && endpoint->record.state == ENDPOINT_UP) {
             json_object_put_string(status, "why",
-                                   why_idle(catalog, endpoint));
+                                   why_idle(catalog, group, endpoint));
         }
+        put_health(catalog, group, endpoint, status);
         server_report_put(server, group->id, endpoint->index, status);
         add_item(items, &record, status);
     }

@@ -240,6 +240,7 @@ static const struct {
 } notifications[] = {
     { "applied", handle_applied },
     { "flows", server_relay_flows },
+    { "health", server_health },
     { "report", server_report },
     { "traced", server_traced },
     { "want_flows", server_relay_want_flows },

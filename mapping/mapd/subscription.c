@@ -174,9 +174,20 @@ up_ms(const struct encoder *e, const struct catalog_endpoint *endpoint)
     return MIN(MAX(e->now - endpoint->up_since, 0), INT32_MAX);
 }
 
+/* Whether 'endpoint' gets nothing new because it is unwell, if others are
+ * not. */
+static bool
+is_passed_over(const struct encoder *e, const struct catalog_group *group,
+               const struct catalog_endpoint *endpoint)
+{
+    return (catalog_endpoint_serves(e->catalog, endpoint)
+            && catalog_endpoint_sickness(e->catalog, group, endpoint));
+}
+
 static struct json *
 encode_endpoints(const struct encoder *e, const struct catalog_group *group)
 {
+    bool all = catalog_group_fails_open(e->catalog, group);
     struct json *array = json_array_create_empty();
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
@@ -188,6 +199,9 @@ encode_endpoints(const struct encoder *e, const struct catalog_group *group)
         json_object_put(json, "index", json_integer_create(endpoint->index));
         json_object_put(json, "up_ms",
                         json_integer_create(up_ms(e, endpoint)));
+        if (!all && is_passed_over(e, group, endpoint)) {
+            json_object_put(json, "healthy", json_boolean_create(false));
+        }
         json_array_add(array, json);
     }
     return array;

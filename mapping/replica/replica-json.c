@@ -48,6 +48,9 @@ encode_endpoints(const struct replica *replica,
         json_object_put(json, "index", json_integer_create(endpoint->index));
         json_object_put(json, "up_ms", json_integer_create(
                             up_ms(replica, endpoint, now_ms)));
+        if (endpoint->unhealthy) {
+            json_object_put(json, "healthy", json_boolean_create(false));
+        }
         json_array_add(array, json);
     }
     return array;
