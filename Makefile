@@ -67,7 +67,7 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
 	agent.o agent-config.o agent-moves.o \
 	agent-report.o mapd-session.o table-builder.o table-file.o \
-	table-keeper.o load-report.o resolver.o rtnl.o)
+	table-keeper.o health.o health-frame.o health-tap.o load-report.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 

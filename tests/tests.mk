@@ -125,6 +125,7 @@ unit/test-datapath_OBJS := vswitchd-ext/datapath.o vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS) \
 	tests/unit/frame.o tests/unit/world.o
 unit/test-netdev-anycast_OBJS := vswitchd-ext/datapath.o \
+	vswitchd-ext/health-tap.o \
 	vswitchd-ext/frame-ring.o vswitchd-ext/netdev-anycast.o \
 	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS)
 

@@ -23,6 +23,7 @@
 #include "vswitchd-ext/datapath.h"
 #include "vswitchd-ext/explain.h"
 #include "vswitchd-ext/flow-maker.h"
+#include "vswitchd-ext/health.h"
 #include "vswitchd-ext/load-report.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
@@ -74,6 +75,7 @@ struct agent {
     struct flow_maker *maker;
     struct table_keeper *keeper;
     struct load_report *loads;
+    struct health *health;
     struct agent_report report;
     int resolver_error;         /* Why there is no resolver; 0: none tried. */
     long long int resolver_at;  /* When to try again. */
@@ -428,6 +430,12 @@ sweep_flows(struct agent *agent)
 }
 
 static void
+check_health(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    health_run(agent->health, &replica, agent->config.host, agent->session);
+}
+
+static void
 keep_mapping(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 {
     table_keeper_run(agent->keeper, &replica,
@@ -457,6 +465,7 @@ agent_run(struct agent *agent)
             mapd_session_set_serving(agent->session);
         }
         keep_mapping(agent);
+        check_health(agent);
         load_report_run(agent->loads, agent->builder, agent->session);
         agent_moves_run(&agent->moves, agent->session);
     }
@@ -496,6 +505,7 @@ agent_main(void *agent_)
             mapd_session_wait(agent->session);
             table_keeper_wait(agent->keeper);
             load_report_wait(agent->loads);
+            health_wait(agent->health);
         }
         poll_block();
     }
@@ -503,6 +513,7 @@ agent_main(void *agent_)
     datapath_publish(NULL);
     stop_keeping(agent);
     load_report_destroy(agent->loads);
+    health_destroy(agent->health);
     mapd_session_destroy(agent->session);
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
@@ -522,6 +533,7 @@ agent_start(void)
     agent->maker = flow_maker_create();
     agent->keeper = table_keeper_create();
     agent->loads = load_report_create();
+    agent->health = health_create();
     agent_moves_init(&agent->moves);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);

@@ -247,9 +247,12 @@ catalog_health_abort(struct catalog_txn *txn)
 {
     const struct catalog_sick *before;
 
+    /* A new reason for the same thing stays: it is news, if no revision. */
     HMAP_FOR_EACH (before, node, &txn->healths) {
-        set(txn->catalog, before->group, before->endpoint,
-            before->was_sick ? before->why : NULL);
+        if (is_changed(txn, before)) {
+            set(txn->catalog, before->group, before->endpoint,
+                before->was_sick ? before->why : NULL);
+        }
     }
     clear(&txn->healths);
 }

@@ -104,6 +104,7 @@ def test_unhealthy_endpoints_own_no_slots_until_they_are_well():
     # The same again is no news; nor is a change of the record a cure.
     h1.health((gid, index["a"], False, "refused"))
     c.ops(op("set", endpoint(VNI, "a", "h1", 0, weight=200)))
+    check_equal(statuses(mapd)["a"]["unhealthy"], "refused", "the reason")
     h2.wait_revision(before + 2)
     check_equal(revision(mapd), before + 2, "revision")
     check_equal(owners(mapd), {"b", "c"}, "owners after a change")
