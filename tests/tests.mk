@@ -117,6 +117,9 @@ unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
+ovs_TESTS += unit/test-health-frame
+unit/test-health-frame_OBJS := vswitchd-ext/health-frame.o \
+	vswitchd-ext/health-tap.o
 ovs_TESTS += unit/test-table-file
 unit/test-table-file_OBJS := vswitchd-ext/table-file.o $(replica_OBJS) \
 	$(mapping_OBJS) tests/unit/replica-model.o
