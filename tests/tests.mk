@@ -86,7 +86,7 @@ unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 	tests/unit/json-damage.o
 
 ovs_TESTS += unit/test-report
-unit/test-report_OBJS := $(mapping_OBJS)
+unit/test-report_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 ovs_TESTS += unit/test-relay
 unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 

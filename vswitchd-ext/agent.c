@@ -302,7 +302,7 @@ begin_without_mapd(struct agent *agent)
     ovs_mutex_lock(&replica_mutex);
     if (!replica.generation && mapd_session_is_away(agent->session)
         && table_keeper_load(agent->keeper, &replica, time_msec(), &age_ms)) {
-        VLOG_WARN("mapd cannot be reached: began with the mapping in %s, "
+        VLOG_INFO("mapd cannot be reached: began with the mapping in %s, "
                   "revision %"PRIu64", %lld s old",
                   table_keeper_path(agent->keeper), replica.revision,
                   age_ms / 1000);

@@ -100,7 +100,8 @@ def icmp_checks_ping(network):
     vm = network.vms['red-web1']
     for address, setting in ((ANYCAST, 'net.ipv4.icmp_echo_ignore_all'),
                              (ANYCAST6, 'net.ipv6.icmp.echo_ignore_all')):
-        with checked(network, 'icmp', address) as key:
+        with checked(network, 'icmp', address,
+                     ['--algorithm', 'round-robin']) as key:
             falls_ill_and_recovers(
                 network, key, 'no answer',
                 lambda setting=setting: run(vm, ['sysctl', '-qw',

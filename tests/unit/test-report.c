@@ -12,6 +12,8 @@
 
 #include "mapping/report.h"
 #include "openvswitch/json.h"
+#include "random.h"
+#include "tests/unit/json-damage.h"
 #include "util.h"
 
 static void
@@ -70,12 +72,17 @@ test_health_comes_back(void **state OVS_UNUSED)
     json_destroy(json);
 }
 
+/* One character too many. */
+#define WHY_64 "12345678901234567890123456789012" \
+    "12345678901234567890123456789012"
+
 static void
 test_bad_reports_are_refused(void **state OVS_UNUSED)
 {
     static const char *const loads[] = {
         "[]", "{}", "{\"loads\":3}", "{\"loads\":[],\"more\":1}",
-        "{\"loads\":[1]}", "{\"loads\":[[1,2,3]]}", "{\"loads\":[[1,2,3,4,5]]}",
+        "{\"loads\":[1]}", "{\"loads\":[[1,2,3]]}",
+        "{\"loads\":[[1,2,3,4,5]]}",
         "{\"loads\":[[0,2,3,4]]}", "{\"loads\":[[1048576,2,3,4]]}",
         "{\"loads\":[[1,-1,3,4]]}", "{\"loads\":[[1,4096,3,4]]}",
         "{\"loads\":[[1,2,-3,4]]}", "{\"loads\":[[1,2,3,4294967296]]}",
@@ -87,8 +94,7 @@ test_bad_reports_are_refused(void **state OVS_UNUSED)
         "{\"all\":true,\"endpoints\":[[1,2,false,null]]}",
         "{\"all\":true,\"endpoints\":[[1,2,false,\"a\\nb\"]]}",
         "{\"all\":true,\"endpoints\":[[1,2,false,\"\\u00e4\"]]}",
-        "{\"all\":true,\"endpoints\":[[1,2,false,\"123456789012345678901234567"
-        "8901234567890123456789012345678901234\"]]}",
+        "{\"all\":true,\"endpoints\":[[1,2,false,\"" WHY_64 "\"]]}",
     };
     struct report_load *load = NULL;
     struct report_health *health = NULL;
@@ -139,6 +145,63 @@ test_no_report_is_too_long(void **state OVS_UNUSED)
     free(many);
 }
 
+static uint32_t
+random_below(uint32_t n)
+{
+    return random_range(n);
+}
+
+/* Whatever is wrong: it is taken, and then valid, or refused. */
+static void
+test_damaged_reports_do_no_harm(void **state OVS_UNUSED)
+{
+    static const char *const strings[] = { "", "no answer" };
+    static const char *const names[] = { "all", "endpoints", "loads" };
+    static const struct json_damage damage = {
+        .random = random_below, .strings = strings,
+        .n_strings = ARRAY_SIZE(strings), .names = names,
+        .n_names = ARRAY_SIZE(names),
+    };
+    static const struct report_load load[] = {
+        { 1, 2, 3, 4 }, { 5, 6, 7, 8 },
+    };
+    static const struct report_health health[] = {
+        { 1, 2, true, "" }, { 5, 6, false, "no answer" },
+    };
+    int n_taken = 0, n_refused = 0;
+
+    random_set_seed(7);
+    for (int i = 0; i < 20000; i++) {
+        bool is_load = i % 2;
+        struct json *json = (is_load ? report_loads_to_json(load, 2)
+                             : report_health_to_json(i % 4 == 0, health, 2));
+        struct report_health *h = NULL;
+        struct report_load *l = NULL;
+        struct diagnosis diag;
+        bool all;
+        size_t n = 0;
+        int error;
+
+        for (int j = 0; j <= i % 3; j++) {
+            json_damage(&damage, json);
+        }
+        error = (is_load ? report_loads_from_json(json, &l, &n, &diag)
+                 : report_health_from_json(json, &all, &h, &n, &diag));
+        for (size_t j = 0; j < n; j++) {
+            uint32_t group = is_load ? l[j].group : h[j].group;
+            uint16_t endpoint = is_load ? l[j].endpoint : h[j].endpoint;
+
+            assert_true(group >= 1 && group <= 0xfffff && endpoint < 4096);
+        }
+        n_taken += !error;
+        n_refused += error != 0;
+        free(h);
+        free(l);
+        json_destroy(json);
+    }
+    assert_true(n_taken > 100 && n_refused > 1000);
+}
+
 int
 main(void)
 {
@@ -147,6 +210,7 @@ main(void)
         cmocka_unit_test(test_health_comes_back),
         cmocka_unit_test(test_bad_reports_are_refused),
         cmocka_unit_test(test_no_report_is_too_long),
+        cmocka_unit_test(test_damaged_reports_do_no_harm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
