@@ -21,8 +21,8 @@
 VLOG_DEFINE_THIS_MODULE(table_keeper);
 
 enum {
-    PAUSE_MS   = 1000,          /* Between the end of a job and the next, ... */
-    PAUSE_PART = 20,            /* ... or so many times as long. */
+    PAUSE_MS   = 1000,          /* Between the end of a job and the next, or */
+    PAUSE_PART = 20,            /* so many times as long as the job took. */
     CONFIRM_MS = 10000,         /* Between two notes that mapd agrees. */
     RETRY_MS   = 30000,         /* After a failure. */
 };
