@@ -417,12 +417,31 @@ is_answer(const struct probe *p, uint32_t vni, const struct health_frame *f)
     return false;
 }
 
+/* An endpoint that answers after its check was given up must not keep half a
+ * connection. */
+static void
+reset_late(const struct probe *p, const struct health_tcp *t)
+{
+    if ((t->flags & (TCP_ACK | TCP_RST)) == TCP_ACK) {
+        netdev_anycast_deliver(p->vni, health_frame_tcp(
+                                   &p->path, &(struct health_tcp) {
+            .src_port = t->dst_port, .dst_port = t->src_port,
+            .seq = t->ack, .flags = TCP_RST }));
+    }
+}
+
 static void
 take_frame(struct health *h, uint32_t vni, const struct health_frame *f)
 {
+    const struct probe *sender = NULL;
     struct probe *p;
 
     HMAP_FOR_EACH (p, node, &h->probes) {
+        if (p->vni == vni && inet_addr_equal(f->from, p->path.address)
+            && inet_addr_equal(f->to, p->path.source)
+            && !memcmp(&f->mac, &p->path.endpoint, sizeof f->mac)) {
+            sender = p;
+        }
         if (f->kind == HEALTH_FRAME_QUESTION && p->vni == vni
             && inet_addr_equal(f->to, p->path.source)) {
             netdev_anycast_deliver(vni, health_frame_answer(&p->path, f));
@@ -435,6 +454,9 @@ take_frame(struct health *h, uint32_t vni, const struct health_frame *f)
             }
             return;
         }
+    }
+    if (sender && f->kind == HEALTH_FRAME_TCP) {
+        reset_late(sender, &f->tcp);
     }
 }
 

@@ -13,6 +13,7 @@ from harness import TOP, check
 
 from clients import Holder, connect
 from node import run, wait_until
+from slowlink import SlowLink
 from tenant import REGISTERED_ANEW, group, h4, red
 from topology import ANYCAST, ANYCAST6, Topology
 
@@ -73,6 +74,26 @@ def tcp_checks_find_servers_that_have_gone(network):
             falls_ill_and_recovers(
                 network, key, 'refused', lambda: network.stop_web('red-web1'),
                 lambda: network.start_web('red-web1'), address)
+
+
+@tests.add
+def checks_leave_no_connections_behind(network):
+    """Not even where the answer comes too late."""
+    vm = network.vms['red-web1']
+    link = SlowLink(vm)
+    with checked(network, 'tcp') as key:
+        link.delay(300)
+        wait_until('web1 is too slow', lambda: ills(network, key)
+                   == {'web1': 'no answer'}, 20)
+        before = vm.tcp_counter('InSegs')
+        wait_until('many checks', lambda: vm.tcp_counter('InSegs')
+                   >= before + 20, 20)
+        half = run(vm, ['ss', '-Htn', 'state', 'syn-recv']).stdout
+        check(len(half.splitlines()) <= 5, 'half open: %s', half)
+        link.delay(0)
+        wait_until('web1 is well', lambda: not ills(network, key), 20)
+        wait_until('nothing is left of late ones', lambda: not run(
+            vm, ['ss', '-Htn', 'state', 'syn-recv']).stdout.strip(), 5)
 
 
 @tests.add
