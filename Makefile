@@ -36,10 +36,11 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
-	record-gateway.o record-json.o record-kind.o record-pool.o \
+	record-gateway.o record-health.o record-json.o record-kind.o record-pool.o \
 	record-workload.o)
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	metrics-address.o relay.o remote.o slot-codec.o tls.o) $(record_OBJS)
+	metrics-address.o relay.o remote.o report.o slot-codec.o \
+	tls.o) $(record_OBJS)
 
 # What monitoring and systemd ask of both daemons.
 service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
@@ -47,10 +48,10 @@ service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
 replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
-	replica-index.o replica-previous.o replica-record.o replica-txn.o) \
+	replica-index.o replica-json.o replica-previous.o replica-record.o replica-txn.o) \
 	mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-few.o catalog-index.o catalog-install.o catalog-lease.o \
+	catalog-few.o catalog-health.o catalog-index.o catalog-install.o catalog-lease.o \
 	catalog-liveness.o catalog-numbers.o catalog-prepare.o catalog-record.o \
 	catalog-record-check.o catalog-record-txn.o catalog-state.o \
 	catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
@@ -70,8 +71,9 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
 	server.o server-batch.o server-change.o server-follow.o \
 	server-forward.o server-incident.o server-listen.o \
-	server-liveness.o server-load.o server-notify.o server-problems.o server-query.o \
-	server-metrics.o server-register.o server-relay.o server-warn.o \
+	server-health.o server-liveness.o server-load.o server-notify.o \
+	server-problems.o server-query.o server-metrics.o server-register.o \
+	server-relay.o server-report.o server-warn.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
 	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
@@ -87,7 +89,9 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
 	agent.o agent-config.o agent-moves.o \
-	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o table-builder.o resolver.o rtnl.o)
+	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o \
+	table-builder.o table-file.o table-keeper.o health.o health-frame.o \
+	health-tap.o load-report.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "mapping/record-kind.h"
+#include "mapping/record-health.h"
 #include "util.h"
 
 enum {
@@ -122,7 +123,10 @@ check_group(const struct record_group *g, struct diagnosis *diag)
 {
     int error = check_ports(g, diag);
 
-    return error ? error : check_quic(g, diag);
+    if (!error) {
+        error = check_quic(g, diag);
+    }
+    return error ? error : record_health_check(g, diag);
 }
 
 int

@@ -6,6 +6,7 @@
 #include "mapping/record-check.h"
 #include "mapping/record-field.h"
 #include "mapping/record-kind.h"
+#include "mapping/record-health.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "util.h"
@@ -93,6 +94,24 @@ static const struct record_field group_fields[] = {
           .hint = "bytes; 0 stands for none"),
     FIELD("slots", power, group.n_slots, FIXED, .min = GROUP_MIN_SLOTS,
           .max = GROUP_MAX_SLOTS),
+    FIELD("health_check", choice, group.health.check, OPTIONAL,
+          .choices = record_health_checks),
+    FIELD("health_interval", number, group.health.interval, OPTIONAL,
+          .min = 100, .max = 3600000, .hint = "milliseconds"),
+    FIELD("health_timeout", number, group.health.timeout, OPTIONAL,
+          .min = 10, .max = 60000, .hint = "milliseconds"),
+    FIELD("health_rise", number, group.health.rise, OPTIONAL,
+          .min = 1, .max = 100, .hint = "checks in a row"),
+    FIELD("health_fall", number, group.health.fall, OPTIONAL,
+          .min = 1, .max = 100, .hint = "checks in a row"),
+    FIELD("health_port", number, group.health.port, OPTIONAL,
+          .min = 0, .max = 65535, .hint = "0 stands for the group's port"),
+    FIELD("health_status", number, group.health.status, OPTIONAL,
+          .min = 100, .max = 599, .hint = "a status code of HTTP"),
+    FIELD("health_path", path, group.health.path, OPTIONAL,
+          .hint = "write it like /health"),
+    FIELD("health_source", source, group.health.source, OPTIONAL,
+          .hint = "an unused address of the endpoints' own subnet"),
     { .name = NULL },
 };
 
@@ -132,7 +151,10 @@ static const struct {
                      .algorithm = ALGORITHM_WEIGHTED,
                      .affinity = AFFINITY_FLOW,
                      .affinity_timeout = RECORD_AFFINITY_S,
-                     .n_slots = 1024 } },
+                     .n_slots = 1024,
+                     .health = { .interval = 2000, .timeout = 1000,
+                                 .rise = 2, .fall = 3, .status = 200,
+                                 .path = "/" } } },
     },
     [RECORD_ENDPOINT] = {
         "an", endpoint_fields,

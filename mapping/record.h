@@ -39,6 +39,7 @@ enum {
     RECORD_WEIGHT_MAX = 1000,
     RECORD_AFFINITY_S = 10800,  /* Default timeout of a source. */
     RECORD_RAMP_MAX_S = 3600,
+    RECORD_PATH_SIZE  = 64,     /* Of a path, with its null. */
     RECORD_KEY_SIZE   = 160,    /* Room for any record_format_key(). */
     RECORD_ADDRESS_SIZE = 46    /* Room for any record_format_address(). */
 };
@@ -48,6 +49,25 @@ struct record_host {
     struct inet_addr vtep;
     enum tunnel_type encap;
     record_label region, zone, rack; /* Where it stands. */
+};
+
+enum record_health_type {
+    HEALTH_NONE,
+    HEALTH_TCP,                 /* A SYN is answered by a SYN-ACK. */
+    HEALTH_HTTP,                /* A GET is answered by a status. */
+    HEALTH_ICMP,                /* An echo request. */
+    HEALTH_ARP,                 /* ARP, or ND. */
+};
+
+/* How the host of an endpoint finds out whether it is well. */
+struct record_health {
+    uint8_t check;              /* enum record_health_type. */
+    uint32_t interval, timeout; /* ms; 'timeout' is no more. */
+    uint8_t rise, fall;         /* Checks in a row that change the verdict. */
+    uint16_t port;              /* 0: the group's first. */
+    uint16_t status;            /* Of HTTP, that is expected. */
+    char path[RECORD_PATH_SIZE]; /* Of HTTP. */
+    struct inet_addr source;    /* Where checks come from; all zero: none. */
 };
 
 struct record_group {
@@ -70,6 +90,7 @@ struct record_group {
                                  * endpoint's id stands, */
     uint8_t quic_id_length;     /* and its bytes; 0: nowhere. */
     uint32_t n_slots;
+    struct record_health health;
 };
 
 /* What tells an endpoint in QUIC connection ids. */

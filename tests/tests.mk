@@ -67,6 +67,8 @@ ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
 unit/test-record_OBJS := mapping/diagnosis.o $(record_OBJS) \
 	tests/unit/catalog-text.o $(catalog_OBJS)
 unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
+ovs_TESTS += unit/test-record-health
+unit/test-record-health_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
@@ -93,6 +95,8 @@ unit/test-replica_OBJS := $(mapping_OBJS) $(replica_OBJS) \
 unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 	tests/unit/json-damage.o
 
+ovs_TESTS += unit/test-report
+unit/test-report_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 ovs_TESTS += unit/test-relay
 unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 
@@ -134,11 +138,18 @@ unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
+ovs_TESTS += unit/test-health-frame
+unit/test-health-frame_OBJS := vswitchd-ext/health-frame.o \
+	vswitchd-ext/health-tap.o
+ovs_TESTS += unit/test-table-file
+unit/test-table-file_OBJS := vswitchd-ext/table-file.o $(replica_OBJS) \
+	$(mapping_OBJS) tests/unit/replica-model.o tests/unit/replica-model-print.o
 ovs_TESTS += unit/test-datapath unit/test-netdev-anycast
 unit/test-datapath_OBJS := vswitchd-ext/datapath.o vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS) \
 	tests/unit/frame.o tests/unit/world.o
 unit/test-netdev-anycast_OBJS := vswitchd-ext/datapath.o \
+	vswitchd-ext/health-tap.o \
 	vswitchd-ext/frame-ring.o vswitchd-ext/netdev-anycast.o \
 	vswitchd-ext/virtual-port.o $(anycast_OBJS) $(encap_OBJS)
 

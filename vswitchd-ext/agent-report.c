@@ -16,6 +16,7 @@
 #include "vswitchd-ext/flow-maker.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
+#include "vswitchd-ext/table-keeper.h"
 
 VLOG_DEFINE_THIS_MODULE(agent_report);
 
@@ -139,5 +140,7 @@ agent_report_run(struct agent_report *report, const struct agent_subjects *of,
     report_hosts(report, of, status);
     status->flow_table = flow_maker_get_state(of->maker);
     set_text(status->flow_remark, flow_maker_remark(of->maker));
+    set_text(status->table_file, table_keeper_path(of->keeper));
+    set_text(status->table_remark, table_keeper_remark(of->keeper));
     watch_flows(report, of->config);
 }

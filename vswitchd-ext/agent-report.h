@@ -15,6 +15,7 @@ struct flow_maker;
 struct mapd_session;
 struct replica;
 struct resolver;
+struct table_keeper;
 
 /* All zero to begin with. */
 struct agent_report {
@@ -35,6 +36,7 @@ struct agent_subjects {
     struct resolver *resolver;  /* NULL: none yet, because of ... */
     int resolver_error;         /* ... this errno, if not 0. */
     const struct flow_maker *maker;
+    const struct table_keeper *keeper;
     const struct replica *replica;
 };
 

@@ -23,9 +23,12 @@
 #include "vswitchd-ext/datapath.h"
 #include "vswitchd-ext/explain.h"
 #include "vswitchd-ext/flow-maker.h"
+#include "vswitchd-ext/health.h"
+#include "vswitchd-ext/load-report.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
 #include "vswitchd-ext/table-builder.h"
+#include "vswitchd-ext/table-keeper.h"
 
 VLOG_DEFINE_THIS_MODULE(agent);
 
@@ -70,6 +73,9 @@ struct agent {
     uint64_t snapshot_serial;   /* Of the first table after a snapshot. */
     long long int sweep_at;
     struct flow_maker *maker;
+    struct table_keeper *keeper;
+    struct load_report *loads;
+    struct health *health;
     struct agent_report report;
     int resolver_error;         /* Why there is no resolver; 0: none tried. */
     long long int resolver_at;  /* When to try again. */
@@ -267,6 +273,9 @@ reconfigure(struct agent *agent)
 
     if (take_config(&agent->config)) {
         agent->dirty = true;
+        table_keeper_configure(agent->keeper,
+                               agent->config.mapd ? agent->config.table_file
+                               : NULL, agent->config.host);
         configure_session(agent, &old);
         agent_config_uninit(&old);
     } else if (lacks_resolver(agent) && time_msec() >= agent->resolver_at) {
@@ -280,6 +289,29 @@ receive(struct agent *agent)
     ovs_mutex_lock(&replica_mutex);
     if (mapd_session_run(agent->session, &replica)) {
         agent->dirty = true;
+    }
+    ovs_mutex_unlock(&replica_mutex);
+}
+
+/* Begins with the mapping of old, unless mapd is there or has been. */
+static void
+begin_without_mapd(struct agent *agent)
+{
+    long long int age_ms;
+
+    ovs_mutex_lock(&replica_mutex);
+    if (!replica.generation && mapd_session_is_away(agent->session)
+        && table_keeper_load(agent->keeper, &replica, time_msec(), &age_ms)) {
+        VLOG_INFO("mapd cannot be reached: began with the mapping in %s, "
+                  "revision %"PRIu64", %lld s old",
+                  table_keeper_path(agent->keeper), replica.revision,
+                  age_ms / 1000);
+        agent->dirty = true;
+
+        ovs_mutex_lock(&mutex);
+        status.from_file = true;
+        in_step_at = time_msec() - age_ms;
+        ovs_mutex_unlock(&mutex);
     }
     ovs_mutex_unlock(&replica_mutex);
 }
@@ -305,6 +337,7 @@ update_status(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
         .resolver = agent->session ? agent->resolver : NULL,
         .resolver_error = agent->resolver ? 0 : agent->resolver_error,
         .maker = agent->maker,
+        .keeper = agent->keeper,
         .replica = &replica,
     };
 
@@ -315,6 +348,7 @@ update_status(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
                         && mapd_session_is_synced(agent->session));
     if (status.connected) {
         in_step_at = time_msec();
+        status.from_file = false;
         report(agent);
     }
     ovs_mutex_unlock(&mutex);
@@ -396,6 +430,19 @@ sweep_flows(struct agent *agent)
 }
 
 static void
+check_health(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    health_run(agent->health, &replica, agent->config.host, agent->session);
+}
+
+static void
+keep_mapping(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    table_keeper_run(agent->keeper, &replica,
+                     mapd_session_is_synced(agent->session));
+}
+
+static void
 agent_run(struct agent *agent)
 {
     reconfigure(agent);
@@ -403,6 +450,7 @@ agent_run(struct agent *agent)
         uint64_t seqno;
 
         receive(agent);
+        begin_without_mapd(agent);
         answer_traces(agent);
         seqno = resolver_run(agent->resolver);
         if (seqno != agent->resolver_seqno) {
@@ -416,10 +464,19 @@ agent_run(struct agent *agent)
             }
             mapd_session_set_serving(agent->session);
         }
+        keep_mapping(agent);
+        check_health(agent);
+        load_report_run(agent->loads, agent->builder, agent->session);
         agent_moves_run(&agent->moves, agent->session);
     }
     update_status(agent);
     sweep_flows(agent);
+}
+
+static void
+stop_keeping(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    table_keeper_destroy(agent->keeper, &replica);
 }
 
 static void *
@@ -446,11 +503,17 @@ agent_main(void *agent_)
             agent_moves_wait(&agent->moves);
             resolver_wait(agent->resolver);
             mapd_session_wait(agent->session);
+            table_keeper_wait(agent->keeper);
+            load_report_wait(agent->loads);
+            health_wait(agent->health);
         }
         poll_block();
     }
 
     datapath_publish(NULL);
+    stop_keeping(agent);
+    load_report_destroy(agent->loads);
+    health_destroy(agent->health);
     mapd_session_destroy(agent->session);
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
@@ -468,6 +531,9 @@ agent_start(void)
 
     agent->builder = table_builder_create();
     agent->maker = flow_maker_create();
+    agent->keeper = table_keeper_create();
+    agent->loads = load_report_create();
+    agent->health = health_create();
     agent_moves_init(&agent->moves);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);

@@ -31,6 +31,8 @@ struct agent_config {
     const char *region, *zone, *rack; /* Labels, or NULL. */
     size_t n_flows, n_flows6;   /* Capacity, for the first table. */
     const char *flows_file;     /* Where flows outlast the switch, or NULL. */
+    const char *table_file;     /* Where the mapping is kept for a start
+                                 * without mapd, or NULL. */
     bool all_vnis;              /* Else: just these, ascending. */
     const uint32_t *vnis;
     size_t n_vnis;
@@ -63,7 +65,11 @@ struct agent_status {
     struct agent_unreached unreached[AGENT_MAX_UNREACHED];
     bool connected;             /* To mapd, and in step with it. */
     uint64_t revision;          /* Published; 0: none yet. */
-    long long int age_ms;       /* Since mapd was last known to agree. */
+    long long int age_ms;       /* Since mapd was last known to agree; by the
+                                 * clock on the wall if 'from_file'. */
+    bool from_file;             /* The table: mapd has not been heard yet. */
+    char table_file[AGENT_TEXT_LEN]; /* Where it is kept. */
+    char table_remark[AGENT_TEXT_LEN]; /* What is wrong with that file. */
     size_t n_groups, n_hosts;
     size_t n_unresolved;        /* Hosts without a next hop. */
 };

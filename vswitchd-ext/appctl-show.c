@@ -92,6 +92,38 @@ describe_flow_table(const struct agent_status *status,
     return ds_steal_cstr(&ds);
 }
 
+/* How long ago, to a unit that people care for. */
+static char *
+describe_age(long long int ms)
+{
+    long long int s = ms / 1000;
+
+    return (s < 120 ? xasprintf("%lld s", s)
+            : s < 7200 ? xasprintf("%lld min", s / 60)
+            : s < 172800 ? xasprintf("%lld h", s / 3600)
+            : xasprintf("%lld days", s / 86400));
+}
+
+/* Where the mapping in use comes from. */
+static char *
+describe_source(const struct agent_status *status)
+{
+    char *age, *text;
+
+    if (!status->revision) {
+        return xstrdup("");
+    } else if (!status->from_file) {
+        return xstrdup("mapd");
+    }
+    age = describe_age(status->age_ms);
+    text = xasprintf("%s, revision %"PRIu64", %s old: mapd has not been "
+                     "reached since the switch started",
+                     status->table_file[0] ? status->table_file : "file",
+                     status->revision, age);
+    free(age);
+    return text;
+}
+
 static void
 collect_remarks(const struct agent_status *status, struct remarks *remarks)
 {
@@ -106,6 +138,8 @@ collect_remarks(const struct agent_status *status, struct remarks *remarks)
     remark(remarks, "mapd", xstrdup(mapd_state(status)));
     remark(remarks, "registration", describe_registration(status));
     remark(remarks, "flow_table", describe_flow_table(status, &flows));
+    remark(remarks, "mapping_from", describe_source(status));
+    remark(remarks, "mapping_file", xstrdup(status->table_remark));
     remark(remarks, "underlay", xstrdup(underlay_description()));
     remark(remarks, "config_error",
            xstrdup(config_error() ? config_error() : ""));
@@ -256,6 +290,8 @@ appctl_show_json(void)
         json_object_put(json, shown.facts[i].name,
                         json_integer_create(shown.facts[i].value));
     }
+    json_object_put(json, "from_file",
+                    json_boolean_create(shown.status.from_file));
     json_object_put(json, "no_next_hop", unreached_to_json(&shown.status));
     free_remarks(&shown.remarks);
     return json;

@@ -32,6 +32,7 @@ config_parse_free(struct config *config)
         free(config->host);
         free(config->underlay);
         free(config->flows_file);
+        free(config->table_file);
         free(config->region);
         free(config->zone);
         free(config->rack);
@@ -244,6 +245,22 @@ read_flows_file(const struct smap *ids, struct config *config)
 }
 
 static char *
+read_table_file(const struct smap *ids, struct config *config)
+{
+    const char *file = read_id(ids, "grapnel-table-file");
+
+    if (!file) {
+        config->table_file = xasprintf("%s/grapnel-table", ovs_dbdir());
+    } else if (file[0] == '/') {
+        config->table_file = xstrdup(file);
+    } else if (strcmp(file, "none")) {
+        return xasprintf("external_ids:grapnel-table-file: \"%s\" is neither "
+                         "an absolute path nor none", file);
+    }
+    return NULL;
+}
+
+static char *
 read_label(const struct smap *ids, const char *key, char **label)
 {
     const char *text = read_id(ids, key);
@@ -288,7 +305,7 @@ config_parse(const struct smap *ids, struct config **configp)
     /* In order: whether a VTEP is needed depends on mapd. */
     static char *(*const readers[])(const struct smap *, struct config *) = {
         read_mapd, read_tls, read_host, read_vtep, read_encap, read_flows,
-        read_flows_file, read_labels, read_metrics,
+        read_flows_file, read_table_file, read_labels, read_metrics,
     };
     struct config *config = xzalloc(sizeof *config);
     char *error = NULL;

@@ -26,6 +26,9 @@ struct config {
     size_t n_flows6;            /* IPv6. */
     char *flows_file;           /* Absolute, or NULL: nowhere. */
 
+    char *table_file;           /* Keeps the mapping for a start without mapd:
+                                 * absolute, or NULL: nowhere. */
+
     /* Where this host is, for the mapping service: names, or NULL for what it
      * says itself. */
     char *region, *zone, *rack;

@@ -95,6 +95,7 @@ configure_agent(const struct config *config,
         .n_flows = config->n_flows,
         .n_flows6 = config->n_flows6,
         .flows_file = config->flows_file,
+        .table_file = config->table_file,
         .underlay_ifindex = underlay_get_ifindex(),
     };
     uint32_t *vnis;

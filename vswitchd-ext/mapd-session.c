@@ -11,6 +11,7 @@
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "reconnect.h"
 #include "svec.h"
 #include "timeval.h"
 #include "util.h"
@@ -23,6 +24,7 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 enum {
     MAX_BACKOFF_MS  = 1000,     /* Between attempts to connect. */
     PROBE_MS        = 5000,     /* Without a word: is mapd alive? */
+    PATIENCE_MS     = 1000,     /* For the first snapshot. */
     RETRY_MS        = 5000,     /* After mapd refused something. */
     TLS_RETRY_MS    = 10,       /* While certificates are being read. */
     MESSAGES_AT_ONCE = 50,      /* Then the caller gets its turn. */
@@ -30,6 +32,7 @@ enum {
 
 struct mapd_session {
     struct jsonrpc_session *rpc;
+    long long int created;      /* time_msec(). */
     unsigned int rpc_seqno;     /* Of the connection that the rest is about. */
     bool tls;
     bool trusted;               /* Over this connection: it is mapd. */
@@ -41,6 +44,7 @@ struct mapd_session {
     bool serving;               /* Then this host registers. */
     char *refusal;              /* Why mapd did not register it, or NULL. */
     bool registered;            /* Over this connection. */
+    unsigned int n_registrations; /* Over all of them. */
 
     struct json *register_id;   /* Outstanding requests, or NULL. */
     struct json *subscribe_id;
@@ -82,6 +86,7 @@ mapd_session_create(const char *remotes, const struct record_host *self,
     }
     s->rpc = jsonrpc_session_open_multiple(&targets, true);
     svec_destroy(&targets);
+    s->created = time_msec();
     jsonrpc_session_set_max_backoff(s->rpc, MAX_BACKOFF_MS);
     jsonrpc_session_set_probe_interval(s->rpc, PROBE_MS);
     s->self.kind = RECORD_HOST;
@@ -272,6 +277,7 @@ handle_registered(struct mapd_session *s, const struct jsonrpc_msg *msg)
     free(s->refusal);
     s->refusal = NULL;
     s->registered = msg->type != JSONRPC_ERROR;
+    s->n_registrations += s->registered;
     if (!s->registered) {
         read_error(msg, &diag);
         VLOG_WARN_RL(&rl, "%s: refused to register this host: %s",
@@ -503,6 +509,9 @@ mapd_session_wait(struct mapd_session *s)
     if (s->register_at != LLONG_MAX) {
         poll_timer_wait_until(s->register_at);
     }
+    if (!s->n_snapshots && time_msec() < s->created + PATIENCE_MS) {
+        poll_timer_wait_until(s->created + PATIENCE_MS);
+    }
 }
 
 void
@@ -565,6 +574,19 @@ mapd_session_send_traced(struct mapd_session *s, uint64_t id,
     send_notification(s, "traced", answer);
 }
 
+void
+mapd_session_report(struct mapd_session *s, const char *method,
+                    struct json *param)
+{
+    send_notification(s, method, param);
+}
+
+unsigned int
+mapd_session_n_registrations(const struct mapd_session *s)
+{
+    return s->n_registrations;
+}
+
 bool
 mapd_session_is_registered(const struct mapd_session *s)
 {
@@ -581,6 +603,19 @@ bool
 mapd_session_is_synced(const struct mapd_session *s)
 {
     return s->synced && jsonrpc_session_is_connected(s->rpc);
+}
+
+bool
+mapd_session_is_away(const struct mapd_session *s)
+{
+    struct reconnect_stats stats;
+
+    if (mapd_session_is_synced(s)) {
+        return false;
+    }
+    jsonrpc_session_get_reconnect_stats(s->rpc, &stats);
+    return (time_msec() - s->created >= PATIENCE_MS
+            || (!stats.is_connected && !strcmp(stats.state, "BACKOFF")));
 }
 
 unsigned int

@@ -100,18 +100,29 @@ void mapd_session_send_flows(struct mapd_session *,
 void mapd_session_send_traced(struct mapd_session *, uint64_t id,
                               struct json *answer);
 
+/* Sends a notification of report.h, 'param', which it takes over.  Lost if
+ * there is no connection. */
+void mapd_session_report(struct mapd_session *, const char *method,
+                         struct json *param);
+
 /* This host can serve: it registers, now and over each connection to come.
  * Until then it only listens, and is not alive to mapd. */
 void mapd_session_set_serving(struct mapd_session *);
 
-/* Whether mapd has registered this host over the present connection; and why
+/* Whether mapd has registered this host over the present connection; how often
+ * it has, over all of them, after each of which it knows no reports; and why
  * it refused to the last time, for people: NULL if it did not.  The text stays
  * until the next mapd_session_run(). */
 bool mapd_session_is_registered(const struct mapd_session *);
+unsigned int mapd_session_n_registrations(const struct mapd_session *);
 const char *mapd_session_refusal(const struct mapd_session *);
 
 /* Whether there is a connection and a snapshot came over it. */
 bool mapd_session_is_synced(const struct mapd_session *);
+
+/* Whether mapd cannot be reached: the attempts to connect have failed, or it
+ * has not sent a snapshot a second after the session began. */
+bool mapd_session_is_away(const struct mapd_session *);
 
 /* How many snapshots were taken in: revisions before and after one need not be
  * of the same store. */

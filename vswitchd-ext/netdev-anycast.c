@@ -15,6 +15,7 @@
 #include "timeval.h"
 #include "util.h"
 #include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/health-tap.h"
 #include "vswitchd-ext/virtual-port.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_anycast);
@@ -307,6 +308,23 @@ process_held(struct netdev_anycast *dev, const struct engine_world *world,
     return n_dropped;
 }
 
+/* Takes the answers to health checks out of 'batch'. */
+static void
+take_answers(struct netdev_anycast *dev, struct dp_packet_batch *batch)
+{
+    uint32_t vni = __atomic_load_n(&dev->vni, __ATOMIC_RELAXED);
+    const size_t n = dp_packet_batch_size(batch);
+    struct dp_packet *packet;
+    size_t i;
+
+    DP_PACKET_BATCH_REFILL_FOR_EACH (i, n, packet, batch) {
+        if (flow_tnl_dst_is_set(&packet->md.tunnel)
+            || !health_tap_offer(vni ? vni : packet->md.pkt_mark, packet)) {
+            dp_packet_batch_refill(batch, packet, i);
+        }
+    }
+}
+
 /* Any number: send() does not need one for each thread, and with fewer than
  * there are threads the datapath would have them take turns. */
 static int
@@ -323,7 +341,7 @@ netdev_anycast_send(struct netdev *netdev, int qid OVS_UNUSED,
 {
     struct netdev_anycast *dev = netdev_anycast_cast(netdev);
     struct engine_thread *thread = datapath_thread();
-    unsigned int n = dp_packet_batch_size(batch);
+    unsigned int n, n_packets;
     struct engine_world world = datapath_world();
     uint64_t now_us = time_usec();
     struct dp_packet *packet;
@@ -337,6 +355,12 @@ netdev_anycast_send(struct netdev *netdev, int qid OVS_UNUSED,
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
         n_bytes += dp_packet_size(packet);
     }
+    n_packets = dp_packet_batch_size(batch);
+    if (OVS_UNLIKELY(__atomic_load_n(&health_tap_is_open,
+                                     __ATOMIC_RELAXED))) {
+        take_answers(dev, batch);
+    }
+    n = dp_packet_batch_size(batch);
     n_dropped = process(dev, &world, thread, now_us, batch->packets, n);
     if (OVS_UNLIKELY(engine_has_held(thread))) {
         n_dropped += process_held(dev, &world, thread, now_us);
@@ -345,7 +369,7 @@ netdev_anycast_send(struct netdev *netdev, int qid OVS_UNUSED,
         thread->ticked_us = now_us;
         engine_tick(&world, thread, now_us);
     }
-    virtual_port_count_tx(&dev->vp, n, n_bytes, n_dropped);
+    virtual_port_count_tx(&dev->vp, n_packets, n_bytes, n_dropped);
     return 0;
 }
 

@@ -232,12 +232,15 @@ get_load(struct built_group *built, size_t index,
 }
 
 static enum endpoint_state
-endpoint_state(const struct replica *replica, const struct record_endpoint *r)
+endpoint_state(const struct replica *replica, const struct replica_endpoint *e)
 {
+    const struct record_endpoint *r = &e->record;
     const struct replica_host *host = replica_find_host(replica, r->host);
     bool serves = r->state == ENDPOINT_UP || r->state == ENDPOINT_DRAINING;
 
-    return serves && host && !host->alive ? ENDPOINT_LOST : r->state;
+    return (serves && host && !host->alive ? ENDPOINT_LOST
+            : r->state == ENDPOINT_UP && e->unhealthy ? ENDPOINT_DRAINING
+            : r->state);
 }
 
 /* Whether some endpoint of 'rg' takes new flows and can be reached. */
@@ -248,7 +251,7 @@ has_choice(const struct table_builder *b, const struct replica *replica,
     for (size_t i = 0; i < rg->n_endpoints; i++) {
         const struct record_endpoint *r = &rg->endpoints[i].record;
 
-        if (endpoint_state(replica, r) == ENDPOINT_UP
+        if (endpoint_state(replica, &rg->endpoints[i]) == ENDPOINT_UP
             && !sset_contains(&b->out_of_reach, r->host)) {
             return true;
         }
@@ -293,7 +296,7 @@ build_endpoints(struct table_builder *b, struct built_group *built,
         struct group_endpoint *e = &endpoints[rg->endpoints[i].index];
 
         e->mac = r->mac;
-        e->state = endpoint_state(replica, r);
+        e->state = endpoint_state(replica, &rg->endpoints[i]);
         e->local = !strcmp(r->host, self);
         e->host = host_index(b, r->host);
         e->weight = r->weight;
@@ -571,4 +574,25 @@ size_t
 table_builder_n_unresolved(const struct table_builder *b)
 {
     return b->n_unresolved;
+}
+
+void
+table_builder_each_endpoint(const struct table_builder *b,
+                            void (*each)(void *aux, const struct group *,
+                                         uint16_t endpoint),
+                            void *aux)
+{
+    const struct built_group *built;
+
+    HMAP_FOR_EACH (built, node, &b->groups) {
+        const struct group *group = built->group;
+
+        for (size_t i = 0; i < group->n_endpoints; i++) {
+            const struct group_endpoint *e = &group->endpoints[i];
+
+            if (e->state != ENDPOINT_ABSENT && e->load) {
+                each(aux, group, i);
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@
 #include "encap/inet.h"
 
 struct anycast_table;
+struct group;
 struct replica;
 struct resolver;
 struct table_builder;
@@ -41,5 +42,12 @@ void table_builder_published(struct table_builder *);
 
 /* How many hosts' next hops were unknown in the last table. */
 size_t table_builder_n_unresolved(const struct table_builder *);
+
+/* Calls 'each' with every endpoint in the last table: its group, and its
+ * index.  It has a load, which packet threads go on writing. */
+void table_builder_each_endpoint(const struct table_builder *,
+                                 void (*each)(void *aux, const struct group *,
+                                              uint16_t endpoint),
+                                 void *aux);
 
 #endif /* vswitchd-ext/table-builder.h */

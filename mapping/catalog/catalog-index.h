@@ -20,6 +20,7 @@ struct catalog {
     /* All groups, sorted by VNI and name, since catalog_groups_in() wanted
      * them; NULL when some have come or gone. */
     const struct catalog_group **sorted;
+    struct hmap sick;           /* catalog-health.c */
     size_t n_endpoints;
     struct catalog_records records;
     uint64_t revision;

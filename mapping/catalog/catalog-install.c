@@ -155,7 +155,7 @@ number_endpoints(struct catalog_txn *txn,
                                  e->record.vni, e->record.group,
                                  e->record.name);
         }
-        catalog_liveness_date(txn, e, old);
+        catalog_liveness_date(txn, now->id, e, old);
     }
     return 0;
 }

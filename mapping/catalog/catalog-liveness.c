@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bitmap.h"
+#include "mapping/catalog/catalog-health.h"
 #include "util.h"
 
 bool
@@ -142,12 +143,13 @@ has_served(const struct catalog_txn *txn,
 }
 
 void
-catalog_liveness_date(const struct catalog_txn *txn,
+catalog_liveness_date(const struct catalog_txn *txn, uint32_t group,
                       struct catalog_endpoint *endpoint,
                       const struct catalog_endpoint *old)
 {
     bool goes_on = (old && old->index == endpoint->index
-                    && has_served(txn, old));
+                    && has_served(txn, old)
+                    && !catalog_health_changed(txn, group, old->index));
 
     endpoint->up_since = (!catalog_endpoint_serves(txn->catalog, endpoint) ? 0
                           : goes_on ? old->up_since : txn->now);
@@ -155,7 +157,8 @@ catalog_liveness_date(const struct catalog_txn *txn,
 
 /* Restoring. */
 
-/* As long as there are slots for all, each endpoint that serves has one. */
+/* As long as there are slots for all, each endpoint that serves has one; but
+ * where they are checked, one that has none need not be on a dead host. */
 static void
 find_dead(struct catalog *catalog, const struct catalog_group *group)
 {
@@ -176,7 +179,12 @@ find_dead(struct catalog *catalog, const struct catalog_group *group)
         if (endpoint->record.state == ENDPOINT_UP
             && n_up <= group->record.n_slots
             && !bitmap_is_set(owners, endpoint->index)) {
-            catalog_index_host(catalog, endpoint->record.host)->dead = true;
+            if (group->record.health.check == HEALTH_NONE) {
+                catalog_index_host(catalog, endpoint->record.host)->dead
+                    = true;
+            } else {
+                catalog_health_restore(catalog, group->id, endpoint->index);
+            }
         }
     }
     bitmap_free(owners);

@@ -9,9 +9,9 @@
  * their groups are looked at. */
 void catalog_liveness_spread(struct catalog_txn *);
 
-/* Sets when 'endpoint', which the transaction has put, began to serve; 'old'
- * is what it was before, or NULL. */
-void catalog_liveness_date(const struct catalog_txn *,
+/* Sets when 'endpoint' of the group with this id, which the transaction has
+ * put, began to serve; 'old' is what it was before, or NULL. */
+void catalog_liveness_date(const struct catalog_txn *, uint32_t group,
                            struct catalog_endpoint *endpoint,
                            const struct catalog_endpoint *old);
 

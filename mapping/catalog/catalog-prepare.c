@@ -6,6 +6,7 @@
 
 #include "bitmap.h"
 #include "mapping/catalog/catalog-install.h"
+#include "mapping/catalog/catalog-health.h"
 #include "mapping/catalog/catalog-liveness.h"
 #include "mapping/catalog/catalog-record-txn.h"
 #include "mapping/catalog/catalog-unique.h"
@@ -91,7 +92,7 @@ revive_endpoints(const struct catalog_txn *txn,
             if (old && is_same_machine(old, endpoint)) {
                 endpoint->index = old->index;
             }
-            catalog_liveness_date(txn, endpoint, old);
+            catalog_liveness_date(txn, now->id, endpoint, old);
         }
         if (endpoint->index == GROUP_NO_ENDPOINT) {
             n++;
@@ -289,12 +290,15 @@ static size_t
 list_claims(const struct catalog *catalog, const struct catalog_group *group,
             struct slots_claim *claims)
 {
+    bool all = catalog_group_fails_open(catalog, group);
     size_t n = 0;
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct catalog_endpoint *endpoint = group->endpoints[i];
 
-        if (catalog_endpoint_serves(catalog, endpoint)) {
+        if (catalog_endpoint_serves(catalog, endpoint)
+            && (all || !catalog_endpoint_sickness(catalog, group,
+                                                  endpoint))) {
             claims[n].index = endpoint->index;
             claims[n].weight = endpoint->record.weight;
             n++;
@@ -384,6 +388,10 @@ add_changed_groups(struct catalog_txn *txn,
     for (size_t i = 0; i < n; i++) {
         struct catalog_group_node *node = group_now(txn, groups[i]);
 
+        if (node && txn->n_health) {
+            groups[i]->changed |= catalog_health_changed_group(
+                txn, node->group.id);
+        }
         if (node && is_changed(txn, groups[i], &node->group)) {
             txn->changed_groups[txn->n_changed_groups++] = &node->group;
         }
@@ -399,6 +407,7 @@ catalog_prepare(struct catalog_txn *txn, struct diagnosis *diag)
 
     ovs_assert(!txn->prepared);
     catalog_liveness_spread(txn);
+    catalog_health_spread(txn);
     n = hmap_count(&txn->groups);
     groups = xmalloc(MAX(n, 1) * sizeof *groups);
     HMAP_FOR_EACH (group, node, &txn->groups) {
@@ -468,5 +477,6 @@ catalog_txn_revision(const struct catalog_txn *txn)
 {
     ovs_assert(txn->prepared);
     return (txn->follows ? txn->revision
-            : txn->catalog->revision + (txn->n_changes || txn->n_liveness));
+            : txn->catalog->revision + (txn->n_changes || txn->n_liveness
+                                        || txn->n_health));
 }

@@ -8,6 +8,7 @@
 #include "mapping/catalog/catalog-check.h"
 #include "mapping/catalog/catalog-record-txn.h"
 #include "mapping/catalog/catalog-state.h"
+#include "mapping/catalog/catalog-health.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
@@ -24,6 +25,7 @@ catalog_begin(struct catalog *catalog)
     hmap_init(&txn->hosts);
     hmap_init(&txn->groups);
     catalog_record_txn_init(txn);
+    hmap_init(&txn->healths);
     return txn;
 }
 
@@ -357,6 +359,7 @@ txn_destroy(struct catalog_txn *txn)
     hmap_destroy(&txn->groups);
     hmap_destroy(&txn->hosts);
     catalog_record_txn_destroy(txn);
+    hmap_destroy(&txn->healths);
     for (size_t i = 0; i < txn->n_changes; i++) {
         free(CONST_CAST(struct record *, txn->changes[i].before));
         free(CONST_CAST(struct record *, txn->changes[i].after));
@@ -391,6 +394,7 @@ catalog_commit(struct catalog_txn *txn)
 
     ovs_assert(txn->prepared);
     txn->catalog->revision = catalog_txn_revision(txn);
+    catalog_health_commit(txn);
     HMAP_FOR_EACH (group, node, &txn->groups) {
         const struct record_group *r = &group->before.record;
         const struct catalog_group_node *node
@@ -452,6 +456,7 @@ catalog_abort(struct catalog_txn *txn)
         restore_group(catalog, group);
     }
     catalog_record_txn_undo(txn);
+    catalog_health_abort(txn);
     catalog->last_group_id = txn->last_group_id;
     txn_destroy(txn);
 }

@@ -43,6 +43,7 @@ struct catalog_txn {
     struct hmap hosts;          /* struct catalog_txn_host. */
     struct hmap groups;         /* struct catalog_txn_group. */
     struct hmap records;        /* struct catalog_txn_record. */
+    struct hmap healths;        /* What was before: catalog-health.c. */
     uint32_t last_group_id;     /* The catalog's, before. */
     int op;                     /* Of catalog_set_op(). */
     bool force;                 /* Of catalog_set_force(). */
@@ -60,6 +61,7 @@ struct catalog_txn {
     size_t n_changed_groups;
     struct catalog_liveness *liveness; /* Of hosts for which it changed. */
     size_t n_liveness;
+    size_t n_health;            /* Endpoints whose health changed. */
 };
 
 /* NULL if it was not touched; and keeps it as it was, if it is not kept yet.

@@ -6,6 +6,8 @@
 
 #include "mapping/catalog/catalog-check.h"
 #include "mapping/catalog/catalog-numbers.h"
+#include "mapping/catalog/catalog-health.h"
+#include "mapping/catalog/catalog-index.h"
 #include "mapping/catalog/slot-history.h"
 #include "util.h"
 
@@ -22,6 +24,7 @@ catalog_create(void)
     hmap_init(&catalog->macs);
     hmap_init(&catalog->quic_ids);
     catalog_record_init(&catalog->records);
+    hmap_init(&catalog->sick);
     return catalog;
 }
 
@@ -60,6 +63,7 @@ catalog_destroy(struct catalog *catalog)
         catalog_index_remove_host(catalog, host);
     }
     catalog_record_destroy(&catalog->records);
+    catalog_health_destroy(catalog);
     hmap_destroy(&catalog->quic_ids);
     hmap_destroy(&catalog->macs);
     hmap_destroy(&catalog->ids);

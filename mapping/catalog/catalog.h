@@ -26,6 +26,8 @@ struct catalog;
 struct catalog_state;
 struct catalog_txn;
 
+enum { CATALOG_WHY_SIZE = 64 }; /* Of why an endpoint is unwell. */
+
 struct catalog_endpoint {
     struct record_endpoint record;
     uint16_t index;             /* Within its group. */
@@ -82,6 +84,29 @@ bool catalog_host_is_alive(const struct catalog *, const char *name);
  * these own slots. */
 bool catalog_endpoint_serves(const struct catalog *,
                              const struct catalog_endpoint *endpoint);
+
+/* Health of endpoints, in groups whose endpoints are checked: as their hosts
+ * say; all are well until they say otherwise.  Not stored.  Why 'endpoint' of
+ * 'group' is unwell, NULL: it is not.  Valid as above. */
+const char *catalog_endpoint_sickness(const struct catalog *,
+                                      const struct catalog_group *group,
+                                      const struct catalog_endpoint *endpoint);
+/* Whether all endpoints of 'group' that serve are unwell: then all own slots,
+ * else those that are well.  O(n_endpoints) as long as they are unwell. */
+bool catalog_group_fails_open(const struct catalog *,
+                              const struct catalog_group *group);
+/* The endpoint with this index of the group with this id, or NULL. */
+const struct catalog_endpoint *catalog_find_index(const struct catalog *,
+                                                  uint32_t group,
+                                                  uint16_t index);
+/* The endpoints on host 'host' that are unwell, which the caller frees. */
+struct catalog_patient {
+    uint32_t group;             /* Id. */
+    uint16_t endpoint;          /* Index. */
+};
+struct catalog_patient *catalog_patients(const struct catalog *,
+                                         const char *host, size_t *n);
+
 /* How many endpoints host 'name' has. */
 size_t catalog_host_users(const struct catalog *, const char *name);
 
@@ -151,6 +176,11 @@ int catalog_remove(struct catalog_txn *, const struct record *key,
 /* Takes note that a host, which must exist, has died or lives again.  Not a
  * change of a record, but the revision counts it. */
 void catalog_set_alive(struct catalog_txn *, const char *host, bool alive);
+
+/* Takes note that this endpoint, which must exist, is unwell because of 'why',
+ * or well (NULL).  As catalog_set_alive(). */
+void catalog_set_health(struct catalog_txn *, uint32_t group,
+                        uint16_t endpoint, const char *why);
 
 /* The time, in ms of any clock that does not go back, for 'up_since';
  * positive. Without it, endpoints that come up have been up for ever. */

@@ -195,7 +195,7 @@ offer_options(const struct completion *c)
     size_t n_used;
     const struct ctl_verb *verb = ctl_verbs_find(c->words, c->n_words,
                                                  &n_used);
-    uint64_t options = CTL_GLOBAL_OPTIONS | (verb ? verb->options : 0);
+    ctl_options_set options = CTL_GLOBAL_OPTIONS | (verb ? verb->options : 0);
 
     for (size_t id = 0; id < N_CTL_OPTIONS; id++) {
         if (options & CTL_BIT(id)) {

@@ -27,7 +27,7 @@ option_to_json(enum ctl_option_id id, const struct ctl_verb *verb)
 }
 
 static struct json *
-options_to_json(uint64_t options, const struct ctl_verb *verb)
+options_to_json(ctl_options_set options, const struct ctl_verb *verb)
 {
     struct json *array = json_array_create_empty();
 

@@ -62,7 +62,7 @@ option_form(enum ctl_option_id id)
 }
 
 static void
-put_options(struct ds *ds, uint64_t options)
+put_options(struct ds *ds, ctl_options_set options)
 {
     for (size_t id = 0; id < N_CTL_OPTIONS; id++) {
         if (options & CTL_BIT(id)) {

@@ -23,7 +23,7 @@ struct row {
     long long revision;         /* Of the list. */
 };
 
-enum { MAX_COLUMNS = 11 };
+enum { MAX_COLUMNS = 14 };
 
 struct column {
     const char *name;
@@ -157,6 +157,41 @@ put_share(struct ctl_table *table, const struct row *row)
     ctl_output_cell(table, CTL_PLAIN, "%.1f %%", ctl_share_slots(row->item));
 }
 
+static void
+put_flows(struct ctl_table *table, const struct row *row)
+{
+    if (ctl_record_get(row->status, "flows")) {
+        ctl_output_cell(table, CTL_PLAIN, "%lld",
+                        ctl_record_number(row->status, "flows", 0));
+    } else {
+        ctl_output_cell(table, CTL_PLAIN, "-");
+    }
+}
+
+static void
+put_response(struct ctl_table *table, const struct row *row)
+{
+    long long us = ctl_record_number(row->status, "response_us", 0);
+
+    if (us) {
+        ctl_output_cell(table, CTL_PLAIN, "%.1f ms", us / 1000.0);
+    } else {
+        ctl_output_cell(table, CTL_PLAIN, "-");
+    }
+}
+
+static void
+put_health(struct ctl_table *table, const struct row *row)
+{
+    const char *why = ctl_record_text(row->status, "unhealthy");
+
+    if (ctl_record_get(row->status, "unhealthy")) {
+        ctl_output_cell(table, CTL_BAD, "%s", *why ? why : "no");
+    } else {
+        ctl_output_cell(table, CTL_GOOD, "ok");
+    }
+}
+
 static const struct column host_columns[] = {
     {"HOST", false, put_id, NULL, NULL},
     {"VTEP", false, NULL, "vtep", NULL},
@@ -194,6 +229,9 @@ static const struct column endpoint_columns[] = {
     {"MAC", false, NULL, "mac", NULL},
     {"SLOTS", true, put_slots, NULL, NULL},
     {"SHARE", true, put_share, NULL, NULL},
+    {"FLOWS", true, put_flows, NULL, NULL},
+    {"RESPONSE", true, put_response, NULL, NULL},
+    {"HEALTH", false, put_health, NULL, NULL},
     {.name = NULL},
 };
 
@@ -286,13 +324,31 @@ columns_of(const char *kind)
     OVS_NOT_REACHED();
 }
 
+/* The member of a status that column 'c' is about, which is left out where no
+ * item has it; or NULL. */
+static const char *
+status_member(const struct column *c)
+{
+    return (c->put == put_flows ? "flows"
+            : c->put == put_response ? "response_us"
+            : c->put == put_health ? "unhealthy"
+            : NULL);
+}
+
 /* Whether column 'c' tells anything about the 'n' items. */
 static bool
 is_wanted(const struct column *c, struct json *const *items, size_t n)
 {
     const struct ctl_member member = {c->member, c->usual};
-    bool wanted = !c->usual;
+    const char *needs = status_member(c);
+    bool wanted = !c->usual && !needs;
 
+    for (size_t i = 0; needs && !wanted && i < n; i++) {
+        wanted = ctl_record_get(ctl_record_get(items[i], "status"), needs);
+    }
+    if (needs) {
+        return wanted;
+    }
     for (size_t i = 0; !wanted && i < n; i++) {
         wanted = !ctl_record_is_usual(ctl_record_get(items[i], "record"),
                                       &member);

@@ -86,6 +86,31 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
                             "(default); udp only"},
     [CTL_SLOTS] = {"slots", CTL_NUMBER, "SLOTS", NULL,
                    "size of the slot table: a power of two, 256-65536 (1024)"},
+    [CTL_HEALTH_CHECK] = {"health-check", CTL_TEXT, "CHECK",
+                          "none tcp http icmp arp",
+                          "how hosts check their endpoints: none (default), "
+                          "tcp (connect), http (GET), icmp (echo) or arp "
+                          "(or ND)"},
+    [CTL_HEALTH_INTERVAL] = {"health-interval", CTL_NUMBER, "MS", NULL,
+                             "how often, 100-3600000 ms (2000)"},
+    [CTL_HEALTH_TIMEOUT] = {"health-timeout", CTL_NUMBER, "MS", NULL,
+                            "how long an answer may take, 10-60000 ms "
+                            "(1000)"},
+    [CTL_HEALTH_RISE] = {"health-rise", CTL_NUMBER, "CHECKS", NULL,
+                         "after how many good checks in a row an endpoint is "
+                         "healthy, 1-100 (2)"},
+    [CTL_HEALTH_FALL] = {"health-fall", CTL_NUMBER, "CHECKS", NULL,
+                         "after how many bad ones it is not, 1-100 (3)"},
+    [CTL_HEALTH_PORT] = {"health-port", CTL_NUMBER, "PORT", NULL,
+                         "where tcp and http checks go; 0 for the group's "
+                         "port (default)"},
+    [CTL_HEALTH_STATUS] = {"health-status", CTL_NUMBER, "STATUS", NULL,
+                           "the status that http expects, 100-599 (200)"},
+    [CTL_HEALTH_PATH] = {"health-path", CTL_TEXT, "PATH", NULL,
+                         "what http gets (/)"},
+    [CTL_HEALTH_SOURCE] = {"health-source", CTL_TEXT, "ADDRESS", NULL,
+                           "where tcp, http and icmp checks come from: an "
+                           "unused address of the endpoints' subnet"},
     [CTL_HOST] = {"host", CTL_TEXT, "HOST", "@host",
                   "the host that the endpoint or workload is on; of "
                   "'trace' and 'check', the one to ask"},
@@ -178,7 +203,7 @@ static const struct ctl_range ranges[N_CTL_OPTIONS] = {
     [CTL_IF_REVISION] = {0, LLONG_MAX},
 };
 
-BUILD_ASSERT_DECL(N_CTL_OPTIONS <= 64); /* CTL_BIT(). */
+BUILD_ASSERT_DECL(N_CTL_OPTIONS <= 128); /* CTL_BIT(). */
 
 static const char see_help[] = "see 'grapnelctl help'";
 

@@ -17,7 +17,7 @@ struct kind {
     const char *id_form;
     size_t n_id;
     const char *id[3];          /* Members that make its id. */
-    struct ctl_member members[20]; /* The others; ends with a NULL name. */
+    struct ctl_member members[28]; /* The others; ends with a NULL name. */
 };
 
 static const struct kind kinds[] = {
@@ -29,7 +29,11 @@ static const struct kind kinds[] = {
       {"port_last", "0"}, {"algorithm", NULL}, {"affinity", NULL},
       {"affinity_timeout", "10800"}, {"ramp", "0"}, {"distance", "labels"},
       {"on_host_death", "keep"}, {"when_empty", "drop"},
-      {"quic_id_offset", "0"}, {"quic_id_length", "0"}, {"slots", NULL}}},
+      {"quic_id_offset", "0"}, {"quic_id_length", "0"}, {"slots", NULL},
+      {"health_check", "none"}, {"health_interval", "2000"},
+      {"health_timeout", "1000"}, {"health_rise", "2"}, {"health_fall", "3"},
+      {"health_port", "0"}, {"health_status", "200"}, {"health_path", "/"},
+      {"health_source", "-"}}},
     {"endpoint", "VNI/GROUP/NAME", 3, {"vni", "group", "name"},
      {{"host", NULL}, {"mac", NULL}, {"weight", NULL}, {"state", NULL},
       {"cost", "0"}, {"priority", "0"}, {"quic_id", "-"}}},

@@ -12,7 +12,11 @@
 #define GROUP_SET   (B(ALGORITHM) | B(AFFINITY) | B(AFFINITY_TIMEOUT) \
                      | B(RAMP) | B(DISTANCE) | B(ON_HOST_DEATH) \
                      | B(WHEN_EMPTY) | B(QUIC_ID_OFFSET) \
-                     | B(QUIC_ID_LENGTH))
+                     | B(QUIC_ID_LENGTH) | HEALTH)
+#define HEALTH      (B(HEALTH_CHECK) | B(HEALTH_INTERVAL) \
+                     | B(HEALTH_TIMEOUT) | B(HEALTH_RISE) | B(HEALTH_FALL) \
+                     | B(HEALTH_PORT) | B(HEALTH_STATUS) | B(HEALTH_PATH) \
+                     | B(HEALTH_SOURCE))
 #define ENDPOINT    (B(HOST) | B(MAC) | B(WEIGHT) | B(STATE) | B(COST) \
                      | B(PRIORITY) | B(QUIC_ID))
 #define WORKLOAD    (B(HOST) | B(MAC) | B(ADDRESS) | B(PUBLIC_ADDRESS))

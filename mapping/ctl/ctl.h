@@ -61,6 +61,9 @@ enum ctl_option_id {
     CTL_ADDRESS, CTL_PROTOCOL, CTL_PORT, CTL_ALGORITHM, CTL_AFFINITY,
     CTL_AFFINITY_TIMEOUT, CTL_RAMP, CTL_DISTANCE, CTL_ON_HOST_DEATH,
     CTL_WHEN_EMPTY, CTL_QUIC_ID_OFFSET, CTL_QUIC_ID_LENGTH, CTL_SLOTS,
+    CTL_HEALTH_CHECK, CTL_HEALTH_INTERVAL, CTL_HEALTH_TIMEOUT,
+    CTL_HEALTH_RISE, CTL_HEALTH_FALL, CTL_HEALTH_PORT, CTL_HEALTH_STATUS,
+    CTL_HEALTH_PATH, CTL_HEALTH_SOURCE,
     CTL_HOST, CTL_MAC, CTL_WEIGHT, CTL_STATE, CTL_COST, CTL_PRIORITY,
     CTL_QUIC_ID,
     CTL_PUBLIC_ADDRESS, CTL_FIRST, CTL_LAST, CTL_PREFIX_LENGTH, CTL_ROUTER,
@@ -75,7 +78,8 @@ enum ctl_option_id {
 };
 
 /* Set of options. */
-#define CTL_BIT(ID) (UINT64_C(1) << (ID))
+typedef unsigned __int128 ctl_options_set; /* Of options. */
+#define CTL_BIT(ID) ((ctl_options_set) 1 << (ID))
 #define CTL_GLOBAL_OPTIONS (CTL_BIT(CTL_VTEP) - 1)
 #define CTL_MEMBER_OPTIONS (CTL_BIT(CTL_VNI) - CTL_BIT(CTL_VTEP))
 
@@ -114,8 +118,8 @@ struct ctl_verb {
     const char *name;
     const char *operands;       /* For people: "VNI/NAME"; "" for none. */
     size_t min_operands, max_operands;
-    uint64_t options;           /* Besides the global ones. */
-    uint64_t required;          /* Of these. */
+    ctl_options_set options;    /* Besides the global ones. */
+    ctl_options_set required;   /* Of these. */
     const char *help;           /* One line. */
     enum ctl_exit (*run)(struct ctl *);
 };

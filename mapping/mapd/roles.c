@@ -41,6 +41,8 @@ static const struct {
     /* Notifications. */
     { "applied", HOST | ADMIN },
     { "flows", HOST | ADMIN },
+    { "health", HOST | ADMIN },
+    { "report", HOST | ADMIN },
     { "traced", HOST | ADMIN },
     { "want_flows", HOST | ADMIN },
 };

@@ -3,8 +3,9 @@
  * server-query.c,
  * server-records.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
- * server-lease.c, server-relay.c, server-trace.c, server-incident.c,
- * server-metrics.c, server-handshake.c, server-trust.c, barrier.c; and for
+ * server-lease.c, server-relay.c, server-report.c, server-health.c,
+ * server-trace.c, server-incident.c, server-metrics.c, server-handshake.c,
+ * server-trust.c, barrier.c; and for
  * stores that are shared server-follow.c, server-forward.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
@@ -19,6 +20,7 @@
 #include "mapping/mapd/server.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
+#include "openvswitch/token-bucket.h"
 
 struct json;
 struct jsonrpc;
@@ -61,6 +63,7 @@ struct server {
     long long int lease_run;    /* time_msec() of the next look at leases. */
     struct ovs_list traces;     /* server-trace.c */
     size_t n_traces;
+    struct hmap loads;          /* server-report.c */
     uint64_t last_trace;
     uint64_t n_relay_drops;     /* Messages between hosts. */
     struct server_incidents incidents;
@@ -114,6 +117,9 @@ struct connection {
     struct presence_host *host; /* NULL: not a host's. */
     size_t n_barriers;
     struct server_relay *relay; /* server-relay.c; NULL: never used. */
+    struct token_bucket healths; /* server-health.c */
+    bool has_healths;           /* That was initialized. */
+    struct server_report *report; /* server-report.c; likewise. */
 };
 
 /* Sends 'msg', which it takes over. */
@@ -226,6 +232,16 @@ typedef int server_relay_handler(struct connection *,
                                  struct diagnosis *diag);
 server_relay_handler server_relay_want_flows, server_relay_flows;
 void server_relay_destroy(struct connection *);
+
+/* Notification `report`: what hosts see of endpoints.  As above. */
+server_relay_handler server_report;
+void server_report_destroy(struct connection *);
+/* Adds what is known of an endpoint, by all hosts, to its status. */
+void server_report_put(const struct server *, uint32_t group,
+                       uint16_t endpoint, struct json *status);
+
+/* Notification `health`: which endpoints of a host are well. */
+server_relay_handler server_health;
 
 /* Method `trace`, answered when the host has answered by `traced`.  As
  * server_subscribe(). */

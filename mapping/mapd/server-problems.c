@@ -91,6 +91,35 @@ add_group(struct problems *problems, const struct catalog *catalog,
     }
 }
 
+/* What the hosts of its endpoints say about them. */
+static void
+add_health(struct problems *problems, const struct catalog *catalog,
+           const struct catalog_group *group)
+{
+    const struct record_group *r = &group->record;
+    const struct catalog_endpoint *first = NULL;
+    size_t n = 0, n_sick = 0;
+
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        const struct catalog_endpoint *e = group->endpoints[i];
+
+        if (catalog_endpoint_serves(catalog, e)) {
+            n++;
+            if (catalog_endpoint_sickness(catalog, group, e)) {
+                first = first ? first : e;
+                n_sick++;
+            }
+        }
+    }
+    if (n_sick) {
+        add(problems, "group %"PRIu32"/%s: %"PRIuSIZE" of %"PRIuSIZE
+            " endpoints that are up %s unhealthy%s (%s: %s)", r->vni, r->name,
+            n_sick, n, n_sick == 1 ? "is" : "are",
+            n_sick == n ? ", so all are used" : "", first->record.name,
+            catalog_endpoint_sickness(catalog, group, first));
+    }
+}
+
 static bool
 lags(const struct presence_host *host)
 {
@@ -240,6 +269,7 @@ server_problems(const struct server *server)
     groups = catalog_groups(server->catalog, &n);
     for (size_t i = 0; i < n; i++) {
         add_group(&problems, server->catalog, groups[i]);
+        add_health(&problems, server->catalog, groups[i]);
         count_endpoints(groups[i], &counts);
     }
     free(groups);

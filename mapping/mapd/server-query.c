@@ -63,6 +63,15 @@ list_hosts(const struct server *server, const struct query_filter *filter,
     free(hosts);
 }
 
+static bool
+takes_flows(const struct catalog *catalog, const struct catalog_group *group,
+            const struct catalog_endpoint *endpoint)
+{
+    return (catalog_endpoint_serves(catalog, endpoint)
+            && (!catalog_endpoint_sickness(catalog, group, endpoint)
+                || catalog_group_fails_open(catalog, group)));
+}
+
 static void
 list_group(const struct catalog *catalog, const struct catalog_group *group,
            struct json *items)
@@ -73,7 +82,7 @@ list_group(const struct catalog *catalog, const struct catalog_group *group,
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
         n_up += group->endpoints[i]->record.state == ENDPOINT_UP;
-        n_serving += catalog_endpoint_serves(catalog, group->endpoints[i]);
+        n_serving += takes_flows(catalog, group, group->endpoints[i]);
     }
     json_object_put(status, "id", json_integer_create(group->id));
     json_object_put(status, "epoch", json_integer_create(group->epoch));
@@ -86,18 +95,31 @@ list_group(const struct catalog *catalog, const struct catalog_group *group,
 
 /* Why an endpoint that is up owns no slot. */
 static const char *
-why_idle(const struct catalog *catalog,
+why_idle(const struct catalog *catalog, const struct catalog_group *group,
          const struct catalog_endpoint *endpoint)
 {
-    return (catalog_endpoint_serves(catalog, endpoint)
-            ? "fewer slots than endpoints" : "host dead");
+    return (!catalog_endpoint_serves(catalog, endpoint) ? "host dead"
+            : !takes_flows(catalog, group, endpoint) ? "unhealthy"
+            : "fewer slots than endpoints");
 }
 
 static void
-list_endpoints(const struct catalog *catalog,
+put_health(const struct catalog *catalog, const struct catalog_group *group,
+           const struct catalog_endpoint *endpoint, struct json *status)
+{
+    const char *why = catalog_endpoint_sickness(catalog, group, endpoint);
+
+    if (why) {
+        json_object_put_string(status, "unhealthy", why);
+    }
+}
+
+static void
+list_endpoints(const struct server *server,
                const struct catalog_group *group, const char *name,
                struct json *items)
 {
+    const struct catalog *catalog = server->catalog;
     size_t n_slots = group->record.n_slots;
     uint32_t *owned = xcalloc(GROUP_MAX_ENDPOINTS, sizeof *owned);
 
@@ -122,8 +144,10 @@ list_endpoints(const struct catalog *catalog,
                         json_real_create((double) slots / n_slots));
         if (!slots && endpoint->record.state == ENDPOINT_UP) {
             json_object_put_string(status, "why",
-                                   why_idle(catalog, endpoint));
+                                   why_idle(catalog, group, endpoint));
         }
+        put_health(catalog, group, endpoint, status);
+        server_report_put(server, group->id, endpoint->index, status);
         add_item(items, &record, status);
     }
     free(owned);
@@ -149,7 +173,7 @@ list_groups(const struct server *server, const struct query_filter *filter,
         if (filter->kind == RECORD_GROUP) {
             list_group(server->catalog, groups[i], items);
         } else {
-            list_endpoints(server->catalog, groups[i], filter->name, items);
+            list_endpoints(server, groups[i], filter->name, items);
         }
     }
     free(groups);

@@ -72,6 +72,7 @@ server_create(struct catalog *catalog, struct store *store,
     presence_init(&server->presence);
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
+    hmap_init(&server->loads);
     server->started = time_msec();
     server->leads = !store_is_shared(store);
     server_liveness_init(server, host_timeout);
@@ -91,6 +92,7 @@ connection_close(struct connection *conn)
     server_trace_drop(conn);
     server_forward_drop(conn);
     server_relay_destroy(conn);
+    server_report_destroy(conn);
     server_cancel_snapshot(conn);
     server_set_host(conn, NULL);
     subscription_view_put(&server->views, conn->view);
@@ -119,6 +121,7 @@ server_destroy(struct server *server)
     free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
+    hmap_destroy(&server->loads);
     free(server);
 }
 
@@ -278,6 +281,8 @@ static const struct {
 } notifications[] = {
     { "applied", handle_applied },
     { "flows", server_relay_flows },
+    { "health", server_health },
+    { "report", server_report },
     { "traced", server_traced },
     { "want_flows", server_relay_want_flows },
 };

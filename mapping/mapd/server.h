@@ -46,6 +46,11 @@ enum {
     SERVER_HOST_TIMEOUT_MAX_MS = 3600 * 1000,
     SERVER_WANT_RATE       = 10, /* Questions for flows a second per host, */
     SERVER_FLOWS_RATE      = 200, /* and messages that answer some. */
+    SERVER_REPORT_RATE     = 2, /* Reports of loads a second per host, */
+    SERVER_REPORT_BURST    = 20, /* with so many at a time, */
+    SERVER_REPORTED_MAX    = 65536, /* of so many endpoints. */
+    SERVER_HEALTH_RATE     = 5, /* Reports of health a second per host, */
+    SERVER_HEALTH_BURST    = 100, /* with so many at a time. */
     SERVER_MAX_TRACES      = 64, /* Under way, */
     SERVER_TRACE_MS        = 5 * 1000, /* and for how long at most. */
     SERVER_PATIENCE        = 10, /* Times that, for a host that is still to

@@ -182,9 +182,19 @@ up_ms(const struct encoder *e, const struct catalog_endpoint *endpoint)
     return MIN(MAX(e->now - endpoint->up_since, 0), INT32_MAX);
 }
 
+/* Whether 'endpoint' gets nothing new because it is unwell, if others are
+ * not. */
+static bool
+is_passed_over(const struct encoder *e, const struct catalog_group *group,
+               const struct catalog_endpoint *endpoint)
+{
+    return (catalog_endpoint_serves(e->catalog, endpoint)
+            && catalog_endpoint_sickness(e->catalog, group, endpoint));
+}
+
 static struct json *
-encode_endpoint(const struct encoder *e,
-                const struct catalog_endpoint *endpoint)
+encode_endpoint(const struct encoder *e, const struct catalog_group *group,
+                const struct catalog_endpoint *endpoint, bool all)
 {
     struct json *json = json_object_create();
 
@@ -192,16 +202,21 @@ encode_endpoint(const struct encoder *e,
                     encode_record(RECORD_ENDPOINT, &endpoint->record));
     json_object_put(json, "index", json_integer_create(endpoint->index));
     json_object_put(json, "up_ms", json_integer_create(up_ms(e, endpoint)));
+    if (!all && is_passed_over(e, group, endpoint)) {
+        json_object_put(json, "healthy", json_boolean_create(false));
+    }
     return json;
 }
 
 static struct json *
 encode_endpoints(const struct encoder *e, const struct catalog_group *group)
 {
+    bool all = catalog_group_fails_open(e->catalog, group);
     struct json *array = json_array_create_empty();
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
-        json_array_add(array, encode_endpoint(e, group->endpoints[i]));
+        json_array_add(array, encode_endpoint(e, group, group->endpoints[i],
+                                              all));
     }
     return array;
 }
@@ -214,6 +229,8 @@ put_changed_endpoints(struct json *json, const struct encoder *e,
                       const struct catalog_group *group,
                       const struct catalog_group *from)
 {
+    bool all = catalog_group_fails_open(e->catalog, group);
+    bool is_checked = group->record.health.check != HEALTH_NONE;
     struct json *changed = json_array_create_empty();
     struct json *gone = json_array_create_empty();
     size_t i = 0, j = 0;
@@ -228,8 +245,9 @@ put_changed_endpoints(struct json *json, const struct encoder *e,
 
         if (cmp < 0) {
             json_array_add(gone, json_string_create(old->record.name));
-        } else if (old != new) {
-            json_array_add(changed, encode_endpoint(e, new));
+        } else if (old != new || is_checked) {
+            /* Where health counts, that of one may matter to all. */
+            json_array_add(changed, encode_endpoint(e, group, new, all));
         }
         i += cmp <= 0;
         j += cmp >= 0;

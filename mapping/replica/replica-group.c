@@ -144,12 +144,16 @@ decode_endpoint(const struct replica_group *group, const struct json *json,
         { .name = "record", .type = JSON_OBJECT },
         { .name = "index", .type = JSON_INTEGER },
         { .name = "up_ms", .type = JSON_INTEGER },
+        { .name = "healthy", .type = JSON_FALSE },
     };
+    bool unhealthy = (json->type == JSON_OBJECT
+                      && shash_find(json_object(json), "healthy"));
+    size_t n = unhealthy ? ARRAY_SIZE(m) : ARRAY_SIZE(m) - 1;
     uint32_t index, up_ms = 0;
     struct record record;
     int error;
 
-    error = json_members_take(json, "endpoints", m, ARRAY_SIZE(m), diag);
+    error = json_members_take(json, "endpoints", m, n, diag);
     if (!error) {
         error = record_from_json(m[0].value, &record, diag);
     }
@@ -183,6 +187,7 @@ decode_endpoint(const struct replica_group *group, const struct json *json,
     endpoint->record = record.endpoint;
     endpoint->index = index;
     endpoint->up_at_ms = now_ms - up_ms;
+    endpoint->unhealthy = unhealthy;
     return 0;
 }
 
@@ -561,7 +566,8 @@ endpoints_equal(const struct replica_endpoint *a,
     struct record x = { .kind = RECORD_ENDPOINT, .endpoint = a->record };
     struct record y = { .kind = RECORD_ENDPOINT, .endpoint = b->record };
 
-    return a->index == b->index && record_equal(&x, &y);
+    return (a->index == b->index && a->unhealthy == b->unhealthy
+            && record_equal(&x, &y));
 }
 
 bool

@@ -32,6 +32,7 @@ struct replica_endpoint {
                                  * Only of endpoints that are up and whose host
                                  * is alive.  As good as the last message in
                                  * which its group changed. */
+    bool unhealthy;             /* It gets no new flows. */
 };
 
 struct replica_group {

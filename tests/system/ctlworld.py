@@ -40,7 +40,10 @@ GROUP_DEFAULTS = {
     'algorithm': 'weighted', 'affinity': 'flow', 'affinity_timeout': 10800,
     'ramp': 0, 'distance': 'labels', 'on_host_death': 'keep',
     'when_empty': 'drop', 'quic_id_offset': 0, 'quic_id_length': 0,
-    'slots': 1024}
+    'slots': 1024, 'health_check': 'none', 'health_interval': 2000,
+    'health_timeout': 1000, 'health_rise': 2, 'health_fall': 3,
+    'health_port': 0, 'health_status': 200, 'health_path': '/',
+    'health_source': ''}
 ENDPOINT_DEFAULTS = {'kind': 'endpoint', 'weight': 100, 'state': 'up',
                      'cost': 0, 'priority': 0, 'quic_id': ''}
 

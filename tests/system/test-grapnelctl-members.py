@@ -21,7 +21,12 @@ HOST_CHANGES = {'vtep': '2001:db8::9', 'encap': 'vxlan', 'region': 'eu',
 GROUP_CHANGES = {'algorithm': 'nearest', 'affinity': 'source',
                  'affinity_timeout': 60, 'ramp': 30, 'distance': 'measured',
                  'on_host_death': 'reset', 'when_empty': 'reject',
-                 'quic_id_offset': 1, 'quic_id_length': 4}
+                 'quic_id_offset': 1, 'quic_id_length': 4,
+                 'health_check': 'arp', 'health_interval': 60000,
+                 'health_timeout': 20, 'health_rise': 7, 'health_fall': 9,
+                 'health_port': 8080, 'health_status': 204,
+                 'health_path': '/ready?x=1',
+                 'health_source': '2001:db8:1::9'}
 ENDPOINT_CHANGES = {'host': 'h2', 'mac': '02:00:00:00:09:09', 'weight': 7,
                     'state': 'draining', 'cost': 65535, 'priority': 255,
                     'quic_id': '00c0ffee'}

@@ -38,7 +38,11 @@ def test_methods():
                  "port_last": 0, "algorithm": "weighted", "affinity": "flow",
                  "affinity_timeout": 10800, "ramp": 0, "distance": "labels",
                  "on_host_death": "keep", "when_empty": "drop",
-                 "quic_id_offset": 0, "quic_id_length": 0, "slots": 1024},
+                 "quic_id_offset": 0, "quic_id_length": 0, "slots": 1024,
+                 "health_check": "none", "health_interval": 2000,
+                 "health_timeout": 1000, "health_rise": 2, "health_fall": 3,
+                 "health_port": 0, "health_status": 200, "health_path": "/",
+                 "health_source": ""},
                 "a record comes back with its defaults")
 
     dry = c.ops(op("set", {"kind": "endpoint", "vni": 5001, "group": "web",

@@ -52,6 +52,7 @@ test_defaults(void **state OVS_UNUSED)
 {
     struct config *c = parse_well("");
     char *file = xasprintf("%s/grapnel-flows", ovs_rundir());
+    char *table_file = xasprintf("%s/grapnel-table", ovs_dbdir());
 
     assert_null(c->mapd);
     assert_non_null(c->host);
@@ -64,12 +65,14 @@ test_defaults(void **state OVS_UNUSED)
     assert_null(c->private_key);
     assert_null(c->certificate);
     assert_null(c->ca_cert);
+    assert_string_equal(c->table_file, table_file);
     assert_null(c->region);
     assert_null(c->zone);
     assert_null(c->rack);
     assert_null(c->metrics);
     config_parse_free(c);
     free(file);
+    free(table_file);
 }
 
 static void
@@ -78,7 +81,8 @@ test_all_keys(void **state OVS_UNUSED)
     struct config *c = parse_well(
         "mapd=tcp:192.0.2.9:6670 host=h1 vtep=192.0.2.1 encap=vxlan"
         " private-key=/k.pem certificate=/c:1.pem ca-cert=/ca.pem"
-        " underlay=vtep0 flows=2000 flows6=64 flows-file=none region=eu"
+        " underlay=vtep0 flows=2000 flows6=64 flows-file=none"
+        " table-file=none region=eu"
         " zone=eu-1 rack=r17 metrics=[2001:db8::1]:9464");
 
     assert_string_equal(c->mapd, "tcp:192.0.2.9:6670");
@@ -92,6 +96,7 @@ test_all_keys(void **state OVS_UNUSED)
     assert_int_equal(c->n_flows, 2000);
     assert_int_equal(c->n_flows6, 64);
     assert_null(c->flows_file);
+    assert_null(c->table_file);
     assert_string_equal(c->region, "eu");
     assert_string_equal(c->zone, "eu-1");
     assert_string_equal(c->rack, "r17");
@@ -157,7 +162,8 @@ test_bad_values(void **state OVS_UNUSED)
         "flows=0", "flows=1023", "flows=134217729", "flows=-1", "flows=1e6",
         "flows6=-1", "flows6=0", "flows6=63", "flows6=134217729",
         "flows6=many", "flows6=4294967296",
-        "flows-file=flows", "flows-file=None", "flows-file=./f",
+        "table-file=table", "flows-file=flows",
+        "flows-file=None", "flows-file=./f",
         "region=-x", "zone=a/b", "rack=.", "rack=\xc3\xa4",
         "metrics=0", "metrics=65536", "metrics=-1", "metrics=any",
         "metrics=:9464", "metrics=9464:", "metrics=192.0.2.1:",

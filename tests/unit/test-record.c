@@ -157,6 +157,11 @@ static const char *const algorithm_names[] = {
     "nearest", "lowest-response-time", "availability",
 };
 
+#define NO_HEALTH "\"health_check\":\"none\",\"health_fall\":3," \
+    "\"health_interval\":2000,\"health_path\":\"/\",\"health_port\":0," \
+    "\"health_rise\":2,\"health_source\":\"\",\"health_status\":200," \
+    "\"health_timeout\":1000,"
+
 static void
 a_group_survives_the_round_trip(void **state OVS_UNUSED)
 {
@@ -189,7 +194,7 @@ a_group_survives_the_round_trip(void **state OVS_UNUSED)
         record = read_back(xasprintf(
             "{\"address\":\"%s\",\"affinity\":\"%s\","
             "\"affinity_timeout\":%d,\"algorithm\":\"%s\","
-            "\"distance\":\"%s\",\"kind\":\"group\",\"name\":\"%s\","
+            "\"distance\":\"%s\"," NO_HEALTH "\"kind\":\"group\",\"name\":\"%s\","
             "\"on_host_death\":\"%s\",\"port\":%d,\"port_last\":%d,"
             "\"protocol\":\"%s\",\"quic_id_length\":%d,"
             "\"quic_id_offset\":%d,\"ramp\":%d,\"slots\":%d,"

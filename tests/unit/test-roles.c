@@ -35,6 +35,8 @@ test_every_method_for_every_role(void **state OVS_UNUSED)
         { "dump",       "yy-y-" },
         { "echo",       "yyyy-" },
         { "flows",      "yyy--" },
+        { "health",     "yyy--" },
+        { "report",     "yyy--" },
         { "list",       "yy-y-" },
         { "load",       "yy---" },
         { "register",   "yyy--" },

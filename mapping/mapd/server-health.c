@@ -1,0 +1,125 @@
+/* What hosts say about the health of the endpoints that live on them.  Each
+ * message is one revision, if it changes anything.  A message that is not
+ * taken ends the connection: the host comes back, and says all of it again. */
+
+#include <config.h>
+
+#include "mapping/mapd/server-private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jsonrpc.h"
+#include "mapping/report.h"
+#include "openvswitch/json.h"
+#include "openvswitch/vlog.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(server_health);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
+
+enum { TOKEN = 1000 };          /* A bucket gets 'rate' tokens per ms. */
+BUILD_ASSERT_DECL((int) CATALOG_WHY_SIZE > (int) REPORT_WHY_MAX);
+
+static bool
+may_send(struct connection *conn)
+{
+    if (!conn->has_healths) {
+        token_bucket_init(&conn->healths, SERVER_HEALTH_RATE,
+                          SERVER_HEALTH_BURST * TOKEN);
+        conn->has_healths = true;
+    }
+    return token_bucket_withdraw(&conn->healths, TOKEN);
+}
+
+/* A host speaks of its own endpoints only.  One that has just gone, or moved,
+ * is nothing to complain of. */
+static void
+take(struct connection *conn, struct catalog_txn *txn,
+     const struct report_health *report)
+{
+    const struct catalog_endpoint *endpoint
+        = catalog_find_index(conn->server->catalog, report->group,
+                             report->endpoint);
+
+    if (endpoint && !strcmp(endpoint->record.host, conn->host->name)) {
+        catalog_set_health(txn, report->group, report->endpoint,
+                           report->healthy ? NULL
+                           : report->why[0] ? report->why : "unhealthy");
+    }
+}
+
+/* All endpoints of the host are well, but for what follows. */
+static void
+clear(struct connection *conn, struct catalog_txn *txn)
+{
+    struct catalog_patient *patients;
+    size_t n;
+
+    patients = catalog_patients(conn->server->catalog, conn->host->name, &n);
+    for (size_t i = 0; i < n; i++) {
+        catalog_set_health(txn, patients[i].group, patients[i].endpoint, NULL);
+    }
+    free(patients);
+}
+
+static int
+apply(struct connection *conn, bool all, const struct report_health *reports,
+      size_t n, struct diagnosis *diag)
+{
+    struct catalog_txn *txn;
+    struct json *result;
+
+    if (!conn->server->leads) {
+        return 0;               /* The leader hears of its own hosts alone. */
+    }
+    txn = server_begin(conn->server);
+    if (all) {
+        clear(conn, txn);
+    }
+    for (size_t i = 0; i < n; i++) {
+        take(conn, txn, &reports[i]);
+        VLOG_INFO_RL(&rl, "host %s: endpoint %u of group %"PRIu32" is %s%s%s",
+                     conn->host->name, reports[i].endpoint, reports[i].group,
+                     reports[i].healthy ? "healthy" : "unhealthy",
+                     reports[i].why[0] ? ": " : "", reports[i].why);
+    }
+    result = server_finish(conn->server, txn, false, diag);
+    if (!result) {
+        return EIO;
+    }
+    json_destroy(result);
+    return 0;
+}
+
+int
+server_health(struct connection *conn, const struct json *params,
+              struct diagnosis *diag)
+{
+    struct report_health *reports;
+    bool all;
+    size_t n;
+    int error;
+
+    if (!params || params->type != JSON_ARRAY || json_array(params)->n != 1) {
+        return diagnosis_set(diag, DIAG_INVALID, "params", NULL,
+                             "params must be an array of one object");
+    }
+    error = report_health_from_json(json_array(params)->elems[0], &all,
+                                    &reports, &n, diag);
+    if (error) {
+        return error;
+    }
+    if (!conn->host || conn->doomed) {
+        conn->server->n_relay_drops++;
+    } else if (!may_send(conn)) {
+        error = diagnosis_set(diag, DIAG_BUSY, NULL, NULL,
+                              "more than %d a second", SERVER_HEALTH_RATE);
+    } else {
+        error = apply(conn, all, reports, n, diag);
+    }
+    free(reports);
+    return error;
+}
