@@ -18,6 +18,7 @@ catalog_follow(struct catalog_txn *txn, uint64_t revision,
 {
     ovs_assert(!txn->prepared);
     txn->follows = true;
+    txn->any_epoch = true;      /* Somebody else has decided. */
     txn->revision = revision;
     txn->catalog->last_group_id = last_group_id;
 }

@@ -499,11 +499,11 @@ server_run(struct server *server)
             unfinished += unfinished_bytes(conn);
         }
     }
-    server_batch_flush(server);
     if (unfinished > SERVER_MAX_UNFINISHED) {
         drop_largest(server, unfinished);
     }
     server_forward_run(server);
+    server_batch_flush(server); /* Before connections are closed. */
     barrier_run(server);
     server_trace_run(server);
     LIST_FOR_EACH_SAFE (conn, node, &server->connections) {

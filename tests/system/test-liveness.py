@@ -177,6 +177,10 @@ def test_death():
     check_equal({i for i, owner in enumerate(g["slots"]) if owner != dead[i]},
                 own, "just these move")
     check_sound(h1.table, "the slots are right with it")
+    # An update has just what has changed; a snapshot has all.
+    late = Host(m, 4)
+    g = late.table.groups[1, "web"]
+    late.close()
     ups = {e["record"]["name"]: e["up_ms"] for e in g["endpoints"]}
     for e in g["endpoints"]:
         back = e["record"]["host"] == "h2"
