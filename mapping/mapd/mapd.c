@@ -27,6 +27,7 @@
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "socket-util.h"
 #include "ovs-thread.h"
 #include "svec.h"
 #include "unixctl.h"
@@ -125,9 +126,10 @@ usage(void)
            "it trusts\n"
            "  --advertise=ADDRESS       where other grapnel-mapds of that etcd "
            "reach this\n"
-           "                            one, as tcp:IP:PORT or unix:PATH "
-           "(default:\n"
-           "                            the first --listen)\n"
+           "                            one, as ssl:IP:PORT, tcp:IP:PORT "
+           "or\n"
+           "                            unix:PATH (default: the first "
+           "--listen)\n"
            "  --name=NAME               what they call it (default: that "
            "address)\n"
            "  --listen=punix:PATH       listen on a Unix socket\n"
@@ -331,6 +333,19 @@ default_address(const char *target)
     return xstrdup("");
 }
 
+/* Whether other mapds can reach one at 'address'. */
+static bool
+is_address(const char *address)
+{
+    struct sockaddr_storage ss;
+
+    if (!strncmp(address, "unix:", 5)) {
+        return address[5] != '\0';
+    }
+    return ((!strncmp(address, "tcp:", 4) || !strncmp(address, "ssl:", 4))
+            && inet_parse_active(address + 4, 0, &ss, false, NULL));
+}
+
 /* What other mapds call this one, and where they reach it. */
 static void
 complete_store_options(struct options *options)
@@ -346,6 +361,9 @@ complete_store_options(struct options *options)
             ovs_fatal(0, "--advertise: other grapnel-mapds need an address of "
                       "this one, as in --advertise=tcp:IP:PORT");
         }
+    } else if (!is_address(store->address)) {
+        ovs_fatal(0, "--advertise: \"%s\" is neither ssl:IP:PORT, "
+                  "tcp:IP:PORT nor unix:PATH", store->address);
     }
     if (!store->name) {
         size_t n = strlen(store->address);

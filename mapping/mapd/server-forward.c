@@ -14,6 +14,7 @@
 
 #include "jsonrpc.h"
 #include "mapping/mapd/store.h"
+#include "mapping/tls.h"
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/shash.h"
@@ -22,6 +23,8 @@
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(server_forward);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 
 enum {
     FORWARD_MAX        = 1024,  /* Under way. */
@@ -277,6 +280,27 @@ run_session(struct server *server)
     }
 }
 
+/* Whether the leader can be talked to.  Others that the CA vouches for, such as
+ * hosts, must not pass for it. */
+static bool
+is_ready(struct server_forwards *f)
+{
+    const char *name;
+
+    if (!f->session || !jsonrpc_session_is_connected(f->session)) {
+        return false;
+    }
+    name = jsonrpc_session_get_id(f->session);
+    if (!strncmp(f->address, "ssl:", 4) && !tls_is_mapd(name)) {
+        VLOG_WARN_RL(&rl, "%s: its certificate is for \"%.64s\", not for "
+                     TLS_MAPD_PREFIX"NAME, so it gets no changes",
+                     f->address, name ? name : "");
+        jsonrpc_session_force_reconnect(f->session);
+        return false;
+    }
+    return true;
+}
+
 static void
 send_on(struct server_forwards *f, struct forward *forward)
 {
@@ -381,9 +405,8 @@ run_forward(struct server *server, struct forward *forward)
     } else if (late || !store_check_leader(server->store, &diag)
                || diag.code != DIAG_NOT_LEADER) {
         do_here(f, forward);
-    } else if (f->session && store_leader_address(server->store)
-               && jsonrpc_session_is_connected(f->session)
-               && time_msec() >= forward->retry_at) {
+    } else if (store_leader_address(server->store)
+               && time_msec() >= forward->retry_at && is_ready(f)) {
         send_on(f, forward);
     }
 }
