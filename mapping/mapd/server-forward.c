@@ -14,6 +14,7 @@
 
 #include "jsonrpc.h"
 #include "mapping/mapd/store.h"
+#include "mapping/tls.h"
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/shash.h"
@@ -22,6 +23,8 @@
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(server_forward);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 
 enum {
     FORWARD_MAX        = 1024,  /* Under way. */
@@ -50,6 +53,7 @@ struct server_forwards {
     char *address;              /* Where 'session' goes. */
     struct jsonrpc_session *session; /* NULL: none. */
     unsigned int seqno;         /* Of its connection. */
+    bool usable;                /* It is connected, and to a mapd. */
 };
 
 /* What a leader does, when it is asked by `forwarded`, which goes no
@@ -243,6 +247,21 @@ lose_session(struct server_forwards *f)
     }
 }
 
+/* Others that the CAs vouch for, such as hosts, must not pass for mapd. */
+static bool
+is_mapd(struct server_forwards *f)
+{
+    const char *name = jsonrpc_session_get_id(f->session);
+
+    if (strncmp(f->address, "ssl:", 4) || tls_is_mapd(name)) {
+        return true;
+    }
+    VLOG_WARN_RL(&rl, "%s: is not mapd: its certificate is for \"%.64s\", not "
+                 "for "TLS_MAPD_PREFIX"NAME", f->address, name ? name : "");
+    jsonrpc_session_force_reconnect(f->session);
+    return false;
+}
+
 /* To be open while there is somebody to talk to and something to say.  One who
  * has just lost the lead may still answer. */
 static void
@@ -257,6 +276,7 @@ run_session(struct server *server)
         lose_session(f);
         jsonrpc_session_close(f->session);
         f->session = NULL;
+        f->usable = false;
     }
     if (!f->session && address && f->n
         && strcmp(store_leader_name(server->store),
@@ -273,8 +293,19 @@ run_session(struct server *server)
         if (f->seqno != jsonrpc_session_get_seqno(f->session)) {
             f->seqno = jsonrpc_session_get_seqno(f->session);
             lose_session(f);
+            f->usable = (jsonrpc_session_is_connected(f->session)
+                         && is_mapd(f));
         }
     }
+}
+
+/* Whether a request can be sent on now. */
+static bool
+is_reached(const struct server *server)
+{
+    const struct server_forwards *f = server->forwards;
+
+    return (f->session && f->usable && store_leader_address(server->store));
 }
 
 static void
@@ -381,9 +412,7 @@ run_forward(struct server *server, struct forward *forward)
     } else if (late || !store_check_leader(server->store, &diag)
                || diag.code != DIAG_NOT_LEADER) {
         do_here(f, forward);
-    } else if (f->session && store_leader_address(server->store)
-               && jsonrpc_session_is_connected(f->session)
-               && time_msec() >= forward->retry_at) {
+    } else if (is_reached(server) && time_msec() >= forward->retry_at) {
         send_on(f, forward);
     }
 }
@@ -418,9 +447,7 @@ server_forward_wait(struct server *server)
     }
     LIST_FOR_EACH (forward, node, &f->list) {
         poll_timer_wait_until(forward->deadline);
-        if (!forward->sent_id && f->session
-            && store_leader_address(server->store)
-            && jsonrpc_session_is_connected(f->session)) {
+        if (!forward->sent_id && is_reached(server)) {
             poll_timer_wait_until(forward->retry_at);
         }
     }

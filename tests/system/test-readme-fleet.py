@@ -19,7 +19,10 @@ import json
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
+import threading
 import time
 
 import harness
@@ -169,18 +172,22 @@ class Fleet:
                    % (RUNDIR, SCHEMA, RUNDIR, RUNDIR, who, who, host,
                       HOST_IPS[host.name]))
 
-    def start_mapd(self, name):
-        """By the commands for m1."""
+    def start_mapd(self, name, advertise=6670):
+        """By the commands for m1.  'advertise': that port."""
         for command in blocks(SECTION)[0]:
-            self.mapds[name].shell(command.replace('mapd:m1', 'mapd:' + name)
-                                   .replace(MAPD_IPS['m1'], MAPD_IPS[name]))
+            self.mapds[name].shell(
+                command.replace('mapd:m1', 'mapd:' + name)
+                .replace(MAPD_IPS['m1'], MAPD_IPS[name])
+                .replace('--advertise ssl:%s:6670' % MAPD_IPS[name],
+                         '--advertise ssl:%s:%d' % (MAPD_IPS[name],
+                                                    advertise)))
 
-    def ctl(self, *argv, ips=tuple(MAPD_IPS.values())):
+    def ctl(self, *argv, ips=tuple(MAPD_IPS.values()), check=True):
         return run(self.operator, [
             'grapnelctl', '--mapd', ','.join('ssl:%s:6670' % x for x in ips),
             '--private-key=admin:alice-privkey.pem',
             '--certificate=admin:alice-cert.pem',
-            '--ca-cert=/etc/grapnel/mapd-ca.pem', *argv]).stdout
+            '--ca-cert=/etc/grapnel/mapd-ca.pem', *argv], check).stdout
 
     def status(self, name):
         told = self.ctl('status', '--json', ips=[MAPD_IPS[name]])
@@ -293,6 +300,53 @@ def another_one_takes_the_place_of_one_that_is_killed(fleet):
     records = fleet.ctl('dump')
     for number in range(1, len(times) + 1):
         check('"e%d"' % number in records, 'e%d is lost: %s', number, records)
+
+
+class Impostor:
+    """A TLS server with the certificate of 'who', that remembers what it is
+    sent."""
+
+    def __init__(self, who, place):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*['%s/%s-%s.pem' % (RUN_DIR, who, part)
+                                  for part in ('cert', 'privkey')])
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(PKI + '/controllerca/cacert.pem')
+        self.listener = context.wrap_socket(socket.create_server(place),
+                                            server_side=True)
+        self.peers = 0
+        self.heard = b''
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        while True:
+            try:
+                peer = self.listener.accept()[0]
+                self.peers += 1
+                self.heard += peer.recv(65536)
+                peer.close()
+            except OSError:
+                pass
+
+
+@tests.add
+def a_host_does_not_pass_for_the_one_that_makes_changes(fleet):
+    for mapd in fleet.mapds.values():
+        mapd.end('grapnel-mapd')
+    fleet.start_mapd('m1', advertise=6671)
+    leader = 'ssl:%s:6671' % MAPD_IPS['m1']
+    wait_until('m1 makes changes', lambda: fleet.status('m1')['leader']
+               == leader, SLOW_SECONDS)
+    impostor = Impostor('host:h1', (MAPD_IPS['m1'], 6671))
+    fleet.start_mapd('m2')
+    wait_until('m2 follows', lambda: fleet.status('m2')['leader'] == leader,
+               SLOW_SECONDS)
+    fleet.ctl('host', 'add', 'secret', '--vtep', '192.0.2.9',
+              ips=[MAPD_IPS['m2']], check=False)
+    check(impostor.peers > 0, 'nobody asks the impostor')
+    check(not impostor.heard, 'it was told %s', impostor.heard)
+    log = fleet.mapds['m2'].shell('cat %s/grapnel-mapd.log' % RUNDIR)
+    check('not for mapd:' in log, '%s', log)
 
 
 if __name__ == '__main__':
