@@ -33,6 +33,8 @@ enum {
     FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
     FORWARD_BACKOFF_MS = 250,
     FORWARD_PROBE_MS   = 30 * 1000, /* A large change takes its time. */
+    FORWARD_PEER_MEMBERS = 3,   /* Who, role, from: */
+    FORWARD_PEER_LENGTH = 256,  /* bytes of each. */
 };
 
 struct forward {
@@ -214,22 +216,63 @@ server_forward(struct connection *conn, const struct json *id,
     return true;
 }
 
+/* Whose request 'conn' is, as the audit log says it; owned by the caller. */
+static struct json *
+encode_peer(const struct connection *conn)
+{
+    struct json *peer = json_object_create();
+
+    if (conn->who) {
+        json_object_put_string(peer, "who", conn->who);
+    }
+    json_object_put_string(peer, "role", roles_name(conn->role.kind));
+    json_object_put_string(peer, "from", jsonrpc_get_name(conn->rpc));
+    return peer;
+}
+
+static bool
+is_peer(const struct json *json)
+{
+    const struct shash_node *node;
+
+    if (json->type != JSON_OBJECT
+        || shash_count(json_object(json)) > FORWARD_PEER_MEMBERS) {
+        return false;
+    }
+    SHASH_FOR_EACH (node, json_object(json)) {
+        const struct json *value = node->data;
+
+        if (value->type != JSON_STRING
+            || strlen(node->name) > FORWARD_PEER_LENGTH
+            || strlen(json_string(value)) > FORWARD_PEER_LENGTH) {
+            return false;
+        }
+    }
+    return true;
+}
+
 struct json *
 server_forwarded(struct connection *conn, const struct json *params,
                  struct diagnosis *diag)
 {
     const struct json_array *a = (params && params->type == JSON_ARRAY
                                   ? json_array(params) : NULL);
-    server_method *method = (a && a->n == 2 && a->elems[0]->type == JSON_STRING
+    server_method *method = (a && a->n == 3 && a->elems[0]->type == JSON_STRING
                              ? find_method(json_string(a->elems[0])) : NULL);
+    struct json *result = NULL;
 
-    if (!method) {
+    if (!method || !is_peer(a->elems[2])) {
         diagnosis_set(diag, DIAG_INVALID, "params", NULL, "params must be a "
-                      "method that changes something, and its params");
+                      "method that changes something, its params, and an "
+                      "object of strings that says whose request it is");
         return NULL;
     }
-    return (store_check_leader(conn->server->store, diag) ? NULL
-            : method(conn, a->elems[1], diag));
+    if (!store_check_leader(conn->server->store, diag)) {
+        conn->server->actor_for = a->elems[2];
+        result = method(conn, a->elems[1], diag);
+        conn->server->actor_for = NULL;
+    }
+    return result;
 }
 
 /* The connection to the leader. */
@@ -312,9 +355,10 @@ static void
 send_on(struct server_forwards *f, struct forward *forward)
 {
     struct jsonrpc_msg *msg
-        = jsonrpc_create_request("forwarded", json_array_create_2(
+        = jsonrpc_create_request("forwarded", json_array_create_3(
                                      json_string_create(forward->method),
-                                     json_clone(forward->params)), NULL);
+                                     json_clone(forward->params),
+                                     encode_peer(forward->conn)), NULL);
 
     forward->sent_id = json_clone(msg->id);
     forward->deadline = time_msec() + FORWARD_ANSWER_MS;

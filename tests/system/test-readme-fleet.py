@@ -262,11 +262,16 @@ def one_makes_changes_and_the_others_send_them_on(fleet):
     fleet.ctl('endpoint', 'add', '5001/sent-on/w1', '--host', 'h1', '--mac',
               '02:00:00:00:01:01', ips=[MAPD_IPS[follower]])
     fleet.wait_for_hosts(80, 'w1')
-    # Somebody did make them, by the word of another.
     audit = [json.loads(line) for line in fleet.mapds[leader].shell(
         'cat /var/lib/grapnel/audit.jsonl').splitlines()]
-    check(any(x['who'] == 'mapd:' + follower and 'sent-on' in str(x)
-              for x in audit), '%s', audit)
+    lines = [x for x in audit if 'sent-on' in str(x['changes'])]
+    check(len(lines) == 2, '%s', audit)
+    for line in lines:
+        asked = line['for']
+        check(line['who'] == 'mapd:' + follower
+              and asked['who'] == 'admin:alice' and asked['role'] == 'admin'
+              and re.fullmatch(r'ssl:192\.0\.2\.\d+:\d+', asked['from']),
+              '%s', line)
 
 
 def kill_the_leader(fleet, number):
