@@ -141,6 +141,9 @@ encode(const struct audit_entry *entry)
     put_string(json, "who", entry->who);
     put_string(json, "role", entry->role);
     put_string(json, "from", entry->from);
+    if (entry->whose) {
+        json_object_put(json, "for", json_clone(entry->whose));
+    }
     put_string(json, "method", entry->method);
     put_string(json, "result", entry->refusal ? "denied" : "done");
     json_object_put(json, "revision", json_integer_create(entry->revision));

@@ -24,6 +24,8 @@ struct audit_entry {
     const char *who;            /* "admin:alice", "uid:0"; or NULL. */
     const char *role;           /* "admin". */
     const char *from;           /* Connection: "ssl:192.0.2.7:40000". */
+    const struct json *whose;   /* Who asked for what a mapd sends on; NULL:
+                                 * nobody else. */
     const char *method;         /* "transact". */
     const struct diagnosis *refusal; /* NULL: it was done. */
     unsigned int n;             /* Of refusals: how many this stands for. */

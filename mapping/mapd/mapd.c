@@ -126,10 +126,9 @@ usage(void)
            "it trusts\n"
            "  --advertise=ADDRESS       where other grapnel-mapds of that etcd "
            "reach this\n"
-           "                            one, as ssl:IP:PORT, tcp:IP:PORT "
-           "or\n"
-           "                            unix:PATH (default: the first "
-           "--listen)\n"
+           "                            one, as ssl:IP:PORT, tcp:IP:PORT or "
+           "unix:PATH\n"
+           "                            (default: the first --listen)\n"
            "  --name=NAME               what they call it (default: that "
            "address)\n"
            "  --listen=punix:PATH       listen on a Unix socket\n"
@@ -359,7 +358,7 @@ complete_store_options(struct options *options)
             && (strstr(store->address, ":0.0.0.0:")
                 || strstr(store->address, ":[::]:"))) {
             ovs_fatal(0, "--advertise: other grapnel-mapds need an address of "
-                      "this one, as in --advertise=tcp:IP:PORT");
+                      "this one, as in --advertise=ssl:IP:PORT");
         }
     } else if (!is_address(store->address)) {
         ovs_fatal(0, "--advertise: \"%s\" is neither ssl:IP:PORT, "

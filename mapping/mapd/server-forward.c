@@ -24,7 +24,7 @@
 
 VLOG_DEFINE_THIS_MODULE(server_forward);
 
-static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 
 enum {
     FORWARD_MAX        = 1024,  /* Under way. */
@@ -33,6 +33,8 @@ enum {
     FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
     FORWARD_BACKOFF_MS = 250,
     FORWARD_PROBE_MS   = 30 * 1000, /* A large change takes its time. */
+    FORWARD_PEER_MEMBERS = 3,   /* Who, role, from: */
+    FORWARD_PEER_LENGTH = 256,  /* bytes of each. */
 };
 
 struct forward {
@@ -53,6 +55,7 @@ struct server_forwards {
     char *address;              /* Where 'session' goes. */
     struct jsonrpc_session *session; /* NULL: none. */
     unsigned int seqno;         /* Of its connection. */
+    bool usable;                /* It is connected, and to a mapd. */
 };
 
 /* What a leader does, when it is asked by `forwarded`, which goes no
@@ -213,22 +216,63 @@ server_forward(struct connection *conn, const struct json *id,
     return true;
 }
 
+/* Whose request 'conn' is, as the audit log says it; owned by the caller. */
+static struct json *
+encode_peer(const struct connection *conn)
+{
+    struct json *peer = json_object_create();
+
+    if (conn->who) {
+        json_object_put_string(peer, "who", conn->who);
+    }
+    json_object_put_string(peer, "role", roles_name(conn->role.kind));
+    json_object_put_string(peer, "from", jsonrpc_get_name(conn->rpc));
+    return peer;
+}
+
+static bool
+is_peer(const struct json *json)
+{
+    const struct shash_node *node;
+
+    if (json->type != JSON_OBJECT
+        || shash_count(json_object(json)) > FORWARD_PEER_MEMBERS) {
+        return false;
+    }
+    SHASH_FOR_EACH (node, json_object(json)) {
+        const struct json *value = node->data;
+
+        if (value->type != JSON_STRING
+            || strlen(node->name) > FORWARD_PEER_LENGTH
+            || strlen(json_string(value)) > FORWARD_PEER_LENGTH) {
+            return false;
+        }
+    }
+    return true;
+}
+
 struct json *
 server_forwarded(struct connection *conn, const struct json *params,
                  struct diagnosis *diag)
 {
     const struct json_array *a = (params && params->type == JSON_ARRAY
                                   ? json_array(params) : NULL);
-    server_method *method = (a && a->n == 2 && a->elems[0]->type == JSON_STRING
+    server_method *method = (a && a->n == 3 && a->elems[0]->type == JSON_STRING
                              ? find_method(json_string(a->elems[0])) : NULL);
+    struct json *result = NULL;
 
-    if (!method) {
+    if (!method || !is_peer(a->elems[2])) {
         diagnosis_set(diag, DIAG_INVALID, "params", NULL, "params must be a "
-                      "method that changes something, and its params");
+                      "method that changes something, its params, and an "
+                      "object of strings that says whose request it is");
         return NULL;
     }
-    return (store_check_leader(conn->server->store, diag) ? NULL
-            : method(conn, a->elems[1], diag));
+    if (!store_check_leader(conn->server->store, diag)) {
+        conn->server->actor_for = a->elems[2];
+        result = method(conn, a->elems[1], diag);
+        conn->server->actor_for = NULL;
+    }
+    return result;
 }
 
 /* The connection to the leader. */
@@ -246,6 +290,21 @@ lose_session(struct server_forwards *f)
     }
 }
 
+/* Others that the CAs vouch for, such as hosts, must not pass for mapd. */
+static bool
+is_mapd(struct server_forwards *f)
+{
+    const char *name = jsonrpc_session_get_id(f->session);
+
+    if (strncmp(f->address, "ssl:", 4) || tls_is_mapd(name)) {
+        return true;
+    }
+    VLOG_WARN_RL(&rl, "%s: is not mapd: its certificate is for \"%.64s\", not "
+                 "for "TLS_MAPD_PREFIX"NAME", f->address, name ? name : "");
+    jsonrpc_session_force_reconnect(f->session);
+    return false;
+}
+
 /* To be open while there is somebody to talk to and something to say.  One who
  * has just lost the lead may still answer. */
 static void
@@ -260,6 +319,7 @@ run_session(struct server *server)
         lose_session(f);
         jsonrpc_session_close(f->session);
         f->session = NULL;
+        f->usable = false;
     }
     if (!f->session && address && f->n
         && strcmp(store_leader_name(server->store),
@@ -276,38 +336,29 @@ run_session(struct server *server)
         if (f->seqno != jsonrpc_session_get_seqno(f->session)) {
             f->seqno = jsonrpc_session_get_seqno(f->session);
             lose_session(f);
+            f->usable = (jsonrpc_session_is_connected(f->session)
+                         && is_mapd(f));
         }
     }
 }
 
-/* Whether the leader can be talked to.  Others that the CA vouches for, such as
- * hosts, must not pass for it. */
+/* Whether a request can be sent on now. */
 static bool
-is_ready(struct server_forwards *f)
+is_reached(const struct server *server)
 {
-    const char *name;
+    const struct server_forwards *f = server->forwards;
 
-    if (!f->session || !jsonrpc_session_is_connected(f->session)) {
-        return false;
-    }
-    name = jsonrpc_session_get_id(f->session);
-    if (!strncmp(f->address, "ssl:", 4) && !tls_is_mapd(name)) {
-        VLOG_WARN_RL(&rl, "%s: its certificate is for \"%.64s\", not for "
-                     TLS_MAPD_PREFIX"NAME, so it gets no changes",
-                     f->address, name ? name : "");
-        jsonrpc_session_force_reconnect(f->session);
-        return false;
-    }
-    return true;
+    return (f->session && f->usable && store_leader_address(server->store));
 }
 
 static void
 send_on(struct server_forwards *f, struct forward *forward)
 {
     struct jsonrpc_msg *msg
-        = jsonrpc_create_request("forwarded", json_array_create_2(
+        = jsonrpc_create_request("forwarded", json_array_create_3(
                                      json_string_create(forward->method),
-                                     json_clone(forward->params)), NULL);
+                                     json_clone(forward->params),
+                                     encode_peer(forward->conn)), NULL);
 
     forward->sent_id = json_clone(msg->id);
     forward->deadline = time_msec() + FORWARD_ANSWER_MS;
@@ -405,8 +456,7 @@ run_forward(struct server *server, struct forward *forward)
     } else if (late || !store_check_leader(server->store, &diag)
                || diag.code != DIAG_NOT_LEADER) {
         do_here(f, forward);
-    } else if (store_leader_address(server->store)
-               && time_msec() >= forward->retry_at && is_ready(f)) {
+    } else if (is_reached(server) && time_msec() >= forward->retry_at) {
         send_on(f, forward);
     }
 }
@@ -441,9 +491,7 @@ server_forward_wait(struct server *server)
     }
     LIST_FOR_EACH (forward, node, &f->list) {
         poll_timer_wait_until(forward->deadline);
-        if (!forward->sent_id && f->session
-            && store_leader_address(server->store)
-            && jsonrpc_session_is_connected(f->session)) {
+        if (!forward->sent_id && is_reached(server)) {
             poll_timer_wait_until(forward->retry_at);
         }
     }

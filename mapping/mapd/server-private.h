@@ -80,6 +80,7 @@ struct server {
     struct audit *audit;        /* NULL: none. */
     struct connection *actor;   /* Whose request is being dealt with, or was
                                  * last; NULL: it is gone. */
+    const struct json *actor_for; /* For whom 'actor' asks; NULL: itself. */
     char actor_method[SERVER_METHOD_SIZE]; /* That request's; cut. */
     char *plain_target;         /* Not authenticated, and not of this machine
                                  * alone; or NULL. */

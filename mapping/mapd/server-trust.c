@@ -29,6 +29,7 @@ server_trust_begin(struct connection *conn, const char *method,
     int error;
 
     server->actor = conn;
+    server->actor_for = NULL;
     ovs_strlcpy(server->actor_method, method, sizeof server->actor_method);
     if (roles_may_use(&conn->role, method)) {
         return 0;
@@ -68,6 +69,7 @@ write_audit(const struct server *server, struct audit_entry *entry)
         entry->who = conn->who;
         entry->role = roles_name(conn->role.kind);
         entry->from = jsonrpc_get_name(conn->rpc);
+        entry->whose = server->actor_for;
         entry->method = server->actor_method;
         entry->revision = catalog_revision(server->catalog);
         audit_write(server->audit, entry);

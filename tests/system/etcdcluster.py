@@ -1,4 +1,4 @@
-"""A real etcd cluster on loopback, in a temporary directory of its own.
+"""A real etcd cluster on this machine, in a temporary directory of its own.
 
     with Cluster() as cluster:
         cluster.start()
@@ -78,11 +78,13 @@ def run(cluster, *checks):
 
 
 class Member:
-    def __init__(self, index, client_port, peer_port, scheme):
+    """'client' and 'peer' are IP:PORT."""
+
+    def __init__(self, index, client, peer, scheme):
         self.name = "m%d" % index
         self.index = index
-        self.url = "%s://127.0.0.1:%d" % (scheme, client_port)
-        self.peer_url = "http://127.0.0.1:%d" % peer_port
+        self.url = "%s://%s" % (scheme, client)
+        self.peer_url = "http://" + peer
         self.process = None
         self.log = None
 
@@ -90,18 +92,23 @@ class Member:
 class Cluster:
     """'n' members.  'tls': clients must have a certificate of the test's own
     authority, whose files are ca, cert and key (of "client").  'quota': bytes
-    of the database."""
+    of the database.  'ips': one for each member, that nobody else uses.
+    'parent': of the directory."""
 
-    def __init__(self, n=3, tls=False, quota=None, options=()):
-        self.dir = tempfile.mkdtemp(prefix="grapnel-etcd-")
+    def __init__(self, n=3, tls=False, quota=None, options=(), ips=None,
+                 parent=None):
+        self.dir = tempfile.mkdtemp(prefix="grapnel-etcd-", dir=parent)
         os.chmod(self.dir, 0o700)
         self.tls = tls
         self.user = None        # "name:password" for etcdctl.
         self.options = list(options)
         if quota:
             self.options += ["--quota-backend-bytes", str(quota)]
-        ports = free_ports(2 * n)
-        self.members = [Member(i, ports[2 * i], ports[2 * i + 1],
+        if ips:
+            places = [ip + port for ip in ips for port in (":2379", ":2380")]
+        else:
+            places = ["127.0.0.1:%d" % port for port in free_ports(2 * n)]
+        self.members = [Member(i, places[2 * i], places[2 * i + 1],
                                "https" if tls else "http") for i in range(n)]
         self.urls = ",".join(m.url for m in self.members)
         self.ca = self.cert = self.key = None

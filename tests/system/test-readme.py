@@ -6,33 +6,19 @@ import sys
 sys.dont_write_bytecode = True
 
 import os
-import re
 import signal
 import subprocess
 
 import harness
 from harness import TOP, check
+from readme import BIN, ENV, FRESH_DIRECTORIES, RUNDIR, blocks, ended
 
 from node import Failed, run, wait_until
-from openvswitch import BUILD, SCHEMA, TOOL_DIRS
+from openvswitch import SCHEMA
 from sandbox import RUN_DIR
 
 SECTION = 'On a real host'
-RUNDIR = '/run/openvswitch'     # As Debian's, which README.md counts on.
 FOREVER = ('grapnelctl watch',)  # Commands that end when they are told to.
-ENV = dict(os.environ, OVS_RUNDIR=RUNDIR, OVS_LOGDIR=RUNDIR, OVS_DBDIR=RUNDIR,
-           PATH=':'.join([RUN_DIR + '/bin', BUILD, *TOOL_DIRS,
-                          os.environ['PATH']]))
-
-
-def blocks():
-    """The code blocks of the section, each a list of commands."""
-    with open(os.path.join(TOP, 'README.md')) as readme:
-        section = readme.read().split('\n## %s\n' % SECTION)[1]
-    found = re.findall(r'^```\n(.*?)^```$', section.split('\n## ')[0],
-                       re.S | re.M)
-    return [block.replace('\\\n', ' ').strip().splitlines()
-            for block in found]
 
 
 class Machine:
@@ -66,19 +52,12 @@ class Machine:
 
     def start(self):
         os.makedirs(RUNDIR)
-        os.makedirs(RUN_DIR + '/bin')
-        systemctl = RUN_DIR + '/bin/systemctl'
+        os.makedirs(BIN)
+        systemctl = BIN + '/systemctl'
         with open(systemctl, 'w') as script:
             script.write('#!/bin/sh\nexit 0\n')
         os.chmod(systemctl, 0o755)
-        # mapd's records are kept in /var/lib/grapnel, certificates in
-        # /etc/grapnel.
-        self.shell('''
-            mount -t tmpfs tmpfs /var/lib
-            mount -t tmpfs tmpfs /var/log
-            mkdir etc etc.work
-            mount -t overlay overlay \
-                -o lowerdir=/etc,upperdir=etc,workdir=etc.work /etc
+        self.shell(FRESH_DIRECTORIES + '''
             ovsdb-tool create conf.db %s
             ovsdb-server conf.db --remote=punix:%s/db.sock --pidfile --detach \
                 --log-file -vconsole:off -vsyslog:off
@@ -128,20 +107,12 @@ class Machine:
         return target
 
 
-def ended(pid):
-    """The sandbox's first process, which we are, buries it."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return not os.path.exists('/proc/%d' % pid)
-
-
 tests = harness.Tests()
 
 
 @tests.add
 def every_command_of_the_tour_works(machine):
-    commands = blocks()
+    commands = blocks(SECTION)
     check(sum(map(len, commands)) > 15, 'README.md has no tour: %s', commands)
     for block in commands:
         for command in block:
