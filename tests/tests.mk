@@ -289,7 +289,7 @@ fuzz:
 		CFLAGS='$(FUZZ_CFLAGS)' FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz-run
 
 check-fuzz:
-	@$(MAKE) --no-print-directory FUZZ_SECONDS=10 fuzz
+	@$(MAKE) --no-print-directory FUZZ_SECONDS=5 fuzz
 
 fuzz-run: $(FUZZERS) $(B)/tests/fuzz/seeds
 	@tests/fuzz/run $(B) $(FUZZ_SECONDS) $(FUZZERS)
