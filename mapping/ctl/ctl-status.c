@@ -228,6 +228,12 @@ print_mapd(struct ctl *ctl, const struct json *mapd)
     ctl_output_column(table, "FIELD", false);
     ctl_output_column(table, "VALUE", false);
     put_line(table, "mapd", ctl->remote);
+    if (ctl_record_text(mapd, "mapd")[0]) {
+        const char *leader = ctl_record_text(mapd, "leader");
+
+        put_line(table, "answered by", ctl_record_text(mapd, "mapd"));
+        put_line(table, "leader", leader[0] ? leader : "none");
+    }
     put_line(table, "version", ctl_record_text(mapd, "version"));
     put_line(table, "uptime", ds_cstr(&uptime));
     put_line(table, "store", ctl_record_text(mapd, "store"));

@@ -28,7 +28,8 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 
 enum {
     FORWARD_MAX        = 1024,  /* Under way. */
-    FORWARD_REACH_MS   = 10 * 1000, /* To find and reach the leader, */
+    FORWARD_REACH_MS   = 4 * 1000, /* To find and reach the leader: less than
+                                    * grapnelctl waits, */
     FORWARD_ANSWER_MS  = 60 * 1000, /* for its answer, */
     FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
     FORWARD_BACKOFF_MS = 250,
