@@ -326,8 +326,8 @@ int server_trust_begin(struct connection *conn, const char *method,
  * says that it has no right. */
 void server_trust_refused(struct connection *conn,
                           const struct diagnosis *diag);
-/* The present request has made 'changes', an array of CHANGE; the catalog has
- * them. */
+/* The present request has made 'changes', an array of CHANGE, which may be
+ * empty; the catalog has them. */
 void server_trust_changed(struct server *, const struct json *changes);
 /* 'conn' is going away. */
 void server_trust_drop(struct connection *conn);
