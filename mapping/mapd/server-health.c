@@ -34,21 +34,40 @@ may_send(struct connection *conn)
     return token_bucket_withdraw(&conn->healths, TOKEN);
 }
 
-/* A host speaks of its own endpoints only.  One that has just gone, or moved,
+/* A host speaks of its own endpoints only, and checks what is not down, in
+ * groups with a check.  One that has just gone, or moved, or become another,
  * is nothing to complain of. */
+static bool
+may_tell(const struct connection *conn, const struct catalog_group *group,
+         const struct catalog_endpoint *endpoint)
+{
+    return (!strcmp(endpoint->record.host, conn->host->name)
+            && endpoint->record.state != ENDPOINT_DOWN
+            && group->record.health.check != HEALTH_NONE);
+}
+
 static void
 take(struct connection *conn, struct catalog_txn *txn,
      const struct report_health *report)
 {
+    const struct catalog *catalog = conn->server->catalog;
     const struct catalog_endpoint *endpoint
-        = catalog_find_index(conn->server->catalog, report->group,
-                             report->endpoint);
+        = catalog_find_index(catalog, report->group, report->endpoint);
+    const struct catalog_group *group
+        = endpoint ? catalog_find_group(catalog, endpoint->record.vni,
+                                        endpoint->record.group) : NULL;
+    const char *why = (report->healthy ? NULL
+                       : report->why[0] ? report->why : "unhealthy");
 
-    if (endpoint && !strcmp(endpoint->record.host, conn->host->name)) {
-        catalog_set_health(txn, report->group, report->endpoint,
-                           report->healthy ? NULL
-                           : report->why[0] ? report->why : "unhealthy");
+    if (!endpoint || !may_tell(conn, group, endpoint)) {
+        return;
     }
+    if (!why != !catalog_endpoint_sickness(catalog, group, endpoint)) {
+        VLOG_INFO_RL(&rl, "host %s: endpoint %u of group %"PRIu32" is %s%s",
+                     conn->host->name, report->endpoint, report->group,
+                     why ? "unhealthy: " : "healthy", why ? why : "");
+    }
+    catalog_set_health(txn, report->group, report->endpoint, why);
 }
 
 /* All endpoints of the host are well, but for what follows. */
@@ -81,10 +100,6 @@ apply(struct connection *conn, bool all, const struct report_health *reports,
     }
     for (size_t i = 0; i < n; i++) {
         take(conn, txn, &reports[i]);
-        VLOG_INFO_RL(&rl, "host %s: endpoint %u of group %"PRIu32" is %s%s%s",
-                     conn->host->name, reports[i].endpoint, reports[i].group,
-                     reports[i].healthy ? "healthy" : "unhealthy",
-                     reports[i].why[0] ? ": " : "", reports[i].why);
     }
     result = server_finish(conn->server, txn, false, diag);
     if (!result) {
