@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "mapping/catalog/catalog-liveness.h"
 #include "util.h"
 
 /* An endpoint that is unwell; or, in a transaction, what was known of one
@@ -164,6 +165,27 @@ catalog_set_health(struct catalog_txn *txn, uint32_t group, uint16_t endpoint,
         ovs_strlcpy(before->why, sick ? sick->why : "", sizeof before->why);
     }
     set(catalog, group, endpoint, why);
+}
+
+void
+catalog_set_all_healthy(struct catalog_txn *txn)
+{
+    struct catalog_sick *sick;
+
+    catalog_liveness_restore_health(txn->catalog);
+    HMAP_FOR_EACH_SAFE (sick, node, &txn->catalog->sick) {
+        catalog_set_health(txn, sick->group, sick->endpoint, NULL);
+    }
+}
+
+bool
+catalog_forget_health(struct catalog *catalog)
+{
+    bool any = !hmap_is_empty(&catalog->sick);
+
+    ovs_assert(!catalog->txn);
+    clear(&catalog->sick);
+    return any;
 }
 
 /* A new reason for the same thing is not worth a revision. */

@@ -1,6 +1,11 @@
 /* What hosts say about the health of the endpoints that live on them.  Each
  * message is one revision, if it changes anything.  A message that is not
- * taken ends the connection: the host comes back, and says all of it again. */
+ * taken ends the connection: the host comes back, and says all of it again.
+ *
+ * Where several mapds share a store, the one that makes changes hears of the
+ * hosts that are connected to it; for the others all endpoints are well.  One
+ * that begins to make changes gives slots to all: what is unwell hosts tell
+ * again before long. */
 
 #include <config.h>
 
@@ -13,14 +18,19 @@
 #include "jsonrpc.h"
 #include "mapping/report.h"
 #include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "timeval.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(server_health);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 
-enum { TOKEN = 1000 };          /* A bucket gets 'rate' tokens per ms. */
+enum {
+    TOKEN    = 1000,            /* A bucket gets 'rate' tokens per ms. */
+    RETRY_MS = 1000,            /* After the store has failed. */
+};
 BUILD_ASSERT_DECL((int) CATALOG_WHY_SIZE > (int) REPORT_WHY_MAX);
 
 static bool
@@ -92,7 +102,7 @@ apply(struct connection *conn, bool all, const struct report_health *reports,
     struct json *result;
 
     if (!conn->server->leads) {
-        return 0;               /* The leader hears of its own hosts alone. */
+        return 0;               /* Who leads hears of its own hosts alone. */
     }
     txn = server_begin(conn->server);
     if (all) {
@@ -137,4 +147,54 @@ server_health(struct connection *conn, const struct json *params,
     }
     free(reports);
     return error;
+}
+
+/* Subscribers were told whom to pass over; nobody will tell them when not to
+ * any more. */
+static void
+tell_anew(struct server *server)
+{
+    struct connection *conn;
+
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        if (conn->view && !conn->stale && !conn->doomed) {
+            server_queue_snapshot(conn, NULL);
+        }
+    }
+}
+
+void
+server_health_lead(struct server *server, bool leads)
+{
+    server->health_is_old = leads;
+    server->health_at = time_msec();
+    if (!leads && catalog_forget_health(server->catalog)) {
+        tell_anew(server);
+    }
+}
+
+void
+server_health_run(struct server *server)
+{
+    struct diagnosis diag;
+    struct catalog_txn *txn;
+    struct json *result;
+
+    if (!server->health_is_old) {
+        return;
+    }
+    if (time_msec() >= server->health_at) {
+        txn = server_begin(server);
+        catalog_set_all_healthy(txn);
+        result = server_finish(server, txn, false, &diag);
+        server->health_is_old = !result;
+        if (!result) {
+            catalog_forget_health(server->catalog);
+            server->health_at = time_msec() + RETRY_MS;
+        }
+        json_destroy(result);
+    }
+    if (server->health_is_old) {
+        poll_timer_wait_until(server->health_at);
+    }
 }

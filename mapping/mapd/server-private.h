@@ -71,6 +71,8 @@ struct server {
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
     bool leads;                 /* Made changes in the last run. */
+    bool health_is_old;         /* It is another mapd's, until ... */
+    long long int health_at;    /* ... after this time_msec(). */
 
     /* server-handshake.c and server-trust.c. */
     struct ovs_list handshakes;
@@ -242,6 +244,10 @@ void server_report_put(const struct server *, uint32_t group,
 
 /* Notification `health`: which endpoints of a host are well. */
 server_relay_handler server_health;
+/* This mapd makes changes from now on, or does not any more: what was told
+ * before does not count. */
+void server_health_lead(struct server *, bool leads);
+void server_health_run(struct server *);
 
 /* Method `trace`, answered when the host has answered by `traced`.  As
  * server_subscribe(). */
