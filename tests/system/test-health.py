@@ -7,6 +7,7 @@ sys.dont_write_bytecode = True
 
 import contextlib
 import os
+import signal
 
 import harness
 from harness import TOP, check
@@ -166,6 +167,16 @@ def connections_of_an_endpoint_that_falls_ill_go_on(network):
     check(not report['broken'], '%s', report['broken'])
 
 
+@contextlib.contextmanager
+def standing_still(host):
+    """What its switch is told meanwhile, it takes in at once."""
+    host.ovs.switch.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        host.ovs.switch.signal(signal.SIGCONT)
+
+
 @tests.add
 def what_is_repaired_while_it_is_not_checked_is_well_again(network):
     """Down, or in a group without a check; and what is not repaired is found
@@ -192,8 +203,10 @@ def what_is_repaired_while_it_is_not_checked_is_well_again(network):
             is_well()
             network.stop_web('red-web1')
             is_ill()
-            network.ctl(*what, *away)
-            network.ctl(*what, *back)
+            with standing_still(network.hosts['h1']):
+                network.ctl(*what, *away)
+                network.ctl(*what, *back)
+                check(slots(network, key) == {'web1', 'web2'}, 'mapd forgets')
             is_ill()
             network.start_web('red-web1')
             is_well()
