@@ -41,6 +41,7 @@ enum {
     FIRST_PORT  = 32768,        /* Checks come from this one and above. */
     N_PORTS     = 28000,
     REPORT_MS   = 250,          /* Between two reports. */
+    REPEAT_MS   = 5000,         /* What is unwell is told again. */
     REQUEST_MAX = 256,          /* Bytes of a request of HTTP. */
 };
 
@@ -61,7 +62,8 @@ struct probe {
     uint32_t seq;               /* Of the next byte we send; echoes: number. */
 
     unsigned int n_good, n_bad; /* In a row. */
-    bool decided, healthy, told; /* 'told': what mapd knows. */
+    bool decided, healthy;
+    bool known, told;           /* mapd knows that it is 'told'. */
     char why[REPORT_WHY_MAX + 1];
 };
 
@@ -71,7 +73,7 @@ struct health {
     uint16_t next_port;
     long long int due;          /* Of the first probe. */
     unsigned int registration;  /* At which all was told; 0: none. */
-    long long int report_at;
+    long long int report_at, repeat_at;
     bool reports;               /* There is something to tell. */
 };
 
@@ -123,7 +125,7 @@ add(struct health *h, uint32_t group, uint16_t endpoint)
 
     p->group = group;
     p->endpoint = endpoint;
-    p->healthy = p->told = true;
+    p->healthy = true;
     p->next = time_msec();
     hmap_insert(&h->probes, &p->node, hash_2words(group, endpoint));
     return p;
@@ -491,6 +493,12 @@ is_all_decided(const struct health *h)
     return true;
 }
 
+static bool
+is_news(const struct probe *p)
+{
+    return p->decided && (!p->known || p->healthy != p->told);
+}
+
 /* Tells what has changed; or all, of which that is well goes without
  * saying. */
 static void
@@ -502,7 +510,7 @@ tell(struct health *h, bool all, struct mapd_session *session)
 
     h->reports = false;
     HMAP_FOR_EACH (p, node, &h->probes) {
-        if (p->healthy == p->told) {
+        if (!is_news(p)) {
             continue;
         } else if (n == REPORT_MAX) {
             h->reports = true;
@@ -511,6 +519,7 @@ tell(struct health *h, bool all, struct mapd_session *session)
         rows[n].group = p->group;
         rows[n].endpoint = p->endpoint;
         rows[n].healthy = p->told = p->healthy;
+        p->known = true;
         ovs_strlcpy(rows[n++].why, p->healthy ? "" : p->why,
                     sizeof rows->why);
     }
@@ -521,6 +530,22 @@ tell(struct health *h, bool all, struct mapd_session *session)
     free(rows);
 }
 
+/* mapd takes endpoints for well that are new, moved here, or up again, and
+ * several such changes may come to us as none at all. */
+static void
+repeat(struct health *h)
+{
+    struct probe *p;
+
+    HMAP_FOR_EACH (p, node, &h->probes) {
+        if (p->decided && !p->healthy) {
+            p->known = false;
+            h->reports = true;
+        }
+    }
+    h->repeat_at = time_msec() + REPEAT_MS;
+}
+
 /* mapd keeps what it knows of us until we know better, all of it. */
 static void
 report(struct health *h, struct mapd_session *session)
@@ -529,15 +554,22 @@ report(struct health *h, struct mapd_session *session)
     long long int now = time_msec();
     bool all = h->registration != registration;
 
-    if (!mapd_session_is_registered(session) || now < h->report_at
-        || (all ? !is_all_decided(h) : !h->reports)) {
+    if (!mapd_session_is_registered(session) || (all && !is_all_decided(h))) {
+        h->reports = false;     /* All is to be told, with this. */
+        return;
+    }
+    if (now >= h->repeat_at) {
+        repeat(h);
+    }
+    h->reports |= all;
+    if (!h->reports || now < h->report_at) {
         return;
     }
     if (all) {
         struct probe *p;
 
         HMAP_FOR_EACH (p, node, &h->probes) {
-            p->told = true;
+            p->known = p->told = true;
         }
     }
     tell(h, all, session);

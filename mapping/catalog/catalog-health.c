@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "mapping/catalog/catalog-liveness.h"
 #include "util.h"
 
 /* An endpoint that is unwell; or, in a transaction, what was known of one
@@ -166,6 +167,27 @@ catalog_set_health(struct catalog_txn *txn, uint32_t group, uint16_t endpoint,
     set(catalog, group, endpoint, why);
 }
 
+void
+catalog_set_all_healthy(struct catalog_txn *txn)
+{
+    struct catalog_sick *sick;
+
+    catalog_liveness_restore_health(txn->catalog);
+    HMAP_FOR_EACH_SAFE (sick, node, &txn->catalog->sick) {
+        catalog_set_health(txn, sick->group, sick->endpoint, NULL);
+    }
+}
+
+bool
+catalog_forget_health(struct catalog *catalog)
+{
+    bool any = !hmap_is_empty(&catalog->sick);
+
+    ovs_assert(!catalog->txn);
+    clear(&catalog->sick);
+    return any;
+}
+
 /* A new reason for the same thing is not worth a revision. */
 static bool
 is_changed(const struct catalog_txn *txn, const struct catalog_sick *before)
@@ -196,11 +218,54 @@ catalog_health_changed_group(const struct catalog_txn *txn, uint32_t group)
     return false;
 }
 
+/* Whether what was found of 'old' says nothing of what 'group' has in its
+ * place.  Hosts do not check what is down: when it is up again, they begin
+ * anew. */
+static bool
+is_history(const struct catalog_endpoint *old,
+           const struct catalog_group_node *group)
+{
+    const struct catalog_endpoint *now
+        = group ? catalog_index_endpoint(&group->group, old->record.name)
+        : NULL;
+
+    return (!now || now->record.state == ENDPOINT_DOWN
+            || group->group.record.health.check == HEALTH_NONE
+            || strcmp(now->record.host, old->record.host)
+            || memcmp(&now->record.mac, &old->record.mac,
+                      sizeof now->record.mac));
+}
+
+static void
+forget_history(struct catalog_txn *txn)
+{
+    const struct catalog_txn_group *group;
+
+    HMAP_FOR_EACH (group, node, &txn->groups) {
+        const struct catalog_group *before = &group->before;
+        const struct catalog_group_node *now
+            = catalog_index_group(txn->catalog, before->record.vni,
+                                  before->record.name);
+
+        for (size_t i = 0; i < before->n_endpoints; i++) {
+            const struct catalog_endpoint *old = before->endpoints[i];
+
+            if (find(&txn->catalog->sick, before->id, old->index)
+                && is_history(old, now)) {
+                catalog_set_health(txn, before->id, old->index, NULL);
+            }
+        }
+    }
+}
+
 void
 catalog_health_spread(struct catalog_txn *txn)
 {
     const struct catalog_sick *before;
 
+    if (!hmap_is_empty(&txn->catalog->sick)) {
+        forget_history(txn);
+    }
     HMAP_FOR_EACH (before, node, &txn->healths) {
         const struct catalog_endpoint *endpoint
             = catalog_find_index(txn->catalog, before->group,
@@ -216,30 +281,10 @@ catalog_health_spread(struct catalog_txn *txn)
     }
 }
 
-/* Of endpoints that have gone, or got another index, nothing is kept. */
-static void
-forget_gone(struct catalog *catalog, const struct catalog_group *before)
-{
-    for (size_t i = 0; i < before->n_endpoints; i++) {
-        uint16_t index = before->endpoints[i]->index;
-
-        if (!catalog_find_index(catalog, before->id, index)) {
-            set(catalog, before->id, index, NULL);
-        }
-    }
-}
-
 void
 catalog_health_commit(struct catalog_txn *txn)
 {
-    const struct catalog_txn_group *group;
-
     clear(&txn->healths);
-    if (!hmap_is_empty(&txn->catalog->sick)) {
-        HMAP_FOR_EACH (group, node, &txn->groups) {
-            forget_gone(txn->catalog, &group->before);
-        }
-    }
 }
 
 void

@@ -6,8 +6,9 @@
 
 #include "mapping/catalog/catalog-txn.h"
 
-/* Puts the endpoints whose health the transaction has changed anew, so that
- * their groups are looked at. */
+/* Forgets what was found of endpoints that are gone, down, not checked, or
+ * somewhere else now; and puts those whose health the transaction has changed
+ * anew, so that their groups are looked at. */
 void catalog_health_spread(struct catalog_txn *);
 
 /* Whether the transaction has changed the health of this endpoint, or of one

@@ -99,6 +99,10 @@ bool catalog_group_fails_open(const struct catalog *,
 const struct catalog_endpoint *catalog_find_index(const struct catalog *,
                                                   uint32_t group,
                                                   uint16_t index);
+/* Takes all endpoints for well, outside of transactions, and leaves the slots
+ * as they are: for who is to follow another catalog.  Returns true if some
+ * were not. */
+bool catalog_forget_health(struct catalog *);
 /* The endpoints on host 'host' that are unwell, which the caller frees. */
 struct catalog_patient {
     uint32_t group;             /* Id. */
@@ -181,6 +185,11 @@ void catalog_set_alive(struct catalog_txn *, const char *host, bool alive);
  * or well (NULL).  As catalog_set_alive(). */
 void catalog_set_health(struct catalog_txn *, uint32_t group,
                         uint16_t endpoint, const char *why);
+
+/* Takes note that all endpoints are well; also those that another catalog,
+ * which this one has followed until now, took for unwell: they own no
+ * slots. */
+void catalog_set_all_healthy(struct catalog_txn *);
 
 /* The time, in ms of any clock that does not go back, for 'up_since';
  * positive. Without it, endpoints that come up have been up for ever. */

@@ -94,5 +94,9 @@ server_follow_run(struct server *server)
         server_liveness_lead(server);
         server_lease_init(server);
     }
+    if (leads != server->leads) {
+        server_health_lead(server, leads);
+    }
     server->leads = leads;
+    server_health_run(server);
 }

@@ -8,7 +8,7 @@
 
 #include "mapping/metrics.h"
 
-enum { SERVER_METRICS_METHODS = 16 };
+enum { SERVER_METRICS_METHODS = 19 };
 
 /* All zero to begin with. */
 struct server_metrics {

@@ -71,6 +71,8 @@ struct server {
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
     bool leads;                 /* Made changes in the last run. */
+    bool health_is_old;         /* It is another mapd's, until ... */
+    long long int health_at;    /* ... after this time_msec(). */
 
     /* server-handshake.c and server-trust.c. */
     struct ovs_list handshakes;
@@ -243,6 +245,10 @@ void server_report_put(const struct server *, uint32_t group,
 
 /* Notification `health`: which endpoints of a host are well. */
 server_relay_handler server_health;
+/* This mapd makes changes from now on, or does not any more: what was told
+ * before does not count. */
+void server_health_lead(struct server *, bool leads);
+void server_health_run(struct server *);
 
 /* Method `trace`, answered when the host has answered by `traced`.  As
  * server_subscribe(). */
@@ -327,8 +333,8 @@ int server_trust_begin(struct connection *conn, const char *method,
  * says that it has no right. */
 void server_trust_refused(struct connection *conn,
                           const struct diagnosis *diag);
-/* The present request has made 'changes', an array of CHANGE; the catalog has
- * them. */
+/* The present request has made 'changes', an array of CHANGE, which may be
+ * empty; the catalog has them. */
 void server_trust_changed(struct server *, const struct json *changes);
 /* 'conn' is going away. */
 void server_trust_drop(struct connection *conn);

@@ -9,6 +9,7 @@
 
 #include "jsonrpc.h"
 #include "mapping/mapd/audit.h"
+#include "openvswitch/json.h"
 #include "openvswitch/vlog.h"
 #include "timeval.h"
 #include "util.h"
@@ -102,7 +103,10 @@ server_trust_changed(struct server *server, const struct json *changes)
 {
     struct audit_entry entry = { .changes = changes };
 
-    write_audit(server, &entry);
+    /* Of liveness and health there are revisions without changes. */
+    if (json_array(changes)->n) {
+        write_audit(server, &entry);
+    }
 }
 
 void

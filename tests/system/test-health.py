@@ -7,6 +7,7 @@ sys.dont_write_bytecode = True
 
 import contextlib
 import os
+import signal
 
 import harness
 from harness import TOP, check
@@ -164,6 +165,51 @@ def connections_of_an_endpoint_that_falls_ill_go_on(network):
         wait_until('web1 is well', lambda: not ills(network, key), 20)
         report = held.finish()
     check(not report['broken'], '%s', report['broken'])
+
+
+@contextlib.contextmanager
+def standing_still(host):
+    """What its switch is told meanwhile, it takes in at once."""
+    host.ovs.switch.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        host.ovs.switch.signal(signal.SIGCONT)
+
+
+@tests.add
+def what_is_repaired_while_it_is_not_checked_is_well_again(network):
+    """Down, or in a group without a check; and what is not repaired is found
+    once more, even if the changes come to the switch as none."""
+    def is_ill():
+        wait_until('web1 is ill', lambda: slots(network, key) == {'web2'}, 30)
+
+    def is_well():
+        wait_until('web1 is well', lambda: not ills(network, key)
+                   and slots(network, key) == {'web1', 'web2'}, 20)
+
+    with checked(network, 'tcp') as key:
+        for what, away, back in (
+                (['endpoint', 'set', key + '/web1'],
+                 ['--state', 'down'], ['--state', 'up']),
+                (['group', 'set', key],
+                 ['--health-check', 'none'], ['--health-check', 'tcp'])):
+            network.stop_web('red-web1')
+            is_ill()
+            network.ctl(*what, *away)
+            network.wait_for_hosts()
+            network.start_web('red-web1')
+            network.ctl(*what, *back)
+            is_well()
+            network.stop_web('red-web1')
+            is_ill()
+            with standing_still(network.hosts['h1']):
+                network.ctl(*what, *away)
+                network.ctl(*what, *back)
+                check(slots(network, key) == {'web1', 'web2'}, 'mapd forgets')
+            is_ill()
+            network.start_web('red-web1')
+            is_well()
 
 
 @tests.add

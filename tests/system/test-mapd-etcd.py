@@ -4,6 +4,7 @@ them tell; and which hosts are alive.
 
     tests/system/test-mapd-etcd.py [TEST...]"""
 
+import importlib
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ from etcdworld import NOISE, WITHIN, Subscriber, World, until
 from mapdworld import (
     BUILD, Client, Closed, MAPD, Mapd, ROOT, RpcError, add, check, check_equal, endpoint,
     group, host, main, op)
+
+health = importlib.import_module("test-mapd-health")
 
 
 def test_one_changes_and_all_tell():
@@ -162,6 +165,50 @@ def test_hosts_die_and_return():
         w.converge()
 
 
+def passed_over(host_):
+    """By what a host was told."""
+    return {e["record"]["name"] for g in host_.table.groups.values()
+            for e in g["endpoints"] if e.get("healthy") is False}
+
+
+def test_health_counts_for_hosts_of_the_leader():
+    print("health, and another leader", flush=True)
+    with World(2) as w:
+        a, b = w.leader(), w.followers()[0]
+        h1, h2 = health.Doctor(a, 1), health.Doctor(b, 2)
+        gid, index, _ = health.make(a)
+
+        def until_owners(m, names, what):
+            until(lambda: health.owners(m) == names, what)
+
+        h2.health((gid, index["c"], False, "y"))
+        h1.health((gid, index["a"], False, "x"))
+        for m in (a, b):
+            until_owners(m, {"b", "c"}, "what the leader's host says counts")
+        check_equal((health.flagged(a), health.flagged(b)), ({"a"}, set()),
+                    "and is known to the leader")
+        until(lambda: passed_over(h1) == {"a"}, "which tells its hosts")
+
+        # Not even a change makes it forget; another leader does, which has
+        # heard of none.
+        a.process.send_signal(signal.SIGSTOP)
+        until_owners(b, {"a", "b", "c"}, "all are well to the next one")
+        a.process.send_signal(signal.SIGCONT)
+        until(lambda: not passed_over(h1), "the former one's host hears so")
+        until_owners(a, {"a", "b", "c"}, "and it follows")
+        check_equal((health.flagged(a), health.problems(a)), (set(), []),
+                    "without a mind of its own")
+        h1.health((gid, index["b"], False, "x"))
+        h2.health((gid, index["c"], False, "y"))
+        for m in (a, b):
+            until_owners(m, {"a", "b"}, "the next one's host is heard")
+        for m, h, names in ((a, h1, set()), (b, h2, {"c"})):
+            check_equal(health.flagged(m), names, "flagged")
+            until(lambda h=h, names=names: passed_over(h) == names,
+                  "hosts know the same")
+            check_equal(h.error, None, "and have followed")
+
+
 def test_what_was_missed_is_read_again():
     print("a mapd that stood still while etcd forgot", flush=True)
     with World(2) as w:
@@ -259,5 +306,6 @@ def test_methods_are_the_same():
 
 if __name__ == "__main__":
     main(test_one_changes_and_all_tell, test_hosts_die_and_return,
+         test_health_counts_for_hosts_of_the_leader,
          test_what_was_missed_is_read_again,
          test_certificates_and_passwords, test_methods_are_the_same)

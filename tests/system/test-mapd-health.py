@@ -133,8 +133,10 @@ def test_a_group_without_healthy_endpoints_uses_all():
     check_equal((problems(mapd), owners(mapd)), ([], {"a", "b", "c"}),
                 "not checked any more")
     c.ops(op("set", group(VNI, health_check="arp")))
-    h2.health((gid, index["c"], True, ""))
-    h1.wait_revision(at + 5)
+    check_equal((flagged(mapd), problems(mapd)), (set(), []),
+                "what was found before is forgotten")
+    h1.health((gid, index["a"], False, "x"), (gid, index["b"], False, "y"))
+    h2.wait_revision(at + 5)
     check_equal(owners(mapd), {"c"}, "one is well")
     # Its host dies: then the others are all there is.
     h2.client.close()
@@ -198,6 +200,76 @@ def test_an_endpoint_that_is_replaced_is_another():
     mapd.stop()
 
 
+def test_health_is_forgotten_with_what_it_was_of():
+    """Hosts do not check what is down, elsewhere, or in groups without a
+    check; and what begins anew is well until a host says otherwise."""
+    mapd, (h1, h2), gid, index = start()
+    c = mapd.client()
+
+    def make_ill():
+        at = revision(mapd)
+        h1.health((gid, index["a"], False, "x"))
+        h2.wait_revision(at + 1)
+        check_equal(owners(mapd), {"b", "c"}, "a is unwell")
+
+    def is_well(what):
+        check_equal((owners(mapd), flagged(mapd), problems(mapd)),
+                    ({"a", "b", "c"}, set(), []), what)
+
+    def put(**more):
+        return op("set", endpoint(VNI, "a", more.pop("on", "h1"), 0, **more))
+
+    for away, back, what in (
+            (put(state="down"), put(state="up"), "down, and up again"),
+            (put(on="h2"), put(), "elsewhere, and back"),
+            (op("set", group(VNI, health_check="none")),
+             op("set", group(VNI, health_check="arp")),
+             "not checked, and checked again")):
+        make_ill()
+        # Neither what is not done nor other changes count.
+        c.call("transact", {"ops": [away], "dry_run": True})
+        c.refused("a transaction with a fault", "not-found", "name",
+                  "transact", {"ops": [away, op("remove", endpoint(
+                      VNI, "nobody", "h1", 2))]})
+        c.ops(put(weight=50), op("set", group(VNI, health_rise=5)))
+        check_equal((owners(mapd), flagged(mapd)), ({"b", "c"}, {"a"}),
+                    "still unwell")
+        c.ops(away)
+        c.ops(back)
+        is_well(what)
+        c.ops(put(weight=100), op("set", group(VNI, health_rise=2)))
+    make_ill()
+    c.ops(put(state="draining"))
+    check_equal(statuses(mapd)["a"]["unhealthy"], "x", "it is checked on")
+    check_equal(list(h2.table.problems()), [], "h2's table")
+    mapd.stop()
+
+
+def test_what_is_not_checked_is_not_listened_to():
+    mapd, (h1, h2), gid, index = start()
+    c = mapd.client()
+    c.ops(add(group(VNI, "checked", 101, **CHECKED)),
+          *[add(endpoint(VNI, name, "h1", i, "checked"))
+            for i, name in enumerate(("x", "y"))],
+          op("set", group(VNI, health_check="none")))
+    c.ops(op("set", endpoint(VNI, "y", "h1", 1, "checked", state="down")))
+    got, = [g for g in c.call("subscribe", {"vnis": [VNI]})["groups"]
+            if g["record"]["name"] == "checked"]
+    x, y = [e["index"] for e in got["endpoints"]]
+    at = revision(mapd)
+    for healthy in (False, True, False):
+        h1.health((gid, index["a"], healthy, ""), (got["id"], y, healthy, ""))
+    h1.health((got["id"], x, False, ""))
+    h2.wait_revision(at + 1)
+    check_equal((revision(mapd), flagged(mapd)), (at + 1, set()),
+                "the last is a revision, which all use that is up")
+    c.ops(op("set", group(VNI, health_check="arp")),
+          op("set", endpoint(VNI, "y", "h1", 1, "checked", state="up")))
+    check_equal((owners(mapd), flagged(mapd)),
+                ({"a", "b", "c", "y"}, {"x"}), "nor is it kept")
+    mapd.stop()
+
+
 def test_nonsense_and_floods_end_the_connection():
     mapd = liveness.LiveMapd(0.9, allow=['bad "health"', "receive error"])
     gid, index, _ = (Doctor(mapd, 1), Doctor(mapd, 2), make(mapd))[2]
@@ -226,4 +298,6 @@ if __name__ == "__main__":
          test_a_host_speaks_for_its_own_endpoints_and_all_at_once,
          test_mapd_restarted_keeps_its_mind_until_it_hears_more,
          test_an_endpoint_that_is_replaced_is_another,
+         test_health_is_forgotten_with_what_it_was_of,
+         test_what_is_not_checked_is_not_listened_to,
          test_nonsense_and_floods_end_the_connection)

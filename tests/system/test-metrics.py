@@ -139,6 +139,11 @@ def mapd_counts_what_changes_and_what_is_refused(network):
           and after['grapnel_mapd_lagging_hosts'] == 0
           and after['grapnel_mapd_info{version="%s",store="sqlite"}'
                     % told['version']] == 1, '%s', after)
+    # Once it has registered, each says which of its endpoints are well.
+    check(after['grapnel_mapd_received_messages_total{method="health"}']
+          >= len(network.hosts)
+          and after['grapnel_mapd_received_messages_total{method="other"}']
+          == 0, '%s', after)
 
 
 @tests.add

@@ -157,6 +157,32 @@ def each_change_is_audited_and_the_file_can_be_moved(world):
 
 
 @tests.add
+def what_hosts_see_of_endpoints_is_not_audited(world):
+    """It is a revision, but changes no record."""
+    web = {'kind': 'group', 'vni': 1, 'name': 'seen',
+           'address': '10.1.0.60', 'health_check': 'arp'}
+    with world.client('admin:alice') as admin, \
+         world.client('host:h1') as host:
+        host.call('register', record_host(1))
+        at = admin.ops(op('add', web), *[
+            op('add', endpoint(1, group='seen', name=name, mac=mac))
+            for name, mac in (('x', '02:00:00:00:01:01'),
+                              ('y', '02:00:00:00:01:02'))])['revision']
+        seen, = [g for g in host.call('subscribe', {'vnis': [1]})['groups']
+                 if g['record']['name'] == 'seen']
+        n = len(world.audit())
+        host.send(id=None, method='health', params=[{
+            'all': False, 'endpoints': [
+                [seen['id'], seen['endpoints'][0]['index'], False, 'ill']]}])
+        wait_until('the endpoint is unwell', lambda: admin.call(
+            'status')['revision'] == at + 1, 10)
+        check(len(world.audit()) == n, 'audited: %s', world.audit()[n:])
+        admin.call('transact', {'ops': [{**op('remove', web),
+                                         'cascade': True}]})
+        check(len(world.audit()) == n + 1, 'removal is not audited')
+
+
+@tests.add
 def an_audit_log_that_cannot_be_written_is_a_problem(world):
     audit = world.path('audit.jsonl')
     os.rename(audit, audit + '.kept')

@@ -1,5 +1,5 @@
 /* Which endpoints serve: the death and return of hosts, how long endpoints are
- * up, previous owners, QUIC ids and port ranges. */
+ * up, previous owners, QUIC ids, port ranges and health. */
 
 #include <config.h>
 
@@ -500,6 +500,113 @@ port_ranges_of_an_address_do_not_overlap(void **state OVS_UNUSED)
     catalog_destroy(catalog);
 }
 
+/* Health. */
+
+static void
+set_group(struct catalog_txn *txn, const char *what)
+{
+    struct json *json = catalog_text_json(
+        "{'kind':'group','vni':1,'name':'g',%s}", what);
+    struct diagnosis diag = { .message = "" };
+
+    if (catalog_set(txn, json, &diag)) {
+        fail_msg("%s", diag.message);
+    }
+    json_destroy(json);
+}
+
+static void
+make_ill(struct catalog *catalog, const char *name)
+{
+    struct catalog_txn *txn = catalog_begin(catalog);
+
+    catalog_set_health(txn, the_group(catalog)->id,
+                       the_endpoint(catalog, name)->index, "ill");
+    commit(txn);
+    assert_int_equal(count(catalog, name), 0);
+}
+
+static bool
+is_ill(const struct catalog *catalog, const char *name)
+{
+    return catalog_endpoint_sickness(catalog, the_group(catalog),
+                                     the_endpoint(catalog, name));
+}
+
+static struct catalog *
+make_checked_catalog(void)
+{
+    struct catalog *catalog = make_catalog(0);
+    struct catalog_txn *txn = catalog_begin(catalog);
+
+    set_group(txn, "'health_check':'arp'");
+    commit(txn);
+    return catalog;
+}
+
+static void
+health_is_forgotten_when_it_is_not_checked_any_more(void **state OVS_UNUSED)
+{
+    static const char *const endpoint_changes[] = {
+        "'state':'down'", "'host':'h0'", "'mac':'02:00:00:00:01:01'",
+    };
+    struct catalog *catalog = make_checked_catalog();
+    struct catalog_txn *txn;
+    struct diagnosis diag;
+
+    for (size_t i = 0; i < ARRAY_SIZE(endpoint_changes); i++) {
+        make_ill(catalog, "e1");
+        make_ill(catalog, "e2");
+        set(catalog, 1, "e1", "'weight':50");
+        assert_true(is_ill(catalog, "e1"));
+        set(catalog, 1, "e1", endpoint_changes[i]);
+        set(catalog, 1, "e1", "'state':'up','host':'h1','weight':100,"
+            "'mac':'02:00:00:00:00:01'");
+        assert_false(is_ill(catalog, "e1"));
+        assert_true(is_ill(catalog, "e2"));
+        assert_true(count(catalog, "e1") > 0);
+    }
+
+    txn = catalog_begin(catalog);
+    set_group(txn, "'health_check':'none'");
+    assert_int_equal(catalog_prepare(txn, &diag), 0);
+    catalog_abort(txn);
+    assert_true(is_ill(catalog, "e2"));
+    txn = catalog_begin(catalog);
+    set_group(txn, "'health_check':'none'");
+    commit(txn);
+    assert_true(count(catalog, "e2") > 0);
+    txn = catalog_begin(catalog);
+    set_group(txn, "'health_check':'arp'");
+    commit(txn);
+    assert_false(is_ill(catalog, "e2"));
+    catalog_destroy(catalog);
+}
+
+static void
+what_another_took_for_unwell_gets_slots_again(void **state OVS_UNUSED)
+{
+    struct catalog *catalog = make_checked_catalog();
+    uint64_t revision;
+    struct catalog_txn *txn;
+
+    assert_false(catalog_forget_health(catalog));
+    make_ill(catalog, "e1");
+    revision = catalog_revision(catalog);
+    assert_true(catalog_forget_health(catalog));
+    assert_false(is_ill(catalog, "e1"));
+    assert_int_equal(count(catalog, "e1"), 0);
+    for (int i = 0; i < 2; i++) {
+        txn = catalog_begin(catalog);
+        catalog_set_all_healthy(txn);
+        commit(txn);
+        assert_int_equal(catalog_revision(catalog), revision + 1);
+        assert_true(count(catalog, "e1") > 0);
+        assert_false(is_ill(catalog, "e1"));
+    }
+    catalog_destroy(catalog);
+}
+
 int
 main(void)
 {
@@ -513,6 +620,8 @@ main(void)
         cmocka_unit_test(previous_owners_that_cannot_be_are_not_restored),
         cmocka_unit_test(quic_ids_are_unique_and_of_the_right_length),
         cmocka_unit_test(port_ranges_of_an_address_do_not_overlap),
+        cmocka_unit_test(health_is_forgotten_when_it_is_not_checked_any_more),
+        cmocka_unit_test(what_another_took_for_unwell_gets_slots_again),
     };
 
     return cmocka_run_group_tests_name("catalog-serving", tests, NULL, NULL);
