@@ -76,6 +76,12 @@ def alive(client, n):
         "items"][0]["status"]["alive"]
 
 
+def alive_and_connected(client, n):
+    status = client.call("list", {"kind": "host", "name": "h%d" % n})[
+        "items"][0]["status"]
+    return status["alive"] and status["connected"]
+
+
 class Host:
     """A host that gives signs of life, from a thread."""
 
@@ -118,9 +124,13 @@ def test_hosts_die_and_return():
         print("  dead after %.1f s" % (time.monotonic() - started))
         check(time.monotonic() - started > 1.5, "but not at once")
         w.converge()
+        hosts[5] = Host(5, b)
+        for c in (ca, cb):
+            until(lambda: alive_and_connected(c, 5),
+                  "it returns to a mapd that only follows")
         hosts[5] = Host(5, a)
         for c in (ca, cb):
-            until(lambda: alive(c, 5), "it returns, elsewhere")
+            until(lambda: alive(c, 5), "and goes elsewhere")
 
         print("  etcd goes", flush=True)
         w.cluster.stop()
@@ -159,6 +169,23 @@ def test_hosts_die_and_return():
         check(all(alive(cb, n) for n in (1, 2, 3, 5)),
               "hosts that go to another mapd stay alive")
         a.start(WITHIN)
+        w.converge()
+
+
+def test_a_mapd_that_stood_still():
+    print("the hosts of a mapd that stood still", flush=True)
+    with World(2, ["--host-timeout=2"]) as w:
+        a, b = w.leader(), w.followers()[0]
+        ca, cb = a.client(), b.client()
+        hosts = {n: Host(n, b if n == 5 else a) for n in (1, 2, 3, 5)}
+        ca.ops(add(group(7)), *[add(endpoint(7, "w%d" % n, "h%d" % n, n))
+                                for n in hosts])
+        until(lambda: alive_and_connected(ca, 5), "all are there")
+        b.process.send_signal(signal.SIGSTOP)
+        until(lambda: not alive(ca, 5), "its host is held for dead")
+        b.process.send_signal(signal.SIGCONT)
+        for c in (ca, cb):
+            until(lambda: alive_and_connected(c, 5), "and lives again")
         w.converge()
 
 
@@ -259,5 +286,5 @@ def test_methods_are_the_same():
 
 if __name__ == "__main__":
     main(test_one_changes_and_all_tell, test_hosts_die_and_return,
-         test_what_was_missed_is_read_again,
+         test_a_mapd_that_stood_still, test_what_was_missed_is_read_again,
          test_certificates_and_passwords, test_methods_are_the_same)
