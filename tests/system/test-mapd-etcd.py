@@ -187,6 +187,17 @@ def test_a_mapd_that_stood_still():
         for c in (ca, cb):
             until(lambda: alive_and_connected(c, 5), "and lives again")
         w.converge()
+        b.process.send_signal(signal.SIGSTOP)
+        until(lambda: not alive(ca, 5), "its host is held for dead again")
+        ca.ops(op("remove", endpoint(7, "w5", "h5", 5)),
+               op("remove", host(5)))
+        b.process.send_signal(signal.SIGCONT)
+        until(lambda: not hosts[5].thread.is_alive(),
+              "a host without a record has to come anew")
+        w.converge()
+        hosts[5] = Host(5, b)
+        for c in (ca, cb):
+            until(lambda: alive_and_connected(c, 5), "and may")
 
 
 def test_what_was_missed_is_read_again():
