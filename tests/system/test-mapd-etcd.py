@@ -208,12 +208,18 @@ def test_what_was_missed_is_read_again():
         ca.ops(add(host(1)), add(host(2)), add(group(7)), add(group(8)),
                *[add(endpoint(7, "w%d" % n, "h1", n)) for n in range(1, 9)])
         tables = [Subscriber([a]), Subscriber([b])]
+        goes = Host(5, a)
+        until(lambda: alive_and_connected(b.client(), 5),
+              "a host is connected to the other one")
         w.converge(tables)
         b.process.send_signal(signal.SIGSTOP)
         w.cluster.stop()        # Which ends the connections of both.
         w.cluster.start()
         until(lambda: made(a, add(host(4), may_exist=True)),
               "the other one makes changes again")
+        goes.close()
+        until(lambda: "seen/h5" not in str(w.cluster.get("/grapnel/seen/")),
+              "that host goes")
         for n in range(1, 40):
             ca.ops(op("set", {"kind": "endpoint", "vni": 7, "group": "web",
                               "name": "w%d" % (n % 8 + 1), "weight": n}))
@@ -226,6 +232,9 @@ def test_what_was_missed_is_read_again():
         w.converge(tables)
         with open(b.log) as f:
             check("read all again" in f.read(), "it has read all again")
+        until(lambda: not b.client().call("list", {"kind": "host",
+                                                   "name": "h5"})
+              ["items"][0]["status"]["connected"], "it knows who has gone")
         until(lambda: made(b, add(host(3), may_exist=True)), "and goes on")
         w.converge(tables)
 
