@@ -61,6 +61,8 @@ struct server {
     long long int mark_after;   /* Ticks: then the store is tried again. */
     struct lease_clock lease_clock;
     long long int lease_run;    /* time_msec() of the next look at leases. */
+    long long int lead_since;   /* time_msec() when this mapd began to see to
+                                 * them. */
     struct ovs_list traces;     /* server-trace.c */
     size_t n_traces;
     struct hmap loads;          /* server-report.c */

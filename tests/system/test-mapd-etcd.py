@@ -200,6 +200,33 @@ def test_a_mapd_that_stood_still():
             until(lambda: alive_and_connected(c, 5), "and may")
 
 
+def lease_op(name, client, **more):
+    return op(name, dict({"kind": "lease", "vni": 0, "pool": "p",
+                          "client": client}, **more))
+
+
+def test_leases_outlast_a_leader():
+    print("leases that end while nobody makes changes", flush=True)
+    with World(2) as w:
+        a, b = w.leader(), w.followers()[0]
+        cb = b.client()
+        until(lambda: cb.call("status")["uptime_ms"] > 11000,
+              "a follower that was started long ago")
+        cb.ops(add({"kind": "pool", "vni": 0, "name": "p",
+                    "first": "203.0.113.8", "last": "203.0.113.15"}))
+        leases = cb.ops(lease_op("allocate", "c1", term=2),
+                        lease_op("allocate", "c2", term=2))["leases"]
+        a.kill()
+        until(lambda: made(b, add(host(1), may_exist=True)),
+              "makes changes now")
+        time.sleep(max(0, leases[0]["expires"] + 2 - time.time()))
+        check(made(b, lease_op("renew", "c1", term=3600)),
+              "who could not renew a lease meanwhile still can")
+        until(lambda: [i["record"]["client"] for i in
+                       cb.call("list", {"kind": "lease"})["items"]] == ["c1"],
+              "who does not loses it")
+
+
 def test_what_was_missed_is_read_again():
     print("a mapd that stood still while etcd forgot", flush=True)
     with World(2) as w:
@@ -306,5 +333,6 @@ def test_methods_are_the_same():
 
 if __name__ == "__main__":
     main(test_one_changes_and_all_tell, test_hosts_die_and_return,
-         test_a_mapd_that_stood_still, test_what_was_missed_is_read_again,
+         test_a_mapd_that_stood_still, test_leases_outlast_a_leader,
+         test_what_was_missed_is_read_again,
          test_certificates_and_passwords, test_methods_are_the_same)
