@@ -185,7 +185,7 @@ mark(struct server *server, bool alive)
     server->actor = NULL;       /* Nobody asked for it. */
     result = server_finish(server, txn, false, &diag);
     if (!result) {
-        server->mark_after = server->tick + RETRY_MS;
+        server->mark_after = time_msec() + RETRY_MS;
     }
     json_destroy(result);
 }
@@ -216,7 +216,7 @@ server_liveness_tick(struct server *server)
 void
 server_liveness_run(struct server *server)
 {
-    if (!server->leads || server->tick < server->mark_after) {
+    if (!server->leads || time_msec() < server->mark_after) {
         return;
     }
     if (is_anyone(server, is_back)) {
@@ -237,6 +237,9 @@ server_liveness_wait(const struct server *server)
 {
     if (server->host_timeout && !hmap_is_empty(&server->presence.hosts)) {
         poll_timer_wait_until(server->tick_time + max_step(server));
+    }
+    if (server->leads && time_msec() < server->mark_after) {
+        poll_timer_wait_until(server->mark_after);
     }
 }
 

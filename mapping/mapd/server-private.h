@@ -58,7 +58,7 @@ struct server {
     unsigned int host_timeout;  /* ms; 0: hosts never die. */
     long long int tick;         /* Clock of 'presence', ... */
     long long int tick_time;    /* ... last set at this time_msec(). */
-    long long int mark_after;   /* Ticks: then the store is tried again. */
+    long long int mark_after;   /* time_msec(): the store is tried again. */
     struct lease_clock lease_clock;
     long long int lease_run;    /* time_msec() of the next look at leases. */
     long long int lead_since;   /* time_msec() when this mapd began to see to
