@@ -117,6 +117,8 @@ struct connection {
     long long int drained;      /* time_msec() when it last took anything. */
     bool watching;
     struct presence_host *host; /* NULL: not a host's. */
+    uint64_t applied;           /* What it last said that it has; 0: nothing
+                                 * yet. */
     size_t n_barriers;
     struct server_relay *relay; /* server-relay.c; NULL: never used. */
     struct token_bucket healths; /* server-health.c */

@@ -82,6 +82,10 @@ take_host(struct connection *conn, const char *name, const char *version)
         server_doom(old);
     }
     server_set_host(conn, host);
+    if (conn->applied) {
+        /* It said so while `register` was on its way to another mapd. */
+        presence_applied(&conn->server->presence, host, conn->applied);
+    }
 }
 
 static void

@@ -58,6 +58,16 @@ def test_one_changes_and_all_tell():
         hash_keys = {t.table.key for t in tables}
         check_equal(len(hash_keys), 1, "one hash key for all")
         w.converge(tables)
+        early = followers[0].client()
+        b.ops(add(host(6)))
+        revision = b.call("status")["revision"]
+        request = early.start("register", host(6))
+        early.applied(revision)
+        early.finish(request)
+        check_equal(b.call("list", {"kind": "host", "name": "h6"})["items"][0]
+                    ["status"]["applied"], revision,
+                    "what a host says while it is being registered")
+        early.close()
         # All of them begin anew.
         before = w.mapds[0].client().call("dump")
         table = w.converge(tables)
