@@ -186,8 +186,10 @@ void server_forward_drop(struct connection *);
 /* Does request 'method' here and now, and answers it. */
 void server_do_request(struct connection *, const struct json *id,
                        const char *method, const struct json *params);
-/* A `register` that was sent on has been done: what is left to do here. */
-void server_registered(struct connection *, const struct json *params);
+/* A `register` that was sent on has been done: does what is left to do here.
+ * Returns false if it cannot, and has the connection closed, so that the host
+ * tries again. */
+bool server_registered(struct connection *, const struct json *params);
 
 /* Liveness of hosts. */
 void server_liveness_init(struct server *, unsigned int host_timeout);
