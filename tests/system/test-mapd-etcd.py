@@ -210,6 +210,43 @@ def test_a_mapd_that_stood_still():
             until(lambda: alive_and_connected(c, 5), "and may")
 
 
+def registers_in_vain(a, b, n, pause):
+    """Host 'n' comes to 'b', and is removed before 'b' hears of what leader
+    'a' has done.  Returns its client, or None if 'b' was too slow."""
+    client = b.client(WITHIN)
+    a.process.send_signal(signal.SIGSTOP)
+    client.start("register", host(n))
+    time.sleep(pause)
+    b.process.send_signal(signal.SIGSTOP)
+    a.process.send_signal(signal.SIGCONT)
+    end = time.monotonic() + 10 * pause
+    removed = None
+    while not removed and time.monotonic() < end:
+        removed = made(a, op("remove", host(n)))
+    b.process.send_signal(signal.SIGCONT)
+    return client if removed else None
+
+
+def test_a_host_is_removed_as_it_registers():
+    print("a host that is removed while it registers", flush=True)
+    with World(2) as w:
+        a, b = w.leader(), w.followers()[0]
+        check(made(b, add(host(1))), "a follower knows its leader")
+        for n, pause in ((2, 0.1), (3, 0.3), (4, 1)):
+            client = registers_in_vain(a, b, n, pause)
+            if client:
+                break
+        check(client, "it is removed")
+        try:
+            while True:
+                client.receive()
+        except Closed:
+            check(True, "its connection is closed")
+        except OSError:
+            check(False, "its connection is closed")
+        w.converge()
+
+
 def lease_op(name, client, **more):
     return op(name, dict({"kind": "lease", "vni": 0, "pool": "p",
                           "client": client}, **more))
@@ -344,5 +381,6 @@ def test_methods_are_the_same():
 if __name__ == "__main__":
     main(test_one_changes_and_all_tell, test_hosts_die_and_return,
          test_a_mapd_that_stood_still, test_leases_outlast_a_leader,
+         test_a_host_is_removed_as_it_registers,
          test_what_was_missed_is_read_again,
          test_certificates_and_passwords, test_methods_are_the_same)
