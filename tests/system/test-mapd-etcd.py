@@ -96,10 +96,18 @@ class Host:
     """A host that gives signs of life, from a thread."""
 
     def __init__(self, n, m):
-        self.client = Client(m.socket, 3600)
-        self.client.call("register", host(n))
+        self.client, self.record = Client(m.socket, 3600), host(n)
+        until(self.register, "a host registers")
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
+
+    def register(self):
+        """Again if the leader goes away meanwhile, as a switch does."""
+        try:
+            return self.client.call("register", self.record)
+        except RpcError as e:
+            check_equal(e.args[0]["error"], "store", "the leader went away")
+            return None
 
     def run(self):
         try:
