@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "jsonrpc.h"
 #include "mapping/catalog/catalog-lease.h"
 #include "mapping/mapd/params.h"
 #include "mapping/mapd/store.h"
@@ -134,13 +135,29 @@ check_removed_hosts(const struct server *server,
     return 0;
 }
 
+/* A shared store may bring the removal of a host that has just come here: its
+ * switch is to register anew. */
+static void
+forget_host(struct server *server, const char *name)
+{
+    struct connection *conn = server_find_host(server, name);
+
+    if (conn) {
+        VLOG_WARN_RL(&rl, "host %s: its record was removed, closing its "
+                     "connection %s", name, jsonrpc_get_name(conn->rpc));
+        server_set_host(conn, NULL);
+        server_doom(conn);
+    }
+    presence_forget(&server->presence, name);
+}
+
 static void
 forget_removed_hosts(struct server *server,
                      const struct catalog_change *changes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (removes_host(&changes[i])) {
-            presence_forget(&server->presence, changes[i].before->host.name);
+            forget_host(server, changes[i].before->host.name);
         }
     }
 }

@@ -422,11 +422,11 @@ receive(struct server_forwards *f)
 static void
 answer(struct server_forwards *f, struct forward *forward)
 {
-    if (!strcmp(forward->method, "register")) {
-        server_registered(forward->conn, forward->params);
+    if (strcmp(forward->method, "register")
+        || server_registered(forward->conn, forward->params)) {
+        server_send(forward->conn, jsonrpc_create_reply(
+                        json_clone(forward->result), forward->id));
     }
-    server_send(forward->conn, jsonrpc_create_reply(
-                    json_clone(forward->result), forward->id));
     forward_destroy(f, forward);
 }
 

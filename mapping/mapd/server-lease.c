@@ -1,8 +1,9 @@
 /* Leases: operations of `transact`, and their end.
  *
  * What has expired is freed by ordinary changes, at most one a second.  After
- * mapd's start nothing is freed for a while: whoever could not renew a lease
- * while mapd was away can do so first. */
+ * mapd's start, and after it has become the one that makes changes, nothing is
+ * freed for a while: whoever could not renew a lease before can do so first.
+ */
 
 #include <config.h>
 
@@ -24,7 +25,7 @@ VLOG_DEFINE_THIS_MODULE(server_lease);
 enum {
     RUN_MS   = 1000,            /* Between two looks at leases. */
     RETRY_MS = 5000,            /* After the store has failed. */
-    GRACE_MS = 10 * 1000,       /* From mapd's start. */
+    GRACE_MS = 10 * 1000,       /* From mapd's start, or its lead. */
 };
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
@@ -61,7 +62,7 @@ void
 server_lease_init(struct server *server)
 {
     lease_clock_init(&server->lease_clock, time_wall_msec(), time_msec());
-    server->lease_run = time_msec();
+    server->lease_run = server->lead_since = time_msec();
 }
 
 void
@@ -126,7 +127,7 @@ server_lease_run(struct server *server)
                                         time_wall_msec());
     if (difference) {
         put_off(server, difference);
-    } else if (time_msec() >= server->started + GRACE_MS
+    } else if (time_msec() >= server->lead_since + GRACE_MS
                && (catalog_lease_next(server->catalog)
                    <= lease_clock_now(&server->lease_clock))) {
         expire(server);

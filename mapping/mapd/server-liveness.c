@@ -86,13 +86,23 @@ is_due(const struct server *server, const struct presence_host *host)
             && server->tick - host->heard >= patience(server, host));
 }
 
+/* Dead, but no more: it was seen by another mapd, or only after it was marked.
+ * Without a timeout, hosts that were dead when mapd last ran are not. */
 static bool
-is_anyone_due(const struct server *server)
+is_back(const struct server *server, const struct presence_host *host)
+{
+    return (host->dead
+            && (!server->host_timeout || presence_is_connected(host)));
+}
+
+static bool
+is_anyone(const struct server *server,
+          bool (*is)(const struct server *, const struct presence_host *))
 {
     const struct presence_host *host;
 
     HMAP_FOR_EACH (host, node, &server->presence.hosts) {
-        if (is_due(server, host)) {
+        if (is(server, host)) {
             return true;
         }
     }
@@ -105,7 +115,8 @@ server_suspects_itself(const struct server *server)
     const struct presence_host *host;
     size_t n = 0, n_missing = 0;
 
-    if (!server->host_timeout || !server->leads || !is_anyone_due(server)) {
+    if (!server->host_timeout || !server->leads
+        || !is_anyone(server, is_due)) {
         return false;
     }
     HMAP_FOR_EACH (host, node, &server->presence.hosts) {
@@ -125,6 +136,10 @@ note_liveness(struct server *server, const char *name, bool alive)
     host->dead = !alive;
     host->dead_changed = time_msec();
     if (alive) {
+        /* By its own mapd's word, which may come before the connection. */
+        if (!presence_is_connected(host)) {
+            host->heard = server->tick;
+        }
         VLOG_INFO_RL(&rl, "host %s lives again", name);
     } else {
         VLOG_WARN_RL(&rl, "host %s is dead: its endpoints get no new flows",
@@ -153,7 +168,7 @@ server_liveness_committed(struct server *server,
     }
 }
 
-/* Marks all hosts as dead that are due, or all dead ones as alive. */
+/* Marks all hosts as dead that are due, or as alive that are back. */
 static void
 mark(struct server *server, bool alive)
 {
@@ -163,29 +178,16 @@ mark(struct server *server, bool alive)
     struct json *result;
 
     HMAP_FOR_EACH (host, node, &server->presence.hosts) {
-        if (alive ? host->dead : is_due(server, host)) {
+        if (alive ? is_back(server, host) : is_due(server, host)) {
             catalog_set_alive(txn, host->name, alive);
         }
     }
     server->actor = NULL;       /* Nobody asked for it. */
     result = server_finish(server, txn, false, &diag);
     if (!result) {
-        server->mark_after = server->tick + RETRY_MS;
+        server->mark_after = time_msec() + RETRY_MS;
     }
     json_destroy(result);
-}
-
-static bool
-is_anyone_dead(const struct server *server)
-{
-    const struct presence_host *host;
-
-    HMAP_FOR_EACH (host, node, &server->presence.hosts) {
-        if (host->dead) {
-            return true;
-        }
-    }
-    return false;
 }
 
 void
@@ -211,18 +213,15 @@ server_liveness_tick(struct server *server)
     server->tick_time = now;
 }
 
-/* Without a timeout, hosts that were dead when mapd last ran are not. */
 void
 server_liveness_run(struct server *server)
 {
-    if (!server->leads || server->tick < server->mark_after) {
+    if (!server->leads || time_msec() < server->mark_after) {
         return;
     }
-    if (!server->host_timeout) {
-        if (is_anyone_dead(server)) {
-            mark(server, true);
-        }
-    } else if (is_anyone_due(server)) {
+    if (is_anyone(server, is_back)) {
+        mark(server, true);
+    } else if (server->host_timeout && is_anyone(server, is_due)) {
         if (!server_suspects_itself(server)) {
             mark(server, false);
         } else {
@@ -238,6 +237,9 @@ server_liveness_wait(const struct server *server)
 {
     if (server->host_timeout && !hmap_is_empty(&server->presence.hosts)) {
         poll_timer_wait_until(server->tick_time + max_step(server));
+    }
+    if (server->leads && time_msec() < server->mark_after) {
+        poll_timer_wait_until(server->mark_after);
     }
 }
 

@@ -58,9 +58,11 @@ struct server {
     unsigned int host_timeout;  /* ms; 0: hosts never die. */
     long long int tick;         /* Clock of 'presence', ... */
     long long int tick_time;    /* ... last set at this time_msec(). */
-    long long int mark_after;   /* Ticks: then the store is tried again. */
+    long long int mark_after;   /* time_msec(): the store is tried again. */
     struct lease_clock lease_clock;
     long long int lease_run;    /* time_msec() of the next look at leases. */
+    long long int lead_since;   /* time_msec() when this mapd began to see to
+                                 * them. */
     struct ovs_list traces;     /* server-trace.c */
     size_t n_traces;
     struct hmap loads;          /* server-report.c */
@@ -118,6 +120,8 @@ struct connection {
     long long int drained;      /* time_msec() when it last took anything. */
     bool watching;
     struct presence_host *host; /* NULL: not a host's. */
+    uint64_t applied;           /* What it last said that it has; 0: nothing
+                                 * yet. */
     size_t n_barriers;
     struct server_relay *relay; /* server-relay.c; NULL: never used. */
     struct token_bucket healths; /* server-health.c */
@@ -185,8 +189,10 @@ void server_forward_drop(struct connection *);
 /* Does request 'method' here and now, and answers it. */
 void server_do_request(struct connection *, const struct json *id,
                        const char *method, const struct json *params);
-/* A `register` that was sent on has been done: what is left to do here. */
-void server_registered(struct connection *, const struct json *params);
+/* A `register` that was sent on has been done: does what is left to do here.
+ * Returns false if it cannot, and has the connection closed, so that the host
+ * tries again. */
+bool server_registered(struct connection *, const struct json *params);
 
 /* Liveness of hosts. */
 void server_liveness_init(struct server *, unsigned int host_timeout);

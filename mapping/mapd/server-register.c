@@ -82,6 +82,10 @@ take_host(struct connection *conn, const char *name, const char *version)
         server_doom(old);
     }
     server_set_host(conn, host);
+    if (conn->applied) {
+        /* It said so while `register` was on its way to another mapd. */
+        presence_applied(&conn->server->presence, host, conn->applied);
+    }
 }
 
 static void
@@ -169,19 +173,26 @@ server_enroll(struct connection *conn, const struct json *params,
             : enroll(conn->server, &record, diag));
 }
 
-void
+bool
 server_registered(struct connection *conn, const struct json *params)
 {
     char version[PRESENCE_VERSION_MAX + 1];
     struct diagnosis diag;
     struct record record;
 
-    /* It may have been removed again meanwhile. */
-    if (!parse_register(params, &record, version, &diag)
-        && catalog_find_host(conn->server->catalog, record.host.name)) {
-        take_connection(conn, record.host.name, version);
-        server_incident_registered(conn, conn->host->name);
+    if (parse_register(params, &record, version, &diag)) {
+        server_reject(conn, "\"register\": %s", diag.message);
+        return false;
     }
+    /* It may have been removed again, or not have come here yet. */
+    if (!catalog_find_host(conn->server->catalog, record.host.name)) {
+        server_reject(conn, "host %s was registered, but its record is not "
+                      "here", record.host.name);
+        return false;
+    }
+    take_connection(conn, record.host.name, version);
+    server_incident_registered(conn, conn->host->name);
+    return true;
 }
 
 /* What the host calls itself, for who reads why it was refused. */

@@ -269,6 +269,9 @@ handle_applied(struct connection *conn, const struct json *params,
                            catalog_revision(server->catalog), 0);
     params_require(&p, "revision");
     error = params_close(&p);
+    if (!error) {
+        conn->applied = revision;
+    }
     if (!error && conn->host) {
         presence_applied(&server->presence, conn->host, revision);
     }

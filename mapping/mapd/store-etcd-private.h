@@ -78,6 +78,7 @@ struct store_etcd {
     struct sset seen_dirty;     /* To be written, ... */
     long long int seen_at;      /* ... from time_msec() on. */
     struct ovs_list seen_news;  /* Of others. */
+    struct sset seen_told;      /* Hosts that have a key, as etcd told. */
 };
 
 static inline struct store_etcd *
@@ -129,7 +130,9 @@ void store_etcd_seen_destroy(struct store_etcd *);
 /* The key of 'host' as etcd has it; 'kv' NULL: it is gone. */
 void store_etcd_seen_told(struct store_etcd *, const char *host,
                           const struct etcd_kv *kv);
-/* Writes what is to be told; all, if 'all'. */
+/* All keys have been told anew, those of 'hosts': others are gone. */
+void store_etcd_seen_relisted(struct store_etcd *, const struct sset *hosts);
+/* Has all written again. */
 void store_etcd_seen_all(struct store_etcd *);
 void store_etcd_seen_run(struct store_etcd *);
 void store_etcd_put_seen(struct store *, const char *host);

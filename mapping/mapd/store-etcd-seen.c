@@ -31,6 +31,7 @@ store_etcd_seen_init(struct store_etcd *store)
     shash_init(&store->seen);
     sset_init(&store->seen_dirty);
     ovs_list_init(&store->seen_news);
+    sset_init(&store->seen_told);
 }
 
 void
@@ -41,6 +42,7 @@ store_etcd_seen_destroy(struct store_etcd *store)
     LIST_FOR_EACH_POP (news, node, &store->seen_news) {
         free(news);
     }
+    sset_destroy(&store->seen_told);
     sset_destroy(&store->seen_dirty);
     shash_destroy_free_data(&store->seen);
 }
@@ -77,6 +79,23 @@ store_etcd_seen_told(struct store_etcd *store, const char *host,
         json_destroy(json);
     }
     ovs_list_push_back(&store->seen_news, &news->node);
+    if (kv) {
+        sset_add(&store->seen_told, host);
+    } else {
+        sset_find_and_delete(&store->seen_told, host);
+    }
+}
+
+void
+store_etcd_seen_relisted(struct store_etcd *store, const struct sset *hosts)
+{
+    const char *host;
+
+    SSET_FOR_EACH_SAFE (host, &store->seen_told) {
+        if (!sset_contains(hosts, host)) {
+            store_etcd_seen_told(store, host, NULL);
+        }
+    }
 }
 
 bool

@@ -247,6 +247,7 @@ list(struct store_etcd *store, struct catalog *catalog, long long int now,
      struct catalog_txn **txn, struct diagnosis *diag)
 {
     struct news news = { .committed = false };
+    struct sset seen = SSET_INITIALIZER(&seen);
     bool leader_found = false;
     int64_t revision = 0;
     struct etcd_kvs kvs;
@@ -262,6 +263,9 @@ list(struct store_etcd *store, struct catalog *catalog, long long int now,
         char *key = relative_key(store, &kvs.kvs[i]);
 
         leader_found |= !strcmp(key, "leader");
+        if (!strncmp(key, "seen/", 5)) {
+            sset_add(&seen, key + 5);
+        }
         error = told(store, key, &kvs.kvs[i], &news, diag);
         free(key);
     }
@@ -269,6 +273,10 @@ list(struct store_etcd *store, struct catalog *catalog, long long int now,
     if (!error && !leader_found) {
         store_etcd_leader_told(store, NULL);
     }
+    if (!error) {
+        store_etcd_seen_relisted(store, &seen);
+    }
+    sset_destroy(&seen);
     if (!error && store->pending) {
         error = add_pending(store, &news, diag);
     }

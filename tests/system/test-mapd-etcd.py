@@ -61,6 +61,16 @@ def test_one_changes_and_all_tell():
         hash_keys = {t.table.key for t in tables}
         check_equal(len(hash_keys), 1, "one hash key for all")
         w.converge(tables)
+        early = followers[0].client()
+        b.ops(add(host(6)))
+        revision = b.call("status")["revision"]
+        request = early.start("register", host(6))
+        early.applied(revision)
+        early.finish(request)
+        check_equal(b.call("list", {"kind": "host", "name": "h6"})["items"][0]
+                    ["status"]["applied"], revision,
+                    "what a host says while it is being registered")
+        early.close()
         # All of them begin anew.
         before = w.mapds[0].client().call("dump")
         table = w.converge(tables)
@@ -79,14 +89,28 @@ def alive(client, n):
         "items"][0]["status"]["alive"]
 
 
+def alive_and_connected(client, n):
+    status = client.call("list", {"kind": "host", "name": "h%d" % n})[
+        "items"][0]["status"]
+    return status["alive"] and status["connected"]
+
+
 class Host:
     """A host that gives signs of life, from a thread."""
 
     def __init__(self, n, m):
-        self.client = Client(m.socket, 3600)
-        self.client.call("register", host(n))
+        self.client, self.record = Client(m.socket, 3600), host(n)
+        until(self.register, "a host registers")
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
+
+    def register(self):
+        """Again if the leader goes away meanwhile, as a switch does."""
+        try:
+            return self.client.call("register", self.record)
+        except RpcError as e:
+            check_equal(e.args[0]["error"], "store", "the leader went away")
+            return None
 
     def run(self):
         try:
@@ -121,9 +145,13 @@ def test_hosts_die_and_return():
         print("  dead after %.1f s" % (time.monotonic() - started))
         check(time.monotonic() - started > 1.5, "but not at once")
         w.converge()
+        hosts[5] = Host(5, b)
+        for c in (ca, cb):
+            until(lambda: alive_and_connected(c, 5),
+                  "it returns to a mapd that only follows")
         hosts[5] = Host(5, a)
         for c in (ca, cb):
-            until(lambda: alive(c, 5), "it returns, elsewhere")
+            until(lambda: alive(c, 5), "and goes elsewhere")
 
         print("  etcd goes", flush=True)
         w.cluster.stop()
@@ -209,6 +237,98 @@ def test_health_counts_for_hosts_of_the_leader():
             check_equal(h.error, None, "and have followed")
 
 
+def test_a_mapd_that_stood_still():
+    print("the hosts of a mapd that stood still", flush=True)
+    with World(2, ["--host-timeout=2"]) as w:
+        a, b = w.leader(), w.followers()[0]
+        ca, cb = a.client(), b.client()
+        hosts = {n: Host(n, b if n == 5 else a) for n in (1, 2, 3, 5)}
+        ca.ops(add(group(7)), *[add(endpoint(7, "w%d" % n, "h%d" % n, n))
+                                for n in hosts])
+        until(lambda: alive_and_connected(ca, 5), "all are there")
+        b.process.send_signal(signal.SIGSTOP)
+        until(lambda: not alive(ca, 5), "its host is held for dead")
+        b.process.send_signal(signal.SIGCONT)
+        for c in (ca, cb):
+            until(lambda: alive_and_connected(c, 5), "and lives again")
+        w.converge()
+        b.process.send_signal(signal.SIGSTOP)
+        until(lambda: not alive(ca, 5), "its host is held for dead again")
+        ca.ops(op("remove", endpoint(7, "w5", "h5", 5)),
+               op("remove", host(5)))
+        b.process.send_signal(signal.SIGCONT)
+        until(lambda: not hosts[5].thread.is_alive(),
+              "a host without a record has to come anew")
+        w.converge()
+        hosts[5] = Host(5, b)
+        for c in (ca, cb):
+            until(lambda: alive_and_connected(c, 5), "and may")
+
+
+def registers_in_vain(a, b, n, pause):
+    """Host 'n' comes to 'b', and is removed before 'b' hears of what leader
+    'a' has done.  Returns its client, or None if 'b' was too slow."""
+    client = b.client(WITHIN)
+    a.process.send_signal(signal.SIGSTOP)
+    client.start("register", host(n))
+    time.sleep(pause)
+    b.process.send_signal(signal.SIGSTOP)
+    a.process.send_signal(signal.SIGCONT)
+    end = time.monotonic() + 10 * pause
+    removed = None
+    while not removed and time.monotonic() < end:
+        removed = made(a, op("remove", host(n)))
+    b.process.send_signal(signal.SIGCONT)
+    return client if removed else None
+
+
+def test_a_host_is_removed_as_it_registers():
+    print("a host that is removed while it registers", flush=True)
+    with World(2) as w:
+        a, b = w.leader(), w.followers()[0]
+        check(made(b, add(host(1))), "a follower knows its leader")
+        for n, pause in ((2, 0.1), (3, 0.3), (4, 1)):
+            client = registers_in_vain(a, b, n, pause)
+            if client:
+                break
+        check(client, "it is removed")
+        try:
+            while True:
+                client.receive()
+        except Closed:
+            check(True, "its connection is closed")
+        except OSError:
+            check(False, "its connection is closed")
+        w.converge()
+
+
+def lease_op(name, client, **more):
+    return op(name, dict({"kind": "lease", "vni": 0, "pool": "p",
+                          "client": client}, **more))
+
+
+def test_leases_outlast_a_leader():
+    print("leases that end while nobody makes changes", flush=True)
+    with World(2) as w:
+        a, b = w.leader(), w.followers()[0]
+        cb = b.client()
+        until(lambda: cb.call("status")["uptime_ms"] > 11000,
+              "a follower that was started long ago")
+        cb.ops(add({"kind": "pool", "vni": 0, "name": "p",
+                    "first": "203.0.113.8", "last": "203.0.113.15"}))
+        leases = cb.ops(lease_op("allocate", "c1", term=2),
+                        lease_op("allocate", "c2", term=2))["leases"]
+        a.kill()
+        until(lambda: made(b, add(host(1), may_exist=True)),
+              "makes changes now")
+        time.sleep(max(0, leases[0]["expires"] + 2 - time.time()))
+        check(made(b, lease_op("renew", "c1", term=3600)),
+              "who could not renew a lease meanwhile still can")
+        until(lambda: [i["record"]["client"] for i in
+                       cb.call("list", {"kind": "lease"})["items"]] == ["c1"],
+              "who does not loses it")
+
+
 def test_what_was_missed_is_read_again():
     print("a mapd that stood still while etcd forgot", flush=True)
     with World(2) as w:
@@ -217,12 +337,18 @@ def test_what_was_missed_is_read_again():
         ca.ops(add(host(1)), add(host(2)), add(group(7)), add(group(8)),
                *[add(endpoint(7, "w%d" % n, "h1", n)) for n in range(1, 9)])
         tables = [Subscriber([a]), Subscriber([b])]
+        goes = Host(5, a)
+        until(lambda: alive_and_connected(b.client(), 5),
+              "a host is connected to the other one")
         w.converge(tables)
         b.process.send_signal(signal.SIGSTOP)
         w.cluster.stop()        # Which ends the connections of both.
         w.cluster.start()
         until(lambda: made(a, add(host(4), may_exist=True)),
               "the other one makes changes again")
+        goes.close()
+        until(lambda: "seen/h5" not in str(w.cluster.get("/grapnel/seen/")),
+              "that host goes")
         for n in range(1, 40):
             ca.ops(op("set", {"kind": "endpoint", "vni": 7, "group": "web",
                               "name": "w%d" % (n % 8 + 1), "weight": n}))
@@ -235,6 +361,9 @@ def test_what_was_missed_is_read_again():
         w.converge(tables)
         with open(b.log) as f:
             check("read all again" in f.read(), "it has read all again")
+        until(lambda: not b.client().call("list", {"kind": "host",
+                                                   "name": "h5"})
+              ["items"][0]["status"]["connected"], "it knows who has gone")
         until(lambda: made(b, add(host(3), may_exist=True)), "and goes on")
         w.converge(tables)
 
@@ -307,5 +436,7 @@ def test_methods_are_the_same():
 if __name__ == "__main__":
     main(test_one_changes_and_all_tell, test_hosts_die_and_return,
          test_health_counts_for_hosts_of_the_leader,
+         test_a_mapd_that_stood_still, test_leases_outlast_a_leader,
+         test_a_host_is_removed_as_it_registers,
          test_what_was_missed_is_read_again,
          test_certificates_and_passwords, test_methods_are_the_same)
