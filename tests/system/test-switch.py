@@ -25,7 +25,7 @@ V6 = '2001:db8::a01:64'
 GROUPS = [(RED, '10.1.0.100'), (RED, '10.1.0.101'), (BLUE, '10.1.0.100'),
           (RED, V6)]
 RED_ADDRESSES = [address for vni, address in GROUPS if vni == RED]
-STALL_SECONDS = 0.1             # The main thread forwards packets.
+STALL_SECONDS = 0.25            # The main thread forwards packets.
 MANY = 20000                    # Groups, two or three rules for each.
 
 EXPECTED_LOG = [
