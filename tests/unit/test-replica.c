@@ -548,102 +548,106 @@ test_snapshots_of_nonsense_are_refused(void **state)
     replica_destroy(&r);
 }
 
+/* Whole updates, ... */
+static const struct {
+    const char *text;
+    enum diagnosis_code code;
+    const char *field;
+} bad_updates[] = {
+    { "[]", DIAG_INVALID, "update" },
+    { "{'changes':[]}", DIAG_INVALID, "revision" },
+    { "{'revision':7,'changes':[]}", DIAG_INVALID, "revision" },
+    { "{'revision':6,'changes':[]}", DIAG_INVALID, "revision" },
+    { "{'revision':9,'changes':[]}", DIAG_INVALID, "revision" },
+    { UPDATE("{'host_alive':'h1'}"), DIAG_INVALID, "host_alive" },
+    { UPDATE("{'host_alive':{'name':'h1'}}"), DIAG_INVALID,
+      "host_alive" },
+    { UPDATE("{'host_alive':{'name':'h1','alive':1}}"), DIAG_INVALID,
+      "host_alive" },
+    { UPDATE("{'host_alive':{'name':'h1','alive':true,'x':1}}"),
+      DIAG_INVALID, "host_alive" },
+    { UPDATE("{'host_alive':{'name':'h3','alive':true}}"),
+      DIAG_NOT_FOUND, "host_alive" },
+    { "{'revision':8,'changes':{}}", DIAG_INVALID, "changes" },
+    { UPDATE("{}"), DIAG_INVALID, "changes" },
+    { UPDATE("7"), DIAG_INVALID, "changes" },
+    { UPDATE("{'endpoint':" W1 "}"), DIAG_INVALID, "changes" },
+    { UPDATE("{'host':" H1 ",'host_removed':'h1'}"), DIAG_INVALID,
+      "changes" },
+    { UPDATE("{'host_removed':'h1'}"), DIAG_IN_USE, "host_removed" },
+    { UPDATE("{'host_removed':'h9'}"), DIAG_NOT_FOUND, "host_removed" },
+    { UPDATE("{'host_removed':9}"), DIAG_INVALID, "host_removed" },
+    { UPDATE("{'host':{'kind':'host','name':'h3','vtep':'192.0.2.1'}}"),
+      DIAG_EXISTS, "vtep" },
+    { UPDATE("{'record_removed':{'kind':'vip','vni':0,'name':'v'}}"),
+      DIAG_NOT_FOUND, "record_removed" },
+    { UPDATE("{'record':" VIP "},{'record_removed':{'kind':'vip','vni':0,"
+             "'name':'v','address':'10.9.9.9'}}"), DIAG_INVALID,
+      "record_removed" },
+    { UPDATE("{'record_removed':{'kind':'host','name':'h1'}}"),
+      DIAG_INVALID, "kind" },
+    { UPDATE("{'record':" H1 "}"), DIAG_INVALID, "kind" },
+    { UPDATE("{'group_removed':{'vni':5001,'name':'x'}}"), DIAG_NOT_FOUND,
+      "name" },
+    { UPDATE("{'group_removed':{'vni':0,'name':'web'}}"), DIAG_INVALID,
+      "vni" },
+    { UPDATE("{'group_removed':{'vni':5001,'name':'web','id':3}}"),
+      DIAG_INVALID, "id" },
+    /* What precedes is undone. */
+    { UPDATE("{'group_removed':{'vni':5001,'name':'web'}},"
+             "{'host_removed':'h1'},{'host_removed':'h1'}"),
+      DIAG_NOT_FOUND, "host_removed" },
+    { UPDATE(DELTA "," DELTA), DIAG_NOT_FOUND, "from_epoch" },
+};
+
+/* ... and what turns DELTA into a bad one. */
+static const struct {
+    const char *from, *to;
+    enum diagnosis_code code;
+    const char *field;
+} bad_deltas[] = {
+    { "'from_epoch':9", "'from_epoch':8", DIAG_NOT_FOUND, "from_epoch" },
+    { "'epoch':10", "'epoch':9", DIAG_INVALID, "epoch" },
+    { "'epoch':10", "'epoch':8", DIAG_INVALID, "epoch" },
+    { "'name':'web'", "'name':'wob'", DIAG_NOT_FOUND, "name" },
+    { "AAH//wM=", "AAH//wM", DIAG_INVALID, "slots" },
+    { "'index':1", "'index':2", DIAG_INVALID, "slots" },
+    { "'weight':200", "'weight':0", DIAG_INVALID, "weight" },
+    { "'weight':200", "'state':'down'", DIAG_INVALID, "slots" },
+    { "'host':'h1'", "'host':'h7'", DIAG_NOT_FOUND, "host" },
+    { "'vni':5001,", "", DIAG_INVALID, "vni" },
+    { "['AAEB','']", "['','AAEB']", DIAG_INVALID, "previous" },
+    { "['AAEB','']", "['AAEB','AAEB']", DIAG_INVALID, "previous" },
+    { "['AAEB','']", "['AAIB','']", DIAG_INVALID, "previous" },
+    { "['AAEB','']", "['AAEB']", DIAG_INVALID, "previous" },
+    { "_removed':[]", "_removed':['w3']", DIAG_NOT_FOUND,
+      "endpoints_removed" },
+    { "_removed':[]", "_removed':[2]", DIAG_NOT_FOUND,
+      "endpoints_removed" },
+    { ",'endpoints_removed':[]", "", DIAG_INVALID, "endpoints_removed" },
+    { "'endpoints':[", "'endpoints':[" W1 ",", DIAG_EXISTS, "index" },
+    { "'endpoints':[", "'endpoints':[{'record':{'name':2}},",
+      DIAG_INVALID, "index" },
+    { W1_HEAVY "],'endpoints_removed':[]", "],'endpoints_removed':['w1']",
+      DIAG_INVALID, "slots" },
+};
+
 static void
 test_updates_of_nonsense_are_refused(void **state)
 {
-    static const struct {
-        const char *text;
-        enum diagnosis_code code;
-        const char *field;
-    } cases[] = {
-        { "[]", DIAG_INVALID, "update" },
-        { "{'changes':[]}", DIAG_INVALID, "revision" },
-        { "{'revision':7,'changes':[]}", DIAG_INVALID, "revision" },
-        { "{'revision':6,'changes':[]}", DIAG_INVALID, "revision" },
-        { "{'revision':9,'changes':[]}", DIAG_INVALID, "revision" },
-        { UPDATE("{'host_alive':'h1'}"), DIAG_INVALID, "host_alive" },
-        { UPDATE("{'host_alive':{'name':'h1'}}"), DIAG_INVALID,
-          "host_alive" },
-        { UPDATE("{'host_alive':{'name':'h1','alive':1}}"), DIAG_INVALID,
-          "host_alive" },
-        { UPDATE("{'host_alive':{'name':'h1','alive':true,'x':1}}"),
-          DIAG_INVALID, "host_alive" },
-        { UPDATE("{'host_alive':{'name':'h3','alive':true}}"),
-          DIAG_NOT_FOUND, "host_alive" },
-        { "{'revision':8,'changes':{}}", DIAG_INVALID, "changes" },
-        { UPDATE("{}"), DIAG_INVALID, "changes" },
-        { UPDATE("7"), DIAG_INVALID, "changes" },
-        { UPDATE("{'endpoint':" W1 "}"), DIAG_INVALID, "changes" },
-        { UPDATE("{'host':" H1 ",'host_removed':'h1'}"), DIAG_INVALID,
-          "changes" },
-        { UPDATE("{'host_removed':'h1'}"), DIAG_IN_USE, "host_removed" },
-        { UPDATE("{'host_removed':'h9'}"), DIAG_NOT_FOUND, "host_removed" },
-        { UPDATE("{'host_removed':9}"), DIAG_INVALID, "host_removed" },
-        { UPDATE("{'host':{'kind':'host','name':'h3','vtep':'192.0.2.1'}}"),
-          DIAG_EXISTS, "vtep" },
-        { UPDATE("{'record_removed':{'kind':'vip','vni':0,'name':'v'}}"),
-          DIAG_NOT_FOUND, "record_removed" },
-        { UPDATE("{'record':" VIP "},{'record_removed':{'kind':'vip','vni':0,"
-                 "'name':'v','address':'10.9.9.9'}}"), DIAG_INVALID,
-          "record_removed" },
-        { UPDATE("{'record_removed':{'kind':'host','name':'h1'}}"),
-          DIAG_INVALID, "kind" },
-        { UPDATE("{'record':" H1 "}"), DIAG_INVALID, "kind" },
-        { UPDATE("{'group_removed':{'vni':5001,'name':'x'}}"), DIAG_NOT_FOUND,
-          "name" },
-        { UPDATE("{'group_removed':{'vni':0,'name':'web'}}"), DIAG_INVALID,
-          "vni" },
-        { UPDATE("{'group_removed':{'vni':5001,'name':'web','id':3}}"),
-          DIAG_INVALID, "id" },
-        /* What precedes is undone. */
-        { UPDATE("{'group_removed':{'vni':5001,'name':'web'}},"
-                 "{'host_removed':'h1'},{'host_removed':'h1'}"),
-          DIAG_NOT_FOUND, "host_removed" },
-        { UPDATE(DELTA "," DELTA), DIAG_NOT_FOUND, "from_epoch" },
-    };
-    static const struct {
-        const char *from, *to;
-        enum diagnosis_code code;
-        const char *field;
-    } deltas[] = {
-        { "'from_epoch':9", "'from_epoch':8", DIAG_NOT_FOUND, "from_epoch" },
-        { "'epoch':10", "'epoch':9", DIAG_INVALID, "epoch" },
-        { "'epoch':10", "'epoch':8", DIAG_INVALID, "epoch" },
-        { "'name':'web'", "'name':'wob'", DIAG_NOT_FOUND, "name" },
-        { "AAH//wM=", "AAH//wM", DIAG_INVALID, "slots" },
-        { "'index':1", "'index':2", DIAG_INVALID, "slots" },
-        { "'weight':200", "'weight':0", DIAG_INVALID, "weight" },
-        { "'weight':200", "'state':'down'", DIAG_INVALID, "slots" },
-        { "'host':'h1'", "'host':'h7'", DIAG_NOT_FOUND, "host" },
-        { "'vni':5001,", "", DIAG_INVALID, "vni" },
-        { "['AAEB','']", "['','AAEB']", DIAG_INVALID, "previous" },
-        { "['AAEB','']", "['AAEB','AAEB']", DIAG_INVALID, "previous" },
-        { "['AAEB','']", "['AAIB','']", DIAG_INVALID, "previous" },
-        { "['AAEB','']", "['AAEB']", DIAG_INVALID, "previous" },
-        { "_removed':[]", "_removed':['w3']", DIAG_NOT_FOUND,
-          "endpoints_removed" },
-        { "_removed':[]", "_removed':[2]", DIAG_NOT_FOUND,
-          "endpoints_removed" },
-        { ",'endpoints_removed':[]", "", DIAG_INVALID, "endpoints_removed" },
-        { "'endpoints':[", "'endpoints':[" W1 ",", DIAG_EXISTS, "index" },
-        { "'endpoints':[", "'endpoints':[{'record':{'name':2}},",
-          DIAG_INVALID, "index" },
-        { W1_HEAVY "],'endpoints_removed':[]", "],'endpoints_removed':['w1']",
-          DIAG_INVALID, "slots" },
-    };
     struct replica r;
 
     (void) state;
     start(&r);
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        refuse(&r, cases[i].text, replica_apply_update, cases[i].code,
-               cases[i].field);
+    for (size_t i = 0; i < ARRAY_SIZE(bad_updates); i++) {
+        refuse(&r, bad_updates[i].text, replica_apply_update, bad_updates[i].code,
+               bad_updates[i].field);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(deltas); i++) {
-        char *text = edit(UPDATE(DELTA), deltas[i].from, deltas[i].to);
+    for (size_t i = 0; i < ARRAY_SIZE(bad_deltas); i++) {
+        char *text = edit(UPDATE(DELTA), bad_deltas[i].from, bad_deltas[i].to);
 
-        refuse(&r, text, replica_apply_update, deltas[i].code,
-               deltas[i].field);
+        refuse(&r, text, replica_apply_update, bad_deltas[i].code,
+               bad_deltas[i].field);
         free(text);
     }
     accept_update(&r, UPDATE(DELTA));
