@@ -1,8 +1,14 @@
 #include "tests/unit/cluster.h"
 
 #include <assert.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 struct cluster *
 cluster_create(void)
@@ -198,4 +204,13 @@ cluster_send_flow(struct cluster *c, int from, uint32_t flow,
     struct world_packet p = world_packet(flow, tcp_flags);
 
     return cluster_send(c, from, &p);
+}
+
+void
+cluster_check_arrives(const struct journey *j, int endpoint, int n_hops)
+{
+    assert_int_equal(j->verdict, ENGINE_LOCAL);
+    assert_int_equal(j->endpoint, endpoint);
+    assert_int_equal(j->host, endpoint);
+    assert_int_equal(j->n_hops, n_hops);
 }

@@ -69,4 +69,15 @@ struct journey cluster_send_flow(struct cluster *, int from, uint32_t flow,
 enum drop_reason cluster_hint_arrives(struct cluster *,
                                       const struct cluster_hint *hint);
 
+/* Checks that a packet has come to 'endpoint', on the host of that number, by
+ * way of 'n_hops' tunnels. */
+void cluster_check_arrives(const struct journey *, int endpoint, int n_hops);
+
+/* The same for a packet of FLOW that a VM on host CLIENT sends. */
+#define CHECK_FLOW(C, FLOW, FLAGS, ENDPOINT, HOPS)                          \
+    do {                                                                    \
+        struct journey j_ = cluster_send_flow(C, CLIENT, FLOW, FLAGS);      \
+        cluster_check_arrives(&j_, ENDPOINT, HOPS);                         \
+    } while (0)
+
 #endif /* tests/unit/cluster.h */

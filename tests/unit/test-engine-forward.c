@@ -34,21 +34,6 @@ teardown(void **state)
     return 0;
 }
 
-static void
-check_arrives(const struct journey *j, int endpoint, int n_hops)
-{
-    assert_int_equal(j->verdict, ENGINE_LOCAL);
-    assert_int_equal(j->endpoint, endpoint);
-    assert_int_equal(j->host, endpoint);
-    assert_int_equal(j->n_hops, n_hops);
-}
-
-#define CHECK_FLOW(C, FLOW, FLAGS, ENDPOINT, HOPS)                          \
-    do {                                                                    \
-        struct journey j_ = cluster_send_flow(C, CLIENT, FLOW, FLAGS);      \
-        check_arrives(&j_, ENDPOINT, HOPS);                                 \
-    } while (0)
-
 /* Endpoint 0 now lives on host 1, which the sender does not know. */
 static void
 test_an_endpoint_that_has_moved_is_found(void **state)
@@ -106,10 +91,10 @@ test_tunnels_take_nothing_off_the_ttl(void **state)
     cluster_move_slots(c, 0, 2, 1);
     p.spec.ttl = 2;
     struct journey j = cluster_send(c, CLIENT, &p);
-    check_arrives(&j, 1, 2);
+    cluster_check_arrives(&j, 1, 2);
     assert_int_equal(j.inner[14 + 8], 1);
     j = cluster_send(c, CLIENT, &p);
-    check_arrives(&j, 1, 1);
+    cluster_check_arrives(&j, 1, 1);
     assert_int_equal(j.inner[14 + 8], 1);
     assert_int_equal(frame_sum(j.inner + 14, 20), 0xffff);
 }

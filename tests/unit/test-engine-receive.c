@@ -34,21 +34,6 @@ teardown(void **state)
     return 0;
 }
 
-static void
-check_arrives(const struct journey *j, int endpoint, int n_hops)
-{
-    assert_int_equal(j->verdict, ENGINE_LOCAL);
-    assert_int_equal(j->endpoint, endpoint);
-    assert_int_equal(j->host, endpoint);
-    assert_int_equal(j->n_hops, n_hops);
-}
-
-#define CHECK_FLOW(C, FLOW, FLAGS, ENDPOINT, HOPS)                          \
-    do {                                                                    \
-        struct journey j_ = cluster_send_flow(C, CLIENT, FLOW, FLAGS);      \
-        check_arrives(&j_, ENDPOINT, HOPS);                                 \
-    } while (0)
-
 static uint64_t
 hints_sent(const struct cluster *c)
 {
@@ -82,7 +67,7 @@ test_in_quiet_times_packets_go_straight_to_their_endpoint(void **state)
             struct journey syn = cluster_send_flow(c, CLIENT, a * 50 + f,
                                                    SYN);
 
-            check_arrives(&syn, syn.endpoint, 1);
+            cluster_check_arrives(&syn, syn.endpoint, 1);
             assert_true(syn.context.is_new);
             CHECK_FLOW(c, a * 50 + f, ACK, syn.endpoint, 1);
         }
@@ -102,7 +87,7 @@ test_who_knows_a_flow_claims_it_and_names_nobody(void **state)
     for (int n = 0; n < 4; n++) {
         struct journey j = cluster_send_flow(c, CLIENT, 0, n ? ACK : SYN);
 
-        check_arrives(&j, 2, 1);
+        cluster_check_arrives(&j, 2, 1);
         assert_int_equal(j.context.is_claimed, n > 0);
         assert_int_equal(j.context.n_previous, 0);
     }
@@ -162,7 +147,7 @@ test_a_moved_slots_flows_are_found_at_its_previous_owners(void **state)
     /* In vain, and so it stays with the owner. */
     CHECK_FLOW(c, 3, ACK, 2, 4);
     struct journey j = cluster_send_flow(c, CLIENT, 4, FIN | ACK);
-    check_arrives(&j, 2, 4);
+    cluster_check_arrives(&j, 2, 4);
     assert_int_equal(j.path[1], 2);
     assert_int_equal(j.path[2], 1);
     assert_int_equal(j.context.n_previous, 2);
@@ -218,7 +203,7 @@ test_a_previous_owner_that_keeps_no_flows_is_not_asked(void **state)
     }
     cluster_move_slots(c, 0, CLIENT, 1);
     struct journey j = cluster_send_flow(c, CLIENT, 0, ACK);
-    check_arrives(&j, 1, 1);
+    cluster_check_arrives(&j, 1, 1);
     assert_int_equal(j.context.n_previous, 0);
 
     /* A dead host is asked only if it may be that it is not dead. */
@@ -274,7 +259,7 @@ test_datagrams_of_a_moved_slot_stay_and_new_ones_go_to_the_owner(void **state)
     cluster_set_algorithm(c, ALGORITHM_HASH);
     for (int n = 0; n < 2; n++) {
         struct journey j = cluster_send(c, CLIENT, &p[0]);
-        check_arrives(&j, 0, 1);
+        cluster_check_arrives(&j, 0, 1);
     }
     cluster_move_slots(c, 0, CLIENT, 1);
 
@@ -283,7 +268,7 @@ test_datagrams_of_a_moved_slot_stay_and_new_ones_go_to_the_owner(void **state)
     for (int n = 0; n < 4; n++) {
         for (int i = 0; i < 2; i++) {
             struct journey j = cluster_send(c, CLIENT, &p[i]);
-            check_arrives(&j, i, hops[i][n]);
+            cluster_check_arrives(&j, i, hops[i][n]);
         }
     }
 
@@ -315,13 +300,13 @@ test_a_stale_sender_is_corrected_within_a_round_trip(void **state)
 
         uint64_t accepted = c->hosts[CLIENT]->thread.count.hints_accepted;
         struct journey j = cluster_send(c, CLIENT, &p);
-        check_arrives(&j, 1, 2);
+        cluster_check_arrives(&j, 1, 2);
         assert_int_equal(c->hosts[CLIENT]->thread.count.hints_accepted,
                          accepted + 1);
         for (int n = 0; n < 3; n++) {
             p.tcp_flags = ACK;
             j = cluster_send(c, CLIENT, &p);
-            check_arrives(&j, 1, 1);
+            cluster_check_arrives(&j, 1, 1);
         }
         assert_int_equal(c->hosts[CLIENT]->thread.count.hints_accepted,
                          accepted + 1);
@@ -376,7 +361,7 @@ test_who_is_in_doubt_asks_the_last_in_line_first(void **state)
     cluster_move_slots(c, 2, CLIENT, 1);
 
     struct journey j = cluster_send_flow(c, CLIENT, 0, ACK);
-    check_arrives(&j, 2, 3);
+    cluster_check_arrives(&j, 2, 3);
     assert_int_equal(j.path[1], 1);
     assert_int_equal(j.path[2], 0);
 }

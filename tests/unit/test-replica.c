@@ -640,8 +640,8 @@ test_updates_of_nonsense_are_refused(void **state)
     (void) state;
     start(&r);
     for (size_t i = 0; i < ARRAY_SIZE(bad_updates); i++) {
-        refuse(&r, bad_updates[i].text, replica_apply_update, bad_updates[i].code,
-               bad_updates[i].field);
+        refuse(&r, bad_updates[i].text, replica_apply_update,
+               bad_updates[i].code, bad_updates[i].field);
     }
     for (size_t i = 0; i < ARRAY_SIZE(bad_deltas); i++) {
         char *text = edit(UPDATE(DELTA), bad_deltas[i].from, bad_deltas[i].to);
