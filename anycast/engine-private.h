@@ -133,6 +133,28 @@ bool engine_track_put(const struct engine_run *, const struct group *,
                       const struct flow_key *, uint64_t hash,
                       uint16_t endpoint, enum flow_state state);
 
+/* The long way of a packet that has been examined: decides, and sends it there
+ * or answers it.  (engine-forward.c) */
+void engine_forward(const struct engine_run *, struct engine_packet *);
+
+/* What is known of a flow that is sent to an endpoint. */
+enum engine_knowledge {
+    ENGINE_FLOW_BEGINS,     /* It is made so. */
+    ENGINE_FLOW_KNOWN,      /* It has an entry. */
+    ENGINE_FLOW_GUESSED,    /* It goes by its slot, or the like. */
+};
+
+/* Sends a packet of a flow to an endpoint, and tells that one's switch what it
+ * may have to know.  (engine-forward.c) */
+void engine_send_chosen(const struct engine_run *, struct engine_packet *,
+                        uint16_t endpoint, enum engine_knowledge);
+
+/* Remembers the MAC of 'src', which sends a packet of a flow that is known, if
+ * it would be told that its server is no more: what SYNs have taught is
+ * forgotten when the switch restarts.  (engine-forward.c) */
+void engine_learn_known(const struct engine_run *,
+                        const struct engine_packet *, struct inet_addr src);
+
 /* Notes the first SYN of a flow on 'endpoint', or a repeated one. */
 void engine_track_open(const struct engine_run *, const struct engine_packet *,
                        uint16_t endpoint);
