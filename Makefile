@@ -27,8 +27,8 @@ pick_OBJS := $(addprefix anycast/,pick.o pick-by-tier.o \
 flow_OBJS := $(addprefix anycast/,flow-insert.o flow-memory.o flow-room.o \
 	flow-table.o)
 engine_OBJS := $(addprefix anycast/,engine.o engine-begin.o engine-choose.o \
-	engine-explain.o engine-forward.o engine-hint.o engine-line.o \
-	engine-receive.o engine-send.o engine-track.o)
+	engine-examine.o engine-explain.o engine-forward.o engine-hint.o \
+	engine-line.o engine-receive.o engine-send.o engine-track.o)
 anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 	anycast/group.o anycast/anycast-table.o \
 	anycast/fragments.o anycast/source-table.o \
