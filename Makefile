@@ -62,9 +62,10 @@ etcd_OBJS := $(addprefix mapping/etcd/,etcd.o etcd-ask.o etcd-failure.o \
 	etcd-http.o etcd-kv.o etcd-lease.o etcd-login.o etcd-members.o \
 	etcd-watch.o) $(etcd_pure_OBJS)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
-	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o \
-	store-sqlite.o store-etcd.o store-etcd-batch.o store-etcd-commit.o \
-	store-etcd-leader.o store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
+	store-copy.o store-create.o store-digest.o store-load.o \
+	store-refuse.o store-rows.o store-sqlite.o store-etcd.o \
+	store-etcd-batch.o store-etcd-commit.o store-etcd-leader.o \
+	store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
 trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
 	server-handshake.o server-trust.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \

@@ -19,6 +19,7 @@
 #include "mapping/mapd/audit.h"
 #include "mapping/mapd/directory.h"
 #include "mapping/mapd/server.h"
+#include "mapping/mapd/store-copy.h"
 #include "mapping/mapd/store.h"
 #include "mapping/mapd/unix-listener.h"
 #include "mapping/metrics-server.h"
@@ -37,6 +38,7 @@ VLOG_DEFINE_THIS_MODULE(mapd);
 
 struct options {
     struct store_options store;
+    const char *copy_from;      /* A store, or NULL. */
     const char *unixctl;        /* NULL: the default. */
     const char *metrics;        /* [IP:]PORT, or NULL. */
     unsigned int host_timeout;  /* ms. */
@@ -118,6 +120,8 @@ usage(void)
            "/var/lib/grapnel/grapnel.db)\n"
            "  --store=etcd:URL,...      keep them in etcd, with other "
            "grapnel-mapds\n"
+           "  --copy-from=STORE         copy all of STORE to the new store "
+           "--store, and end\n"
            "  --etcd-prefix=PREFIX      of all keys there (default: "
            STORE_ETCD_PREFIX")\n"
            "  --etcd-user=USER, --etcd-password-file=FILE, --etcd-ca=FILE,\n"
@@ -166,6 +170,7 @@ usage(void)
 
 enum {
     OPT_STORE = UCHAR_MAX + 1,
+    OPT_COPY_FROM,
     OPT_LISTEN,
     OPT_UNIXCTL,
     OPT_HOST_TIMEOUT,
@@ -190,6 +195,7 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {"store", required_argument, NULL, OPT_STORE},
+    {"copy-from", required_argument, NULL, OPT_COPY_FROM},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"unixctl", required_argument, NULL, OPT_UNIXCTL},
     {"host-timeout", required_argument, NULL, OPT_HOST_TIMEOUT},
@@ -396,6 +402,10 @@ parse_options(int argc, char *argv[], struct options *options)
             options->store.target = optarg;
             break;
 
+        case OPT_COPY_FROM:
+            options->copy_from = optarg;
+            break;
+
         case OPT_LISTEN:
             svec_add(&options->listen, optarg);
             break;
@@ -566,6 +576,26 @@ run(struct server *server, struct unixctl_server *unixctl,
     }
 }
 
+/* Ends the program. */
+OVS_NO_RETURN static void
+copy_store(const struct options *options)
+{
+    struct store_options from = options->store;
+    struct store_copied copied;
+    struct diagnosis diag;
+
+    from.target = options->copy_from;
+    if (store_copy(&from, &options->store, &copied, &diag)) {
+        ovs_fatal(0, "nothing was copied: %s%s%s", diag.message,
+                  diag.hint[0] ? "; " : "", diag.hint);
+    }
+    printf("%s: revision %"PRIu64" copied: %"PRIuSIZE" hosts, %"PRIuSIZE
+           " groups, %"PRIuSIZE" endpoints, %"PRIuSIZE" other records\n",
+           options->store.target, copied.revision, copied.n_hosts,
+           copied.n_groups, copied.n_endpoints, copied.n_others);
+    exit(EXIT_SUCCESS);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -590,6 +620,9 @@ main(int argc, char *argv[])
     parse_options(argc, argv, &options);
     fatal_ignore_sigpipe();
     signal(SIGXFSZ, SIG_IGN);   /* A file size limit is an error, not death. */
+    if (options.copy_from) {
+        copy_store(&options);
+    }
     daemonize_start(false);
     catch_signals();
     check_unixctl(options.unixctl);
