@@ -91,7 +91,7 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	agent.o agent-config.o agent-moves.o \
 	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o \
 	table-builder.o table-file.o table-keeper.o health.o health-frame.o \
-	health-tap.o load-report.o resolver.o rtnl.o)
+	health-probe.o health-report.o health-tap.o load-report.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 

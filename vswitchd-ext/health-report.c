@@ -1,0 +1,123 @@
+#include <config.h>
+
+#include "vswitchd-ext/health-report.h"
+
+#include <stdlib.h>
+
+#include "mapping/report.h"
+#include "openvswitch/poll-loop.h"
+#include "util.h"
+#include "vswitchd-ext/health-probe.h"
+#include "vswitchd-ext/mapd-session.h"
+
+enum {
+    REPORT_MS   = 250,          /* Between two reports. */
+    REPEAT_MS   = 5000,         /* What is unwell is told again. */
+};
+
+static bool
+is_all_decided(const struct hmap *probes)
+{
+    const struct health_probe *p;
+
+    HMAP_FOR_EACH (p, node, probes) {
+        if (!p->decided) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+is_news(const struct health_probe *p)
+{
+    return p->decided && (!p->known || p->healthy != p->told);
+}
+
+/* Tells what has changed; or all, of which that is well goes without
+ * saying. */
+static void
+tell(struct health_report *r, struct hmap *probes, bool all,
+     struct mapd_session *session)
+{
+    struct report_health *rows = xcalloc(REPORT_MAX, sizeof *rows);
+    struct health_probe *p;
+    size_t n = 0;
+
+    r->is_due = false;
+    HMAP_FOR_EACH (p, node, probes) {
+        if (!is_news(p)) {
+            continue;
+        } else if (n == REPORT_MAX) {
+            r->is_due = true;
+            break;
+        }
+        rows[n].group = p->group;
+        rows[n].endpoint = p->endpoint;
+        rows[n].healthy = p->told = p->healthy;
+        p->known = true;
+        ovs_strlcpy(rows[n++].why, p->healthy ? "" : p->why,
+                    sizeof rows->why);
+    }
+    if (n || all) {
+        mapd_session_report(session, "health",
+                            report_health_to_json(all, rows, n));
+    }
+    free(rows);
+}
+
+/* mapd takes endpoints for well that are new, moved here, or up again, and
+ * several such changes may come to us as none at all. */
+static void
+repeat(struct health_report *r, struct hmap *probes, long long int now)
+{
+    struct health_probe *p;
+
+    HMAP_FOR_EACH (p, node, probes) {
+        if (p->decided && !p->healthy) {
+            p->known = false;
+            r->is_due = true;
+        }
+    }
+    r->repeat_at = now + REPEAT_MS;
+}
+
+/* mapd keeps what it knows of us until we know better, all of it. */
+void
+health_report_run(struct health_report *r, struct hmap *probes,
+                  struct mapd_session *session, long long int now)
+{
+    unsigned int registration = mapd_session_n_registrations(session);
+    bool all = r->registration != registration;
+
+    if (!mapd_session_is_registered(session)
+        || (all && !is_all_decided(probes))) {
+        r->is_due = false;      /* All is to be told, with this. */
+        return;
+    }
+    if (now >= r->repeat_at) {
+        repeat(r, probes, now);
+    }
+    r->is_due |= all;
+    if (!r->is_due || now < r->report_at) {
+        return;
+    }
+    if (all) {
+        struct health_probe *p;
+
+        HMAP_FOR_EACH (p, node, probes) {
+            p->known = p->told = true;
+        }
+    }
+    tell(r, probes, all, session);
+    r->registration = registration;
+    r->report_at = now + REPORT_MS;
+}
+
+void
+health_report_wait(const struct health_report *r)
+{
+    if (r->is_due) {
+        poll_timer_wait_until(r->report_at);
+    }
+}
