@@ -141,6 +141,11 @@ unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 ovs_TESTS += unit/test-health-frame
 unit/test-health-frame_OBJS := vswitchd-ext/health-frame.o \
 	vswitchd-ext/health-tap.o
+ovs_TESTS += unit/test-mapd-session
+unit/test-mapd-session_OBJS := vswitchd-ext/mapd-session.o $(replica_OBJS) \
+	$(mapping_OBJS)
+unit/test-mapd-session_LIBS := -Wl,--wrap=time_msec \
+	-Wl,--wrap=poll_timer_wait_until_at
 ovs_TESTS += unit/test-table-file
 unit/test-table-file_OBJS := vswitchd-ext/table-file.o $(replica_OBJS) \
 	$(mapping_OBJS) tests/unit/replica-model.o tests/unit/replica-model-print.o

@@ -460,6 +460,15 @@ is_mapd(struct mapd_session *s)
     return false;
 }
 
+/* What was reached, and was to be done, over a connection ends with it. */
+static void
+forget_connection(struct mapd_session *s)
+{
+    forget_requests(s);
+    s->synced = s->registered = s->trusted = false;
+    s->register_at = LLONG_MAX;
+}
+
 bool
 mapd_session_run(struct mapd_session *s, struct replica *replica)
 {
@@ -467,14 +476,12 @@ mapd_session_run(struct mapd_session *s, struct replica *replica)
 
     step_safely(s, jsonrpc_session_run);
     if (!jsonrpc_session_is_connected(s->rpc)) {
-        s->synced = s->registered = s->trusted = false;
+        forget_connection(s);
         return false;
     }
     if (s->rpc_seqno != jsonrpc_session_get_seqno(s->rpc)) {
         s->rpc_seqno = jsonrpc_session_get_seqno(s->rpc);
-        forget_requests(s);
-        s->registered = false;
-        s->register_at = LLONG_MAX;
+        forget_connection(s);
         s->trusted = is_mapd(s);
         if (s->trusted) {
             register_if_serving(s);
