@@ -163,7 +163,7 @@ $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(etcd_OBJS) $(catalog_OBJS) $
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lcurl -lmicrohttpd \
 		$(OVS_LIBS) $(JEMALLOC)
 
-$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS) mapping/diagnosis.o mapping/tls.o) $(OVS)/.built
+$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS) mapping/diagnosis.o mapping/remote.o mapping/tls.o) $(OVS)/.built
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsmartcols $(OVS_LIBS)
 

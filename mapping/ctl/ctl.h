@@ -87,7 +87,6 @@ enum {
     CTL_MAX_ARGS = 5,           /* Noun, verb and what follows. */
     CTL_DEFAULT_TIMEOUT_MS = 5000,
     CTL_DEFAULT_WAIT_MS = 10000,
-    CTL_DEFAULT_PORT = 6670,    /* TCP, of mapd. */
 };
 
 /* What the user typed, picked apart.  Strings belong to the caller of
