@@ -223,6 +223,8 @@ forget_mapping(struct agent *agent)
     datapath_publish(NULL);
     table_builder_destroy(agent->builder);
     agent->builder = table_builder_create();
+    health_destroy(agent->health); /* Its checks are of that mapping. */
+    agent->health = health_create();
     agent->dirty = false;
 
     ovs_mutex_lock(&mutex);

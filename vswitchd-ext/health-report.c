@@ -13,6 +13,8 @@
 enum {
     REPORT_MS   = 250,          /* Between two reports. */
     REPEAT_MS   = 5000,         /* What is unwell is told again. */
+    PATIENCE_MS = 10000,        /* For verdicts on all, so that all can be
+                                 * told at once. */
 };
 
 static bool
@@ -82,42 +84,68 @@ repeat(struct health_report *r, struct hmap *probes, long long int now)
     r->repeat_at = now + REPEAT_MS;
 }
 
-/* mapd keeps what it knows of us until we know better, all of it. */
+/* A new registration: nobody knows what was told over earlier ones. */
+static void
+begin(struct health_report *r, struct hmap *probes, unsigned int registration,
+      long long int now)
+{
+    struct health_probe *p;
+
+    HMAP_FOR_EACH (p, node, probes) {
+        p->known = false;
+    }
+    *r = (struct health_report) {
+        .registration = registration,
+        .is_due = true,
+        .due = now + PATIENCE_MS,
+    };
+}
+
+static void
+tell_all(struct health_report *r, struct hmap *probes,
+         struct mapd_session *session)
+{
+    struct health_probe *p;
+
+    HMAP_FOR_EACH (p, node, probes) {
+        p->known = p->told = true;
+    }
+    tell(r, probes, true, session);
+    r->all_told = true;
+}
+
+/* mapd keeps what it knows of us until we know better, all of it; but what is
+ * slow to be found out does not hold back the rest for ever. */
 void
 health_report_run(struct health_report *r, struct hmap *probes,
                   struct mapd_session *session, long long int now)
 {
     unsigned int registration = mapd_session_n_registrations(session);
-    bool all = r->registration != registration;
 
-    if (!mapd_session_is_registered(session)
-        || (all && !is_all_decided(probes))) {
-        r->is_due = false;      /* All is to be told, with this. */
+    if (!mapd_session_is_registered(session)) {
+        *r = (struct health_report) { .registration = 0 };
         return;
+    }
+    if (r->registration != registration) {
+        begin(r, probes, registration, now);
     }
     if (now >= r->repeat_at) {
         repeat(r, probes, now);
     }
-    r->is_due |= all;
-    if (!r->is_due || now < r->report_at) {
+    if (!r->all_told && is_all_decided(probes)) {
+        tell_all(r, probes, session);
+    } else if (r->is_due && now >= r->due) {
+        tell(r, probes, false, session);
+    } else {
         return;
     }
-    if (all) {
-        struct health_probe *p;
-
-        HMAP_FOR_EACH (p, node, probes) {
-            p->known = p->told = true;
-        }
-    }
-    tell(r, probes, all, session);
-    r->registration = registration;
-    r->report_at = now + REPORT_MS;
+    r->due = now + REPORT_MS;
 }
 
 void
 health_report_wait(const struct health_report *r)
 {
     if (r->is_due) {
-        poll_timer_wait_until(r->report_at);
+        poll_timer_wait_until(r->due);
     }
 }

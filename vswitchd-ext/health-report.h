@@ -1,5 +1,6 @@
 /* What mapd is told of the verdicts of health checks: all of them after each
- * registration, then changes only.  For the agent's thread. */
+ * registration, as soon as there are such, then changes only.  For the
+ * agent's thread. */
 
 #ifndef VSWITCHD_EXT_HEALTH_REPORT_H
 #define VSWITCHD_EXT_HEALTH_REPORT_H 1
@@ -11,9 +12,11 @@ struct mapd_session;
 
 /* All zero to begin with. */
 struct health_report {
-    unsigned int registration;  /* At which all was told; 0: none. */
-    long long int report_at, repeat_at;
-    bool is_due;                /* There is something to tell. */
+    unsigned int registration;  /* That this is about; 0: none. */
+    bool all_told;              /* Since then. */
+    bool is_due;                /* There is something to tell, ... */
+    long long int due;          /* ... at this time. */
+    long long int repeat_at;
 };
 
 /* Tells 'session' what is due of 'probes' (struct health_probe). */
