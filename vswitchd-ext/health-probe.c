@@ -47,7 +47,7 @@ health_probe_configure(struct health_probe *p, const struct record_health *c,
     if (memcmp(&p->config, c, sizeof p->config)) {
         p->config = *c;
         p->next = now;
-        p->waits = false;
+        p->waits = p->is_spread = false;
     }
 }
 
@@ -66,13 +66,25 @@ set_healthy(struct health_probe *p, bool healthy, const char *why)
     p->is_new = true;
 }
 
+/* Endpoints that have come together are not to be checked together for ever:
+ * the second check comes after half an interval, or more. */
+static void
+schedule(struct health_probe *p, long long int now)
+{
+    p->next += p->config.interval;
+    if (!p->is_spread) {
+        p->is_spread = true;
+        p->next -= random_range(p->config.interval / 2);
+    }
+    p->next = MAX(p->next, now);
+}
+
 /* The check has come to an end.  'why' NULL: all is well. */
 static void
 conclude(struct health_probe *p, const char *why, long long int now)
 {
     p->waits = false;
-    p->next += p->config.interval;
-    p->next = MAX(p->next, now);
+    schedule(p, now);
     if (!why) {
         p->n_bad = 0;
         p->n_good++;

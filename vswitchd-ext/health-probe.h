@@ -46,6 +46,7 @@ struct health_probe {
 
     /* Private. */
     long long int next;         /* When to begin or give up. */
+    bool is_spread;             /* Its time differs from others' by chance. */
     bool waits;                 /* For an answer, in ... */
     bool requested;             /* ... the second half, of HTTP. */
     uint16_t src_port;          /* Or id of echoes. */
