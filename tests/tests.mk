@@ -146,6 +146,9 @@ unit/test-mapd-session_OBJS := vswitchd-ext/mapd-session.o $(replica_OBJS) \
 	$(mapping_OBJS)
 unit/test-mapd-session_LIBS := -Wl,--wrap=time_msec \
 	-Wl,--wrap=poll_timer_wait_until_at
+ovs_TESTS += unit/test-load-report
+unit/test-load-report_OBJS := vswitchd-ext/load-report.o $(mapping_OBJS)
+unit/test-load-report_LIBS := -Wl,--wrap=time_msec
 ovs_TESTS += unit/test-health-probe unit/test-health-report
 unit/test-health-probe_OBJS := vswitchd-ext/health-frame.o \
 	vswitchd-ext/health-probe.o
