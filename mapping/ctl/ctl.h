@@ -89,6 +89,10 @@ enum {
     CTL_DEFAULT_WAIT_MS = 10000,
 };
 
+/* The directory of sockets of a mapd that systemd starts, as a user of its
+ * own. */
+#define CTL_SERVICE_RUNDIR "/run/grapnel"
+
 /* What the user typed, picked apart.  Strings belong to the caller of
  * ctl_options_parse(). */
 struct ctl_args {
