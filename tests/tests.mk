@@ -116,6 +116,8 @@ unit/test-roles_OBJS := mapping/mapd/refusals.o mapping/mapd/roles.o \
 
 
 ovs_TESTS += unit/test-metrics unit/test-service-notify
+ovs_TESTS += unit/test-tls
+unit/test-tls_OBJS := mapping/diagnosis.o mapping/tls.o
 unit/test-metrics_OBJS := mapping/metrics.o
 unit/test-service-notify_OBJS := mapping/service-notify.o
 
