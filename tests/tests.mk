@@ -148,6 +148,11 @@ unit/test-mapd-session_OBJS := vswitchd-ext/mapd-session.o $(replica_OBJS) \
 	$(mapping_OBJS)
 unit/test-mapd-session_LIBS := -Wl,--wrap=time_msec \
 	-Wl,--wrap=poll_timer_wait_until_at
+ovs_TESTS += unit/test-table-keeper
+unit/test-table-keeper_OBJS := vswitchd-ext/table-keeper.o $(replica_OBJS) \
+	$(mapping_OBJS)
+unit/test-table-keeper_LIBS := -Wl,--wrap=time_msec \
+	-Wl,--wrap=poll_timer_wait_until_at
 ovs_TESTS += unit/test-load-report
 unit/test-load-report_OBJS := vswitchd-ext/load-report.o $(mapping_OBJS)
 unit/test-load-report_LIBS := -Wl,--wrap=time_msec
