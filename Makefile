@@ -92,7 +92,7 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	agent.o agent-config.o agent-moves.o \
 	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o \
 	table-builder.o table-file.o table-keeper.o health.o health-frame.o \
-	health-tap.o load-report.o resolver.o rtnl.o)
+	health-probe.o health-report.o health-tap.o load-report.o resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 
@@ -164,7 +164,7 @@ $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(etcd_OBJS) $(catalog_OBJS) $
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lcurl -lmicrohttpd \
 		$(OVS_LIBS) $(JEMALLOC)
 
-$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS) mapping/diagnosis.o mapping/tls.o) $(OVS)/.built
+$(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS) mapping/diagnosis.o mapping/remote.o mapping/tls.o) $(OVS)/.built
 	@echo '  LD      $@'
 	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsmartcols $(OVS_LIBS)
 

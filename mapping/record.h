@@ -59,6 +59,16 @@ enum record_health_type {
     HEALTH_ARP,                 /* ARP, or ND. */
 };
 
+enum {
+    RECORD_HEALTH_MIN_INTERVAL = 100,     /* ms. */
+    RECORD_HEALTH_MAX_INTERVAL = 3600000,
+    RECORD_HEALTH_MIN_TIMEOUT  = 10,
+    RECORD_HEALTH_MAX_TIMEOUT  = 60000,
+    RECORD_HEALTH_MAX_CHECKS   = 100,     /* In a row. */
+    RECORD_HEALTH_MIN_STATUS   = 100,     /* RFC 9110 section 15. */
+    RECORD_HEALTH_MAX_STATUS   = 599,
+};
+
 /* How the host of an endpoint finds out whether it is well. */
 struct record_health {
     uint8_t check;              /* enum record_health_type. */

@@ -2,7 +2,6 @@
 
 #include "mapping/remote.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "openvswitch/dynamic-string.h"
@@ -17,7 +16,7 @@ remote_with_port(const char *remote)
     struct sockaddr_storage ss;
 
     if ((strncmp(remote, "tcp:", SCHEME_LEN)
-         && strncmp(remote, "ssl:", SCHEME_LEN))
+         && !remote_is_tls(remote))
         || !inet_parse_active(remote + SCHEME_LEN, REMOTE_DEFAULT_PORT, &ss,
                               false, NULL)
         || !ss_get_port(&ss)) {
@@ -27,4 +26,19 @@ remote_with_port(const char *remote)
     ss_format_address(&ss, &ds);
     ds_put_format(&ds, ":%d", ss_get_port(&ss));
     return ds_steal_cstr(&ds);
+}
+
+bool
+remote_is_tls(const char *remote)
+{
+    return !strncmp(remote, "ssl:", SCHEME_LEN);
+}
+
+bool
+remote_any_is_tls(const char *remotes)
+{
+    const char *comma = strchr(remotes, ',');
+
+    return (remote_is_tls(remotes)
+            || (comma && remote_any_is_tls(comma + 1)));
 }

@@ -153,7 +153,7 @@ tls_seconds_left(const char *file)
     if (cert && ASN1_TIME_diff(&days, &seconds, NULL,
                                X509_get0_notAfter(cert))
         && days < INT_MAX / 86400) {
-        left = days * 86400 + seconds;
+        left = MAX(days, 1 - INT_MAX / 86400) * 86400 + seconds;
     }
     X509_free(cert);
     ERR_clear_error();

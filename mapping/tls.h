@@ -8,7 +8,7 @@
  * certificate may be replaced one after the other.  Connections that are open
  * stay as they are.
  *
- * Not thread-safe; a process that uses TLS in several threads holds tls_lock()
+ * Not thread-safe; a process that uses TLS in several threads holds tls_mutex
  * where the context may be changed, or read (that is, where a connection is
  * begun or its handshake goes on). */
 

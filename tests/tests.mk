@@ -116,6 +116,8 @@ unit/test-roles_OBJS := mapping/mapd/refusals.o mapping/mapd/roles.o \
 
 
 ovs_TESTS += unit/test-metrics unit/test-service-notify
+ovs_TESTS += unit/test-tls
+unit/test-tls_OBJS := mapping/diagnosis.o mapping/tls.o
 unit/test-metrics_OBJS := mapping/metrics.o
 unit/test-service-notify_OBJS := mapping/service-notify.o
 
@@ -141,6 +143,23 @@ unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 ovs_TESTS += unit/test-health-frame
 unit/test-health-frame_OBJS := vswitchd-ext/health-frame.o \
 	vswitchd-ext/health-tap.o
+ovs_TESTS += unit/test-mapd-session
+unit/test-mapd-session_OBJS := vswitchd-ext/mapd-session.o $(replica_OBJS) \
+	$(mapping_OBJS)
+unit/test-mapd-session_LIBS := -Wl,--wrap=time_msec \
+	-Wl,--wrap=poll_timer_wait_until_at
+ovs_TESTS += unit/test-table-keeper
+unit/test-table-keeper_OBJS := vswitchd-ext/table-keeper.o $(replica_OBJS) \
+	$(mapping_OBJS)
+unit/test-table-keeper_LIBS := -Wl,--wrap=time_msec \
+	-Wl,--wrap=poll_timer_wait_until_at
+ovs_TESTS += unit/test-load-report
+unit/test-load-report_OBJS := vswitchd-ext/load-report.o $(mapping_OBJS)
+unit/test-load-report_LIBS := -Wl,--wrap=time_msec
+ovs_TESTS += unit/test-health-probe unit/test-health-report
+unit/test-health-probe_OBJS := vswitchd-ext/health-frame.o \
+	vswitchd-ext/health-probe.o
+unit/test-health-report_OBJS := vswitchd-ext/health-report.o $(mapping_OBJS)
 ovs_TESTS += unit/test-table-file
 unit/test-table-file_OBJS := vswitchd-ext/table-file.o $(replica_OBJS) \
 	$(mapping_OBJS) tests/unit/replica-model.o tests/unit/replica-model-print.o

@@ -45,7 +45,9 @@ enum {
 static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
 static struct agent_config config OVS_GUARDED_BY(mutex); /* Owns strings. */
 static bool config_changed OVS_GUARDED_BY(mutex);
-static struct agent_status status OVS_GUARDED_BY(mutex);
+static struct agent_status status OVS_GUARDED_BY(mutex); /* Written by the
+                                                          * agent's thread
+                                                          * alone. */
 static long long int in_step_at OVS_GUARDED_BY(mutex);
 static uint64_t steered_serial OVS_GUARDED_BY(mutex);
 static uint64_t steered_revision OVS_GUARDED_BY(mutex);
@@ -223,6 +225,8 @@ forget_mapping(struct agent *agent)
     datapath_publish(NULL);
     table_builder_destroy(agent->builder);
     agent->builder = table_builder_create();
+    health_destroy(agent->health); /* Its checks are of that mapping. */
+    agent->health = health_create();
     agent->dirty = false;
 
     ovs_mutex_lock(&mutex);
@@ -340,17 +344,20 @@ update_status(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
         .keeper = agent->keeper,
         .replica = &replica,
     };
+    struct agent_status next = status;
 
+    /* May ask the kernel: not while the main thread waits. */
+    next.configured = agent->config.mapd != NULL;
+    agent_report_run(&agent->report, &subjects, &next);
+    next.connected = (agent->session
+                      && mapd_session_is_synced(agent->session));
     ovs_mutex_lock(&mutex);
-    status.configured = agent->config.mapd != NULL;
-    agent_report_run(&agent->report, &subjects, &status);
-    status.connected = (agent->session
-                        && mapd_session_is_synced(agent->session));
-    if (status.connected) {
+    if (next.connected) {
         in_step_at = time_msec();
-        status.from_file = false;
+        next.from_file = false;
         report(agent);
     }
+    status = next;
     ovs_mutex_unlock(&mutex);
 }
 

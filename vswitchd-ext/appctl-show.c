@@ -12,6 +12,7 @@
 #include "vswitchd-ext/agent.h"
 #include "vswitchd-ext/config.h"
 #include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/health-tap.h"
 #include "vswitchd-ext/steering.h"
 #include "vswitchd-ext/underlay.h"
 
@@ -34,7 +35,7 @@ struct remark {
     char *text;                 /* Owned by the list. */
 };
 
-enum { MAX_REMARKS = 12 };
+enum { MAX_FACTS = 48, MAX_REMARKS = 12 };
 
 struct remarks {
     struct remark remark[MAX_REMARKS];
@@ -248,6 +249,9 @@ collect_facts(const struct agent_status *status, struct fact *facts)
     facts[n++] = (struct fact) { "flows_untracked", total.untracked };
     facts[n++] = (struct fact) { "checksums_completed",
                                  total.completed_csums };
+    facts[n++] = (struct fact) { "health_answers_dropped",
+                                 health_tap_n_dropped() };
+    ovs_assert(n <= MAX_FACTS);
     return n;
 }
 
@@ -255,7 +259,7 @@ collect_facts(const struct agent_status *status, struct fact *facts)
 struct shown {
     struct agent_status status;
     struct remarks remarks;
-    struct fact facts[48];
+    struct fact facts[MAX_FACTS];
     size_t n_facts;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/vswitch-idl.h"
+#include "mapping/remote.h"
 #include "mapping/tls.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -88,7 +89,7 @@ use_tls(const struct ovsrec_ssl *ssl, const struct config *config)
     int error;
 
     trusts_anybody |= ssl && !strcmp(ssl->ca_cert, "none");
-    if (!config->mapd || strncmp(config->mapd, "ssl:", 4)) {
+    if (!config->mapd || !remote_any_is_tls(config->mapd)) {
         return NULL;
     } else if (trusts_anybody) {
         return xstrdup("the SSL table has, or had, no CA, so that anybody may "

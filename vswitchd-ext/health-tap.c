@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dp-packet.h"
+#include "hash.h"
 #include "openvswitch/poll-loop.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
@@ -27,12 +28,17 @@ struct waiting {
     uint32_t vni;
 };
 
+enum { N_SHARES = 64 };         /* Tenants that share one are neighbours by
+                                 * chance. */
+
 bool health_tap_is_open;
 static OVSRCU_TYPE(struct sources *) sources;
 
 static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
 static struct waiting queue[HEALTH_TAP_MAX] OVS_GUARDED_BY(mutex);
 static size_t head OVS_GUARDED_BY(mutex), n_queued OVS_GUARDED_BY(mutex);
+static size_t shares[N_SHARES] OVS_GUARDED_BY(mutex); /* By share_of(). */
+static uint64_t n_dropped OVS_GUARDED_BY(mutex);
 
 static struct seq *
 arrival_seq(void)
@@ -117,34 +123,52 @@ is_source(const struct sources *s, uint32_t vni, struct inet_addr address)
     return false;
 }
 
+static size_t
+share_of(uint32_t vni)
+{
+    return hash_int(vni, 0) % N_SHARES;
+}
+
+/* Takes 'packet' over; false if it was dropped. */
+static bool
+enqueue(uint32_t vni, struct dp_packet *packet)
+{
+    size_t *share = &shares[share_of(vni)];
+    bool taken;
+
+    ovs_mutex_lock(&mutex);
+    taken = n_queued < HEALTH_TAP_MAX && *share < HEALTH_TAP_SHARE;
+    if (taken) {
+        queue[(head + n_queued++) % HEALTH_TAP_MAX]
+            = (struct waiting) { packet, vni };
+        ++*share;
+    } else {
+        n_dropped++;
+    }
+    ovs_mutex_unlock(&mutex);
+    if (!taken) {
+        dp_packet_delete(packet);
+    }
+    return taken;
+}
+
 bool
 health_tap_offer(uint32_t vni, struct dp_packet *packet)
 {
     const struct sources *s = ovsrcu_get(struct sources *, &sources);
     struct inet_addr address;
-    bool taken = false;
+    struct dp_packet *copy;
 
     if (!s || !read_destination(packet, &address)
         || !is_source(s, vni, address)) {
         return false;
     }
     /* What the switch knows of it is of no use any more. */
-    struct dp_packet *copy = dp_packet_clone_data(dp_packet_data(packet),
-                                                  dp_packet_size(packet));
-
+    copy = dp_packet_clone_data(dp_packet_data(packet),
+                                dp_packet_size(packet));
     dp_packet_delete(packet);
-    packet = copy;
-    ovs_mutex_lock(&mutex);
-    if (n_queued < HEALTH_TAP_MAX) {
-        queue[(head + n_queued++) % HEALTH_TAP_MAX]
-            = (struct waiting) { packet, vni };
-        taken = true;
-    }
-    ovs_mutex_unlock(&mutex);
-    if (taken) {
+    if (enqueue(vni, copy)) {
         seq_change(arrival_seq());
-    } else {
-        dp_packet_delete(packet);
     }
     return true;
 }
@@ -158,11 +182,23 @@ health_tap_take(uint32_t *vni)
     if (n_queued) {
         packet = queue[head].packet;
         *vni = queue[head].vni;
+        shares[share_of(*vni)]--;
         head = (head + 1) % HEALTH_TAP_MAX;
         n_queued--;
     }
     ovs_mutex_unlock(&mutex);
     return packet;
+}
+
+uint64_t
+health_tap_n_dropped(void)
+{
+    uint64_t n;
+
+    ovs_mutex_lock(&mutex);
+    n = n_dropped;
+    ovs_mutex_unlock(&mutex);
+    return n;
 }
 
 void

@@ -15,7 +15,12 @@
 
 struct dp_packet;
 
-enum { HEALTH_TAP_MAX = 1024 }; /* Packets that wait; more are dropped. */
+enum {
+    HEALTH_TAP_MAX   = 1024,    /* Packets that wait; more are dropped. */
+    HEALTH_TAP_SHARE = 256,     /* Of these, of one tenant (or of some that
+                                 * share it): one that sends a flood drowns
+                                 * its own answers. */
+};
 
 struct health_tap_source {
     uint32_t vni;
@@ -35,6 +40,9 @@ bool health_tap_offer(uint32_t vni, struct dp_packet *packet);
 
 /* The next packet, owned by the caller, with its tenant; NULL: none waits. */
 struct dp_packet *health_tap_take(uint32_t *vni);
+
+/* How many were dropped so far, because too many waited. */
+uint64_t health_tap_n_dropped(void);
 
 /* Wakes the poll loop when there may be one. */
 void health_tap_wait(void);

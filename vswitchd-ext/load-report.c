@@ -23,14 +23,24 @@ struct told {
     bool seen;                  /* There still is such an endpoint. */
 };
 
+enum {
+    GONE_ROOM = 100,            /* Of a message, for endpoints that are gone:
+                                 * changes leave it free. */
+};
+
 struct load_report {
     struct hmap told;
     unsigned int registration;  /* Of the session, to which it was told. */
     long long int due;          /* LLONG_MAX: not registered. */
+    size_t first;               /* Endpoint, in their order, to begin with:
+                                 * there was no room for it the last time. */
 
     /* The message being made. */
     struct report_load loads[REPORT_MAX];
     size_t n;
+    size_t at;                  /* Endpoint that comes next. */
+    size_t from, to;            /* Endpoints that are looked at. */
+    bool is_full;               /* There is no room for more changes. */
 };
 
 struct load_report *
@@ -95,6 +105,20 @@ count_flows(const struct group *group, const struct group_endpoint *e)
     return group_uses_slots(group) && !e->local ? 0 : load_open(e->load);
 }
 
+/* Puts 'load', of the endpoint 'at', into the message, if there is room. */
+static void
+tell(struct load_report *r, size_t at, struct told *told,
+     const struct report_load *load)
+{
+    if (r->n < REPORT_MAX - GONE_ROOM) {
+        told->load = *load;
+        r->loads[r->n++] = *load;
+    } else if (!r->is_full) {
+        r->is_full = true;
+        r->first = at;
+    }
+}
+
 static void
 consider(void *r_, const struct group *group, uint16_t endpoint)
 {
@@ -106,6 +130,7 @@ consider(void *r_, const struct group *group, uint16_t endpoint)
         .response_us = load_read(e->load->response_us),
     };
     struct told *told = find(r, group->id, endpoint);
+    size_t at = r->at++;
 
     if (!told && (load.flows || load.response_us)) {
         told = xzalloc(sizeof *told);
@@ -115,10 +140,35 @@ consider(void *r_, const struct group *group, uint16_t endpoint)
     }
     if (told) {
         told->seen = true;
-        if (r->n < REPORT_MAX && has_changed(&told->load, &load)) {
-            told->load = load;
-            r->loads[r->n++] = load;
+        if (at >= r->from && at < r->to && has_changed(&told->load, &load)) {
+            tell(r, at, told, &load);
         }
+    }
+}
+
+/* Collects what has changed of endpoints 'from' to 'to' - 1, of all that
+ * 'builder' has. */
+static void
+collect(struct load_report *r, const struct table_builder *builder,
+        size_t from, size_t to)
+{
+    r->at = 0;
+    r->from = from;
+    r->to = to;
+    table_builder_each_endpoint(builder, consider, r);
+}
+
+/* All changes, in turns if they are too many for a message. */
+static void
+collect_all(struct load_report *r, const struct table_builder *builder)
+{
+    size_t first = r->first;
+
+    r->n = r->first = 0;
+    r->is_full = false;
+    collect(r, builder, first, SIZE_MAX);
+    if (first) {
+        collect(r, builder, 0, first);
     }
 }
 
@@ -160,14 +210,14 @@ load_report_run(struct load_report *r, const struct table_builder *builder,
     if (now < r->due) {
         return;
     }
-    r->n = 0;
-    table_builder_each_endpoint(builder, consider, r);
+    collect_all(r, builder);
     take_back(r);
     if (r->n) {
         mapd_session_report(session, "report",
                             report_loads_to_json(r->loads, r->n));
     }
-    r->due = now + (r->n < REPORT_MAX ? LOAD_REPORT_MS : LOAD_REPORT_MORE_MS);
+    r->due = now + (r->is_full || r->n == REPORT_MAX ? LOAD_REPORT_MORE_MS
+                    : LOAD_REPORT_MS);
 }
 
 void

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "jsonrpc.h"
+#include "mapping/remote.h"
 #include "mapping/replica/replica.h"
 #include "mapping/tls.h"
 #include "openvswitch/json.h"
@@ -34,7 +35,7 @@ struct mapd_session {
     struct jsonrpc_session *rpc;
     long long int created;      /* time_msec(). */
     unsigned int rpc_seqno;     /* Of the connection that the rest is about. */
-    bool tls;
+    bool any_tls;               /* Some of the remotes are reached so. */
     bool trusted;               /* Over this connection: it is mapd. */
     struct record self;
     struct mapd_interest interest; /* Owns 'vnis'. */
@@ -81,9 +82,9 @@ mapd_session_create(const char *remotes, const struct record_host *self,
         size_t n = strcspn(p, ",");
 
         svec_add_nocopy(&targets, xmemdup0(p, n));
-        s->tls |= !strncmp(p, "ssl:", 4);
         p += n;
     }
+    s->any_tls = remote_any_is_tls(remotes);
     s->rpc = jsonrpc_session_open_multiple(&targets, true);
     svec_destroy(&targets);
     s->created = time_msec();
@@ -428,7 +429,7 @@ handle_message(struct mapd_session *s, struct replica *replica,
 static bool
 step_safely(struct mapd_session *s, void (*step)(struct jsonrpc_session *))
 {
-    bool locks = s->tls && !jsonrpc_session_is_connected(s->rpc);
+    bool locks = s->any_tls && !jsonrpc_session_is_connected(s->rpc);
 
     if (locks && ovs_mutex_trylock(&tls_mutex)) {
         return false;
@@ -447,7 +448,8 @@ is_mapd(struct mapd_session *s)
     const char *name = jsonrpc_session_get_id(s->rpc);
     char *cause;
 
-    if (!s->tls || tls_is_mapd(name)) {
+    if (!remote_is_tls(jsonrpc_session_get_name(s->rpc))
+        || tls_is_mapd(name)) {
         return true;
     }
     cause = xasprintf("its certificate is for \"%.64s\", not for "
@@ -460,6 +462,15 @@ is_mapd(struct mapd_session *s)
     return false;
 }
 
+/* What was reached, and was to be done, over a connection ends with it. */
+static void
+forget_connection(struct mapd_session *s)
+{
+    forget_requests(s);
+    s->synced = s->registered = s->trusted = false;
+    s->register_at = LLONG_MAX;
+}
+
 bool
 mapd_session_run(struct mapd_session *s, struct replica *replica)
 {
@@ -467,14 +478,12 @@ mapd_session_run(struct mapd_session *s, struct replica *replica)
 
     step_safely(s, jsonrpc_session_run);
     if (!jsonrpc_session_is_connected(s->rpc)) {
-        s->synced = s->registered = s->trusted = false;
+        forget_connection(s);
         return false;
     }
     if (s->rpc_seqno != jsonrpc_session_get_seqno(s->rpc)) {
         s->rpc_seqno = jsonrpc_session_get_seqno(s->rpc);
-        forget_requests(s);
-        s->registered = false;
-        s->register_at = LLONG_MAX;
+        forget_connection(s);
         s->trusted = is_mapd(s);
         if (s->trusted) {
             register_if_serving(s);

@@ -40,6 +40,7 @@ void
 metrics_thread_init(void)
 {
     latch_init(&exit_latch);
+    metrics_thread_beat(0, NULL); /* It has just begun. */
 }
 
 /* The thread. */

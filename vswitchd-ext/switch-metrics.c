@@ -14,6 +14,7 @@
 #include "util.h"
 #include "vswitchd-ext/agent.h"
 #include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/health-tap.h"
 
 /* Packets. */
 
@@ -75,6 +76,10 @@ write_packets(struct metrics *m)
     for (int i = DROP_NONE + 1; i < N_DROP_REASONS; i++) {
         metrics_put(m, total.drops[i], "reason", drop_reason_name(i));
     }
+    metrics_single(m, METRICS_COUNTER,
+                   "grapnel_switch_dropped_health_answers_total",
+                   "Answers to health checks that were dropped, because too "
+                   "many waited.", health_tap_n_dropped());
 }
 
 static void

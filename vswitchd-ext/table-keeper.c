@@ -44,6 +44,8 @@ struct table_keeper {
     char *path, *host;          /* NULL: nothing is kept. */
     bool tried;                 /* To load it. */
     struct job *job;            /* At work, or NULL. */
+    bool job_is_old;            /* From another configuration: what comes of
+                                 * it is of no interest. */
     uint64_t kept;              /* Generation that is in the file; 0: none. */
     long long int write_at, confirm_at; /* Not before. */
     long long int due;          /* For table_keeper_wait(); or LLONG_MAX. */
@@ -125,14 +127,10 @@ set_remark(struct table_keeper *k, char *remark)
 }
 
 static void
-finish(struct table_keeper *k)
+take_result(struct table_keeper *k, const struct job *job)
 {
-    struct job *job = k->job;
-    long long int now;
+    long long int now = time_msec();
 
-    xpthread_join(job->thread, NULL);
-    now = time_msec();
-    k->job = NULL;
     k->error = job->error;
     k->write_at = now + (job->error ? RETRY_MS
                          : MAX(PAUSE_MS, (now - job->began) * PAUSE_PART));
@@ -147,6 +145,20 @@ finish(struct table_keeper *k)
         k->kept = job->generation;
         set_remark(k, NULL);
     }
+}
+
+/* Waits for the job, unless it is done. */
+static void
+finish(struct table_keeper *k)
+{
+    struct job *job = k->job;
+
+    xpthread_join(job->thread, NULL);
+    if (!k->job_is_old) {
+        take_result(k, job);
+    }
+    k->job = NULL;
+    k->job_is_old = false;
     free(job->path);
     free(job->host);
     free(job);
@@ -160,15 +172,14 @@ table_keeper_configure(struct table_keeper *k, const char *path,
         && nullable_string_is_equal(host, k->host)) {
         return;
     }
-    if (k->job) {
-        finish(k);
-    }
+    k->job_is_old = k->job != NULL; /* It may take its time. */
     free(k->path);
     free(k->host);
     k->path = host ? nullable_xstrdup(path) : NULL;
     k->host = nullable_xstrdup(host);
     k->tried = false;
     k->kept = 0;
+    k->error = 0;
     k->write_at = k->confirm_at = 0;
     set_remark(k, NULL);
 }

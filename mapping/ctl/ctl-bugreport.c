@@ -22,8 +22,8 @@
 #include "timeval.h"
 #include "util.h"
 
-/* Daemons of this machine and what they are asked over their control sockets,
- * RUNDIR/NAME.PID.ctl. */
+/* Daemons of this machine and what they are asked over their control
+ * sockets. */
 static const struct local {
     const char *name;
     const char *commands[8];    /* Ends with NULL. */
@@ -123,24 +123,38 @@ describe_daemon(struct ctl *ctl, const struct local *local, const char *path)
     return json;
 }
 
+/* Adds to 'array' the daemons 'local' whose sockets are like 'pattern', which
+ * it takes over. */
+static void
+add_daemons(struct ctl *ctl, const struct local *local, char *pattern,
+            struct json *array)
+{
+    glob_t found;
+
+    if (!glob(pattern, 0, NULL, &found)) {
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            json_array_add(array, describe_daemon(ctl, local,
+                                                  found.gl_pathv[i]));
+        }
+        globfree(&found);
+    }
+    free(pattern);
+}
+
+/* By itself a daemon puts its process id into the name; with systemd, the unit
+ * says what the socket is called. */
 static struct json *
 describe_locals(struct ctl *ctl)
 {
     struct json *array = json_array_create_empty();
 
     for (size_t i = 0; i < ARRAY_SIZE(locals); i++) {
-        char *pattern = xasprintf("%s/%s.*.ctl", ovs_rundir(),
-                                  locals[i].name);
-        glob_t found;
+        const char *name = locals[i].name;
 
-        if (!glob(pattern, 0, NULL, &found)) {
-            for (size_t j = 0; j < found.gl_pathc; j++) {
-                json_array_add(array, describe_daemon(ctl, &locals[i],
-                                                      found.gl_pathv[j]));
-            }
-            globfree(&found);
-        }
-        free(pattern);
+        add_daemons(ctl, &locals[i],
+                    xasprintf("%s/%s.*.ctl", ovs_rundir(), name), array);
+        add_daemons(ctl, &locals[i],
+                    xasprintf(CTL_SERVICE_RUNDIR "/%s.ctl", name), array);
     }
     return array;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "jsonrpc.h"
-#include "mapping/ctl/ctl.h"
+#include "mapping/remote.h"
 #include "mapping/tls.h"
 #include "openvswitch/json.h"
 #include "openvswitch/list.h"
@@ -30,12 +30,6 @@ struct note {
 };
 
 static bool
-is_tls(const char *remote)
-{
-    return !strncmp(remote, "ssl:", 4);
-}
-
-static bool
 is_one_remote(const char *remote)
 {
     struct sockaddr_storage ss;
@@ -46,8 +40,8 @@ is_one_remote(const char *remote)
 
     /* Addresses only: looking up names could block for longer than any
      * deadline. */
-    return ((!strncmp(remote, "tcp:", 4) || is_tls(remote))
-            && inet_parse_active(remote + 4, CTL_DEFAULT_PORT, &ss, false,
+    return ((!strncmp(remote, "tcp:", 4) || remote_is_tls(remote))
+            && inet_parse_active(remote + 4, REMOTE_DEFAULT_PORT, &ss, false,
                                  NULL));
 }
 
@@ -100,10 +94,10 @@ open_one(const char *remote, long long timeout_ms,
     struct stream *stream;
     int error;
 
-    error = stream_open_with_default_port(remote, CTL_DEFAULT_PORT, &stream,
+    error = stream_open_with_default_port(remote, REMOTE_DEFAULT_PORT, &stream,
                                           DSCP_DEFAULT);
     error = stream_open_block(error, timeout_ms, &stream);
-    if (is_tls(remote)) {
+    if (remote_is_tls(remote)) {
         check_peer(stream, &error);
     }
     if (error) {
@@ -114,7 +108,7 @@ open_one(const char *remote, long long timeout_ms,
     client = xmalloc(sizeof *client);
     client->rpc = jsonrpc_open(stream);
     ovs_list_init(&client->notes);
-    error = is_tls(remote) ? greet(client, timeout_ms) : 0;
+    error = remote_is_tls(remote) ? greet(client, timeout_ms) : 0;
     if (error) {
         ctl_client_close(client);
         return error;

@@ -3,8 +3,8 @@
 #include "mapping/ctl/ctl-trust.h"
 
 #include <stdlib.h>
-#include <string.h>
 
+#include "mapping/remote.h"
 #include "mapping/tls.h"
 
 static const char *
@@ -25,7 +25,7 @@ ctl_trust_use(const struct ctl *ctl, struct diagnosis *diag)
     };
     int error;
 
-    if (strncmp(ctl->remote, "ssl:", 4)) {
+    if (!remote_any_is_tls(ctl->remote)) {
         return 0;
     }
     error = tls_use(&files, diag);

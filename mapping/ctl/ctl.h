@@ -87,8 +87,11 @@ enum {
     CTL_MAX_ARGS = 5,           /* Noun, verb and what follows. */
     CTL_DEFAULT_TIMEOUT_MS = 5000,
     CTL_DEFAULT_WAIT_MS = 10000,
-    CTL_DEFAULT_PORT = 6670,    /* TCP, of mapd. */
 };
+
+/* The directory of sockets of a mapd that systemd starts, as a user of its
+ * own. */
+#define CTL_SERVICE_RUNDIR "/run/grapnel"
 
 /* What the user typed, picked apart.  Strings belong to the caller of
  * ctl_options_parse(). */

@@ -44,8 +44,7 @@ wants_json(int argc, char *argv[])
     return false;
 }
 
-/* Where mapd listens when systemd starts it, as a user of its own. */
-#define SERVICE_SOCKET "/run/grapnel/grapnel-mapd.sock"
+#define SERVICE_SOCKET CTL_SERVICE_RUNDIR "/grapnel-mapd.sock"
 
 static char *
 default_remote(void)

@@ -17,6 +17,41 @@ from ctlworld import CTL, answer_with, check, equal, main, refused, test
 
 
 @test
+def the_ranges_that_are_said_are_those_of_mapd(w):
+    def complaint(argv, name, value):
+        return subprocess.run([CTL, *argv, name, value], env=w.env, text=True,
+                              stderr=subprocess.PIPE, timeout=30).stderr
+
+    told = 0
+    for argv in (['group', 'add', '5001/new', '--address', '10.0.0.1'],
+                 ['endpoint', 'add', '5001/web/new', '--mac',
+                  '02:00:00:00:00:77', '--host', 'h1'],
+                 ['workload', 'add', '5001/new', '--mac',
+                  '02:00:00:00:00:77', '--host', 'h1', '--address',
+                  '10.1.0.7'],
+                 ['gateway', 'add', 'g9', '--node1', 'h1', '--node2', 'h2'],
+                 ['gateway pool', 'add', '0/new', '--first', '203.0.113.1',
+                  '--last', '203.0.113.9']):
+        noun, argv = argv[0], argv[0].split() + argv[1:]
+        verb, = [v for v in w.json('help')['verbs']
+                 if (v.get('noun'), v['verb']) == (noun, 'add')]
+        for option in verb['options']:
+            name = '--' + option['name']
+            if name in argv or 'value' not in option:
+                continue
+            said = re.search(r'a whole number from (\d+) to (\d+)',
+                             complaint(argv, name, 'abc'))
+            if not said or name == '--if-revision':
+                continue
+            least, most = map(int, said.groups())
+            err = complaint(argv, name, str(most + 1))
+            check('out of range %d..%d' % (least, most) in err,
+                  '%s: %s, but %s', name, said[0], err)
+            told += 1
+    check(told > 15, '%d options have a range', told)
+
+
+@test
 def bad_input_is_refused_with_field_and_value(w):
     group = ['group', 'add', '5001/new', '--address']
     endpoint = ['endpoint', 'add', '5001/web/new', '--mac',

@@ -7,6 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -234,6 +235,9 @@ def mapd_works_under_its_restrictions(machine):
         run(machine, [OVS + '/utilities/ovs-appctl', '-t',
                       '/run/grapnel/grapnel-mapd.ctl', 'mapd/backup',
                       '/var/lib/grapnel/copy.db'])
+        told = json.loads(ctl(machine, '--json', 'bugreport'))['daemons']
+        check([d['daemon'] for d in told] == ['grapnel-mapd']
+              and 'mapd/show' in told[0]['answers'], '%s', told)
         check('grapnel_mapd_endpoints 1\n' in run(machine, [
             'curl', '-sS', 'http://127.0.0.1:9464/metrics']).stdout,
             'figures')

@@ -197,7 +197,9 @@ def the_switch_says_what_appctl_says(network):
                       ('underlay_packets_total', 'packets_to_underlay'),
                       ('sent_hints_total', 'hints_sent'),
                       ('asked_handovers_total', 'handovers_asked'),
-                      ('sent_arp_replies_total', 'arp_replies'))]
+                      ('sent_arp_replies_total', 'arp_replies'),
+                      ('dropped_health_answers_total',
+                       'health_answers_dropped'))]
         capacity = sum(value for name, value in now.items()
                        if 'flow_table_capacity' in name)
         pairs.append((capacity, show['flow_capacity']))

@@ -23,6 +23,9 @@ SERVERS = ('red-web1', 'red-web2', 'red-web3')
 NOT_KEPT = r'the mapping is not kept for a start without mapd'
 REFUSED = r'there is no mapping until mapd can be reached'
 CUT_OFF = r'jsonrpc\|WARN\|.* receive error: Connection reset by peer'
+# Of a switch, when mapd is killed with something unread.
+MAPD_KILLED = (r'(jsonrpc|reconnect)\(agent\d+\)\|WARN\|'
+               r'.*Connection reset by peer')
 
 tests = harness.Tests()
 
@@ -130,7 +133,7 @@ def the_age_is_that_of_the_last_agreement(network):
 
 @tests.add
 def a_table_that_cannot_be_used_is_refused_and_left_alone(network):
-    for pattern in (REFUSED, NOT_KEPT, REGISTERED_ANEW):
+    for pattern in (REFUSED, NOT_KEPT, REGISTERED_ANEW, MAPD_KILLED):
         network.expect_log(pattern)
     host = h4(network)
     with group(network, 'red-web1'):

@@ -246,8 +246,10 @@ def nobody_without_a_good_certificate_gets_in(world):
             source = '127.0.0.%d' % number
             for _ in range(4):
                 check(not attempt(world, kind, source), '%s gets in', kind)
-            lines = re.findall(r'.*ssl:%s:.*: refused.*' % re.escape(source),
-                               world.log())
+            pattern = r'.*ssl:%s:.*: refused.*' % re.escape(source)
+            wait_until(kind + ' is logged',
+                       lambda p=pattern: re.search(p, world.log()))
+            lines = re.findall(pattern, world.log())
             check(len(lines) == 1, '%s: log lines %s', kind, lines)
             check(bystander.call('echo') == [], 'another one suffers')
         # With the reason, as often; and a guess at what the bytes are.
@@ -371,6 +373,14 @@ def grapnelctl_takes_options_or_the_environment(world):
 
 
 @tests.add
+def grapnelctl_finds_the_tls_mapd_among_others(world):
+    done = world.ctl(*world.good.options('reader:bob'), 'host', 'list',
+                     remote='unix:/nowhere,tcp:127.0.0.1:1,'
+                     'ssl:127.0.0.1:%d' % PORT)
+    check('h2' in done.stdout, '%s', done)
+
+
+@tests.add
 def grapnelctl_says_what_is_wrong_with_a_certificate(world):
     good, bad = world.good, world.bad
     key, certificate, ca = good.files('admin:alice')
@@ -420,7 +430,15 @@ def hosts_do_not_pass_for_mapd(world):
 # The switch.
 
 
-def use_ssl_table(world, name):
+TLS_REMOTE = 'ssl:127.0.0.1:%d' % PORT
+
+
+def follow(world, remotes):
+    world.ovs.vsctl('set', 'open_vswitch', '.',
+                    'external_ids:grapnel-mapd="%s"' % remotes)
+
+
+def use_ssl_table(world, name, remotes=TLS_REMOTE):
     """And nothing else."""
     for key in ('private-key', 'certificate', 'ca-cert'):
         world.ovs.vsctl('remove', 'open_vswitch', '.', 'external_ids',
@@ -430,7 +448,7 @@ def use_ssl_table(world, name):
         'set-ssl', *world.good.files(name), '--', 'set', 'open_vswitch', '.',
         'external_ids:grapnel-host=' + name.split(':')[1],
         'external_ids:grapnel-vtep=192.0.2.%d' % number,
-        'external_ids:grapnel-mapd=ssl:127.0.0.1:%d' % PORT)
+        'external_ids:grapnel-mapd="%s"' % remotes)
 
 
 def is_connected(world, name):
@@ -474,6 +492,19 @@ def a_switch_takes_its_certificate_from_external_ids(world):
                     'external_ids:grapnel-vtep=192.0.2.2')
     wait_connected(world, 'h2')
     check(not is_connected(world, 'h1'), 'h1 is still there')
+
+
+@tests.add
+def a_switch_takes_mapds_with_tls_among_others(world):
+    use_ssl_table(world, 'host:h2')
+    wait_connected(world, 'h2')
+    use_ssl_table(world, 'host:h1', 'unix:/nowhere,' + TLS_REMOTE)
+    wait_connected(world, 'h1')
+    follow(world, 'unix:/nowhere')
+    wait_until('h1 has gone', lambda: not is_connected(world, 'h1'), 20)
+    follow(world, 'ssl:127.0.0.1:1,unix:' + world.path('mapd.sock'))
+    wait_connected(world, 'h1')
+    follow(world, TLS_REMOTE)
 
 
 # Replacing certificates.

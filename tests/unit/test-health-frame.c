@@ -221,24 +221,47 @@ test_the_tap_takes_what_is_for_a_source_and_no_more(void **state OVS_UNUSED)
     }
 }
 
+static size_t
+empty_the_tap(uint32_t vni)
+{
+    struct dp_packet *packet;
+    uint32_t whose;
+    size_t n = 0;
+
+    while ((packet = health_tap_take(&whose))) {
+        n += whose == vni || !vni;
+        dp_packet_delete(packet);
+    }
+    return n;
+}
+
+/* Each tenant has a part of the room, and all of them the whole. */
 static void
 test_the_tap_is_bounded(void **state OVS_UNUSED)
 {
+    enum { N_TENANTS = 100 };
     const struct health_path path = path4();
-    struct health_tap_source source = { 7, path.address };
-    struct dp_packet *packet;
-    uint32_t vni;
-    int n = 0;
+    struct health_tap_source sources[N_TENANTS];
+    uint64_t dropped = health_tap_n_dropped();
 
-    health_tap_set(&source, 1);
+    for (int i = 0; i < N_TENANTS; i++) {
+        sources[i] = (struct health_tap_source) { 1 + i, path.address };
+    }
+    health_tap_set(sources, N_TENANTS);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 2 * HEALTH_TAP_MAX; i++) {
+            assert_true(health_tap_offer(7, health_frame_echo(&path, i, 0)));
+        }
+        assert_true(health_tap_offer(8, health_frame_echo(&path, 0, 0)));
+        assert_int_equal(empty_the_tap(8), 1);
+        dropped += 2 * HEALTH_TAP_MAX - HEALTH_TAP_SHARE;
+        assert_int_equal(health_tap_n_dropped(), dropped);
+    }
     for (int i = 0; i < 2 * HEALTH_TAP_MAX; i++) {
-        assert_true(health_tap_offer(7, health_frame_echo(&path, i, 0)));
+        assert_true(health_tap_offer(1 + i % N_TENANTS,
+                                     health_frame_echo(&path, i, 0)));
     }
-    while ((packet = health_tap_take(&vni))) {
-        n++;
-        dp_packet_delete(packet);
-    }
-    assert_int_equal(n, HEALTH_TAP_MAX);
+    assert_int_equal(empty_the_tap(0), HEALTH_TAP_MAX);
     health_tap_set(NULL, 0);
 }
 

@@ -1,0 +1,298 @@
+/* A session with a mapd of a few lines, over a real socket, by a clock that
+ * the test sets: what the session asks for, when it does so again, and that it
+ * sleeps in between. */
+
+#include <config.h>
+
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "jsonrpc.h"
+#include "mapping/replica/replica.h"
+#include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "stream.h"
+#include "util.h"
+#include "vswitchd-ext/mapd-session.h"
+
+enum {
+    TURNS     = 1000,           /* Of both sides, for something to happen. */
+    RETRY_MS  = 5000,           /* As the session waits after a refusal. */
+};
+
+/* The clock, and the first time at which somebody wants to be woken. */
+static long long int now_ms = 1000 * 1000;
+static long long int wake_ms;
+
+long long int __wrap_time_msec(void);
+void __wrap_poll_timer_wait_until_at(long long int, const char *);
+
+long long int
+__wrap_time_msec(void)
+{
+    return now_ms;
+}
+
+void
+__wrap_poll_timer_wait_until_at(long long int when,
+                                const char *where OVS_UNUSED)
+{
+    wake_ms = MIN(wake_ms, when);
+}
+
+/* mapd. */
+struct fake {
+    char directory[64];
+    char name[96];              /* "unix:..." */
+    struct pstream *listener;   /* NULL: it does not run. */
+    struct jsonrpc *rpc;        /* To the session, or NULL. */
+    const char *refusal;        /* Of registrations; NULL: it takes them. */
+    unsigned int n_registers, n_subscribes;
+};
+
+struct test {
+    struct fake mapd;
+    struct mapd_session *session;
+    struct replica replica;
+};
+
+static void
+start_mapd(struct fake *f)
+{
+    char *name = xasprintf("p%s", f->name);
+
+    assert_int_equal(pstream_open(name, &f->listener, 0), 0);
+    free(name);
+}
+
+static void
+hang_up(struct fake *f)
+{
+    jsonrpc_close(f->rpc);
+    f->rpc = NULL;
+}
+
+static void
+stop_mapd(struct fake *f)
+{
+    hang_up(f);
+    pstream_close(f->listener);
+    f->listener = NULL;
+}
+
+static struct json *
+make_snapshot(void)
+{
+    return json_from_string(
+        "{\"revision\":7,\"hash_key\":\"00112233445566778899aabbccddeeff\","
+        "\"hosts\":[],\"dead\":[],\"groups\":[],\"records\":[]}");
+}
+
+static struct jsonrpc_msg *
+answer(struct fake *f, const struct jsonrpc_msg *msg)
+{
+    if (!strcmp(msg->method, "register")) {
+        f->n_registers++;
+        if (f->refusal) {
+            struct json *error = json_object_create();
+
+            json_object_put_string(error, "error", "busy");
+            json_object_put_string(error, "message", f->refusal);
+            return jsonrpc_create_error(error, msg->id);
+        }
+        return jsonrpc_create_reply(
+            json_from_string("{\"revision\":7}"), msg->id);
+    } else if (!strcmp(msg->method, "subscribe")) {
+        f->n_subscribes++;
+        return jsonrpc_create_reply(make_snapshot(), msg->id);
+    } else if (!strcmp(msg->method, "echo")) {
+        return jsonrpc_create_reply(json_clone(msg->params), msg->id);
+    }
+    fail_msg("method %s", msg->method);
+    return NULL;
+}
+
+static void
+run_mapd(struct fake *f)
+{
+    struct jsonrpc_msg *msg;
+    struct stream *stream;
+
+    if (f->listener && !f->rpc && !pstream_accept(f->listener, &stream)) {
+        f->rpc = jsonrpc_open(stream);
+    }
+    if (f->rpc) {
+        jsonrpc_run(f->rpc);
+        while (!jsonrpc_recv(f->rpc, &msg)) {
+            if (msg->type == JSONRPC_REQUEST) {
+                jsonrpc_send(f->rpc, answer(f, msg));
+            }
+            jsonrpc_msg_destroy(msg);
+        }
+        jsonrpc_run(f->rpc);
+    }
+}
+
+static void
+turn(struct test *t)
+{
+    run_mapd(&t->mapd);
+    mapd_session_run(t->session, &t->replica);
+}
+
+/* Lets both sides do all that they have to do now. */
+static void
+settle(struct test *t)
+{
+    for (int i = 0; i < TURNS / 10; i++) {
+        turn(t);
+    }
+}
+
+/* Lets time pass until there is a connection, with all that comes of it. */
+static void
+become_connected(struct test *t)
+{
+    for (int i = 0; !t->mapd.rpc && i < TURNS; i++) {
+        now_ms += 100;
+        turn(t);
+    }
+    assert_non_null(t->mapd.rpc);
+    settle(t);
+}
+
+/* When the session wants to be woken at the latest. */
+static long long int
+next_wake(struct test *t)
+{
+    wake_ms = LLONG_MAX;
+    mapd_session_wait(t->session);
+    return wake_ms;
+}
+
+static int
+setup(void **state)
+{
+    const struct record_host self = {
+        .name = "h1", .vtep = { 0, 0xffffc0000201 }, .encap = TUNNEL_GENEVE,
+    };
+    const struct mapd_interest all = { .all = true };
+    struct test *t = xzalloc(sizeof *t);
+
+    strcpy(t->mapd.directory, "/tmp/test-mapd-session.XXXXXX");
+    assert_non_null(mkdtemp(t->mapd.directory));
+    snprintf(t->mapd.name, sizeof t->mapd.name, "unix:%s/mapd",
+             t->mapd.directory);
+    start_mapd(&t->mapd);
+    replica_init(&t->replica);
+    t->session = mapd_session_create(t->mapd.name, &self, &all);
+    *state = t;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    struct test *t = *state;
+
+    mapd_session_destroy(t->session);
+    replica_destroy(&t->replica);
+    if (t->mapd.listener) {
+        stop_mapd(&t->mapd);
+    }
+    rmdir(t->mapd.directory);
+    free(t);
+    return 0;
+}
+
+static void
+a_host_registers_when_it_can_serve(void **state)
+{
+    struct test *t = *state;
+
+    become_connected(t);
+    assert_true(mapd_session_is_synced(t->session));
+    assert_int_equal(t->replica.revision, 7);
+    assert_int_equal(t->mapd.n_registers, 0);
+
+    mapd_session_set_serving(t->session);
+    settle(t);
+    assert_int_equal(t->mapd.n_registers, 1);
+    assert_true(mapd_session_is_registered(t->session));
+
+    /* And over each connection to come. */
+    hang_up(&t->mapd);
+    settle(t);
+    assert_false(mapd_session_is_registered(t->session));
+    become_connected(t);
+    assert_true(mapd_session_is_registered(t->session));
+    assert_int_equal(mapd_session_n_registrations(t->session), 2);
+}
+
+static void
+a_refused_host_asks_again_later(void **state)
+{
+    struct test *t = *state;
+
+    t->mapd.refusal = "not just now";
+    mapd_session_set_serving(t->session);
+    become_connected(t);
+    assert_int_equal(t->mapd.n_registers, 1);
+    assert_string_equal(mapd_session_refusal(t->session), "not just now");
+    assert_true(next_wake(t) <= now_ms + RETRY_MS);
+
+    t->mapd.refusal = NULL;
+    settle(t);
+    assert_int_equal(t->mapd.n_registers, 1);
+    now_ms += RETRY_MS;
+    settle(t);
+    assert_int_equal(t->mapd.n_registers, 2);
+    assert_true(mapd_session_is_registered(t->session));
+    assert_null(mapd_session_refusal(t->session));
+}
+
+/* What was to be done over the connection is not to be done without it. */
+static void
+a_refused_host_sleeps_while_mapd_is_away(void **state)
+{
+    struct test *t = *state;
+
+    t->mapd.refusal = "not just now";
+    mapd_session_set_serving(t->session);
+    become_connected(t);
+    stop_mapd(&t->mapd);
+    for (int i = 0; i < 100; i++) {
+        now_ms += 100;
+        settle(t);
+        assert_true(next_wake(t) > now_ms);
+    }
+
+    start_mapd(&t->mapd);
+    become_connected(t);
+    assert_int_equal(t->mapd.n_registers, 2);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_host_registers_when_it_can_serve,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_refused_host_asks_again_later,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_refused_host_sleeps_while_mapd_is_away, setup, teardown),
+    };
+
+    vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
