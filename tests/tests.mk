@@ -206,6 +206,14 @@ etcd/etcd-driver_OBJS := $(etcd_OBJS)
 $(eval $(call test_rules,etcd/etcd-driver,-lcurl $(OVS_LIBS)))
 ETCD_DRIVER := $(B)/tests/etcd/etcd-driver
 
+# A clock that system tests set: for one process, which preloads it.
+STEPPED_CLOCK := build/tests/system/stepped-clock.so
+$(STEPPED_CLOCK): tests/system/stepped-clock.c
+	@mkdir -p $(@D)
+	@echo '  LD      $@'
+	@$(CC) -std=gnu11 -g -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -fPIC -shared \
+		-o $@ $<
+
 # Golden packets: the whole engine, stored frames in and out.
 golden/golden_OBJS := $(encap_OBJS) $(anycast_OBJS) tests/golden/pcap.o \
 	tests/golden/world.o
@@ -244,7 +252,7 @@ $(eval $(call test_rules,fuzz/seeds,))
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/tests/golden/golden $(ETCD_DRIVER) \
+tests: $(UNIT_TESTS) $(B)/tests/golden/golden $(ETCD_DRIVER) $(STEPPED_CLOCK) \
 	$(cluster_PROGRAMS:%=$(B)/tests/%)
 
 .PHONY: check check-unit check-golden check-sanitize bench

@@ -353,7 +353,10 @@ seed_mapd(void)
         "1" ASK("transact", "{\"ops\":[{\"op\":\"set\",\"record\":" A
                 ",\"state\":\"down\"}}]}")
         ASK("transact", "{\"ops\":[{\"op\":\"set\",\"record\":{\"kind\":"
-            "\"host\",\"name\":\"h1\",\"rack\":\"r\"}}]}"),
+            "\"host\",\"name\":\"h1\",\"rack\":\"r\"}}]}")
+        ASK("transact", "{\"ops\":[{\"op\":\"set\",\"record\":{\"kind\":"
+            "\"endpoint\",\"vni\":1,\"group\":\"g\",\"name\":\"b\","
+            "\"weight\":5}}]}"),
         "4" ASK("register", NEW)
         TELL("health", "{\"all\":true,\"endpoints\":[]}"),
         "0" ASK("transact", "{\"ops\":[{\"op\":\"add\",\"record\":" A
