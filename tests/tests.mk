@@ -225,6 +225,14 @@ etcd/etcd-driver_OBJS := $(etcd_OBJS)
 $(eval $(call test_rules,etcd/etcd-driver,-lcurl $(OVS_LIBS)))
 ETCD_DRIVER := $(B)/tests/etcd/etcd-driver
 
+# A clock that system tests set: for one process, which preloads it.
+STEPPED_CLOCK := build/tests/system/stepped-clock.so
+$(STEPPED_CLOCK): tests/system/stepped-clock.c
+	@mkdir -p $(@D)
+	@echo '  LD      $@'
+	@$(CC) -std=gnu11 -g -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -fPIC -shared \
+		-o $@ $<
+
 # Golden packets: the whole engine, stored frames in and out.
 golden/golden_OBJS := $(encap_OBJS) $(anycast_OBJS) tests/golden/pcap.o \
 	tests/golden/world.o
@@ -242,18 +250,28 @@ fuzz/fuzz-record_OBJS := mapping/diagnosis.o $(record_OBJS)
 fuzz/fuzz-record_LIBS := $(OVS_LIBS)
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
-fuzz_ovs_TARGETS := fuzz/fuzz-etcd fuzz/fuzz-state fuzz/fuzz-store
+fuzz_ovs_TARGETS := fuzz/fuzz-etcd fuzz/fuzz-mapd fuzz/fuzz-replica \
+	fuzz/fuzz-state fuzz/fuzz-store fuzz/fuzz-table-file
 fuzz/fuzz-etcd_OBJS := $(etcd_pure_OBJS)
 fuzz/fuzz-state_OBJS := $(unit/test-record_OBJS)
 fuzz/fuzz-store_OBJS := $(unit/test-record_OBJS) \
 	mapping/mapd/store-etcd-batch.o mapping/mapd/store-etcd-writes.o
+# All of mapd but its stores.
+fuzz/fuzz-mapd_OBJS := $(filter-out mapping/mapd/mapd.o $(store_OBJS), \
+	$(mapd_OBJS)) $(replica_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
+	anycast/flow-hash.o
+fuzz/fuzz-mapd_LIBS := -lmicrohttpd
+fuzz/fuzz-replica_OBJS := $(unit/test-replica_OBJS)
+fuzz/fuzz-replica_LIBS := -lcmocka
+fuzz/fuzz-table-file_OBJS := vswitchd-ext/table-file.o $(replica_OBJS) \
+	$(mapping_OBJS)
 $(foreach t,$(fuzz_ovs_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer $(OVS_LIBS))))
 $(eval $(call test_rules,fuzz/seeds,))
 
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/tests/golden/golden $(ETCD_DRIVER) \
+tests: $(UNIT_TESTS) $(B)/tests/golden/golden $(ETCD_DRIVER) $(STEPPED_CLOCK) \
 	$(cluster_PROGRAMS:%=$(B)/tests/%)
 
 .PHONY: check check-unit check-golden check-sanitize bench

@@ -388,6 +388,7 @@ publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
     struct engine_world world = datapath_world();
     struct anycast_table *table;
 
+    ovsrcu_quiesce_start();
     table = table_builder_build(agent->builder, &replica, agent->resolver,
                                 agent->config.host, agent->config.vtep,
                                 agent->config.underlay_ifindex);
@@ -400,6 +401,7 @@ publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
      * before. */
     world.table = table;
     engine_recount(&world, time_usec());
+    ovsrcu_quiesce_end();
     datapath_publish(table);
     table_builder_published(agent->builder);
     agent_moves_note_dead(&agent->moves, &replica);
@@ -445,10 +447,16 @@ check_health(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 static void
 keep_mapping(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 {
+    ovsrcu_quiesce_start();
     table_keeper_run(agent->keeper, &replica,
                      mapd_session_is_synced(agent->session));
+    ovsrcu_quiesce_end();
 }
 
+/* What takes longer the larger the mapping is, this thread does while it is
+ * quiescent: when a port changes, Open vSwitch has the main thread, which
+ * forwards packets, wait for all threads that are not.  The tables that RCU
+ * protects may be used nevertheless: only this thread replaces them. */
 static void
 agent_run(struct agent *agent)
 {
@@ -456,8 +464,10 @@ agent_run(struct agent *agent)
     if (agent->session) {
         uint64_t seqno;
 
+        ovsrcu_quiesce_start();
         receive(agent);
         begin_without_mapd(agent);
+        ovsrcu_quiesce_end();
         answer_traces(agent);
         seqno = resolver_run(agent->resolver);
         if (seqno != agent->resolver_seqno) {

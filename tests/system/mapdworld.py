@@ -150,7 +150,7 @@ class Client:
 
 class Mapd:
     def __init__(self, directory=None, listen=(), limit=None, allow=(),
-                 target=None, options=()):
+                 target=None, options=(), env=None):
         self.directory = directory or tempfile.mkdtemp(prefix="test-mapd.")
         self.socket = os.path.join(self.directory, "mapd.sock")
         self.store = os.path.join(self.directory, "store", "grapnel.db")
@@ -161,6 +161,7 @@ class Mapd:
         # Elsewhere than in a file: for tests that do not look into it.
         self.target = target or os.environ.get("GRAPNEL_TEST_STORE")
         self.options = list(options)
+        self.env = env or {}
         if self.target and not target:
             self.options.append("--etcd-prefix=" + self.directory)
         self.process = None
@@ -185,7 +186,7 @@ class Mapd:
     def start(self, seconds=20):
         self.process = subprocess.Popen(
             self.command(), preexec_fn=self.prepare,
-            env=dict(os.environ, OVS_RUNDIR=self.directory))
+            env=dict(os.environ, OVS_RUNDIR=self.directory, **self.env))
         for _ in range(int(seconds * 200)):
             try:
                 Client(self.socket).close()
