@@ -67,7 +67,8 @@ ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
 unit/test-record_OBJS := mapping/diagnosis.o $(record_OBJS) \
 	tests/unit/catalog-text.o $(catalog_OBJS)
 unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
-ovs_TESTS += unit/test-record-health
+ovs_TESTS += unit/test-record-health unit/test-vni-set
+unit/test-vni-set_OBJS := mapping/vni-set.o
 unit/test-record-health_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
