@@ -66,7 +66,7 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-sqlite.o store-etcd.o store-etcd-batch.o store-etcd-commit.o \
 	store-etcd-leader.o store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
 trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
-	server-handshake.o server-trust.o)
+	server-handshake.o server-trust.o server-vnis.o stations.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
 	server.o server-batch.o server-change.o server-follow.o \

@@ -43,6 +43,7 @@ struct options {
     struct svec listen;
     char *address;              /* Owned, if not given. */
     char *audit_log;            /* NULL: none. */
+    bool any_vni;               /* For hosts that are given none. */
     char *private_key, *certificate, *ca_cert; /* NULL: not given. */
 };
 
@@ -143,6 +144,12 @@ usage(void)
            "  --private-key=FILE        of mapd's certificate\n"
            "  --certificate=FILE        whose name is mapd:NAME\n"
            "  --ca-cert=FILE            of the CA that vouches for peers\n"
+           "  --host-vnis=granted|any   what hosts with certificates may see "
+           "if their\n"
+           "                            records give them no VNIs: those of "
+           "their\n"
+           "                            endpoints and workloads (default), or "
+           "all\n"
            "  --audit-log=FILE          append a line of JSON for each "
            "change\n"
            "  --host-timeout=SECONDS    take a host for dead when it has been "
@@ -179,6 +186,7 @@ enum {
     OPT_ADVERTISE,
     OPT_NAME,
     OPT_AUDIT_LOG,
+    OPT_HOST_VNIS,
     OPT_PRIVATE_KEY,
     OPT_CERTIFICATE,
     OPT_CA_CERT,
@@ -202,6 +210,7 @@ static const struct option long_options[] = {
     {"etcd-key", required_argument, NULL, OPT_ETCD_KEY},
     {"advertise", required_argument, NULL, OPT_ADVERTISE},
     {"name", required_argument, NULL, OPT_NAME},
+    {"host-vnis", required_argument, NULL, OPT_HOST_VNIS},
     {"audit-log", required_argument, NULL, OPT_AUDIT_LOG},
     {"private-key", required_argument, NULL, OPT_PRIVATE_KEY},
     {"certificate", required_argument, NULL, OPT_CERTIFICATE},
@@ -281,6 +290,15 @@ parse_timeout(const char *text)
                   "0 to %g", text, max);
     }
     return seconds > 0 && seconds < 0.001 ? 1 : seconds * 1000 + 0.5;
+}
+
+static bool
+parse_host_vnis(const char *text)
+{
+    if (strcmp(text, "granted") && strcmp(text, "any")) {
+        ovs_fatal(0, "--host-vnis: \"%s\" is neither granted nor any", text);
+    }
+    return !strcmp(text, "any");
 }
 
 /* A daemon changes its directory. */
@@ -421,6 +439,10 @@ parse_options(int argc, char *argv[], struct options *options)
         case OPT_ADVERTISE:
         case OPT_NAME:
             parse_store_option(c, optarg, &options->store);
+            break;
+
+        case OPT_HOST_VNIS:
+            options->any_vni = parse_host_vnis(optarg);
             break;
 
         case OPT_AUDIT_LOG:
@@ -612,6 +634,7 @@ main(int argc, char *argv[])
         die(&diag);
     }
     server_set_audit(server, audit);
+    server_set_any_vni(server, options.any_vni);
     use_tls(&options);
     listen_all(server, &options.listen);
     metrics = open_metrics(options.metrics, server);

@@ -5,7 +5,7 @@
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
  * server-lease.c, server-relay.c, server-report.c, server-health.c,
  * server-trace.c, server-incident.c, server-metrics.c, server-handshake.c,
- * server-trust.c, barrier.c; and for
+ * server-trust.c, server-vnis.c, barrier.c; and for
  * stores that are shared server-follow.c, server-forward.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
@@ -18,6 +18,8 @@
 #include "mapping/mapd/server-incident.h"
 #include "mapping/mapd/server-metrics.h"
 #include "mapping/mapd/server.h"
+#include "mapping/mapd/stations.h"
+#include "mapping/vni-set.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "openvswitch/token-bucket.h"
@@ -54,6 +56,8 @@ struct server {
     long long int snapshots_wait_since; /* ... since time_msec(). */
     bool snapshots_pause;       /* There is room, after other work. */
     struct hmap views;          /* Of subscription.h. */
+    struct stations stations;   /* server-vnis.c */
+    bool any_vni;               /* For hosts that are given none. */
     struct presence presence;
     unsigned int host_timeout;  /* ms; 0: hosts never die. */
     long long int tick;         /* Clock of 'presence', ... */
@@ -112,6 +116,8 @@ struct connection {
     bool doomed;                /* To be closed by server_run(). */
 
     struct subscription_view *view; /* NULL: not subscribed. */
+    struct vni_set wanted;      /* VNIs that it has subscribed to, */
+    struct vni_set refused;     /* and those of them that it may not see. */
     bool stale;                 /* A snapshot is due: no updates until it. */
     struct ovs_list queue_node; /* In server->snapshot_queue, if 'stale'. */
     struct json *subscribe_id;  /* Of the request it answers, or NULL. */
@@ -290,6 +296,15 @@ int server_list_records(const struct server *, enum record_kind kind,
  * positive errno with '*diag' filled in and nothing to come. */
 int server_subscribe(struct connection *, const struct json *id,
                      const struct json *params, struct diagnosis *diag);
+
+/* 'conn' asks for the VNIs in 'wanted', which this takes over: chooses what it
+ * sees. */
+void server_vnis_subscribe(struct connection *, struct vni_set *wanted);
+/* Those that 'conn' asks for and may not see, for people; NULL: none.  The
+ * caller frees it. */
+char *server_vnis_refused(const struct connection *);
+/* What 'txn' changes is about to be told: chooses anew where that matters. */
+void server_vnis_changed(struct server *, const struct catalog_txn *txn);
 
 /* Queues a snapshot for 'conn', which has missed an update or asked for it
  * by request 'id' (NULL: it did not).  Copies 'id'. */

@@ -148,6 +148,24 @@ add_host(struct problems *problems, const struct server *server,
     }
 }
 
+/* What hosts ask for and may not see. */
+static void
+add_refused_vnis(struct problems *problems, const struct server *server)
+{
+    const struct connection *conn;
+
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        char *vnis = server_vnis_refused(conn);
+
+        if (vnis && conn->host && !conn->doomed) {
+            add(problems, "host %s asks for VNI %s, which it may not see; "
+                "grapnelctl host set %s --vnis lets it", conn->host->name,
+                vnis, conn->host->name);
+        }
+        free(vnis);
+    }
+}
+
 /* Counts the endpoints of 'group' by host in 'counts', as uintptr_t. */
 static void
 count_endpoints(const struct catalog_group *group, struct shash *counts)
@@ -266,6 +284,7 @@ server_problems(const struct server *server)
     add_trust(&problems, server);
     add_incidents(&problems, server);
     add_families(&problems, server->catalog);
+    add_refused_vnis(&problems, server);
     groups = catalog_groups(server->catalog, &n);
     for (size_t i = 0; i < n; i++) {
         add_group(&problems, server->catalog, groups[i]);

@@ -70,6 +70,10 @@ void server_destroy(struct server *);
  * which stays the caller's and must outlive the server. */
 void server_set_audit(struct server *, struct audit *audit);
 
+/* Whether a host that has shown a certificate, and whose record gives it no
+ * VNIs, may see all of them; at first it may not. */
+void server_set_any_vni(struct server *, bool any);
+
 /* Listens on 'target': "punix:PATH", "pssl:[PORT][:IP]" (TLS with client
  * certificates, after tls_use()), where IP is 0.0.0.0 unless given, or
  * "ptcp:[PORT][:IP]" (who comes is an admin), where it is 127.0.0.1.  Returns
