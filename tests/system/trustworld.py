@@ -182,14 +182,14 @@ class World:
         self.ovs.start_switch()
         self.ovs.wait_for_switch()
 
-    def start_mapd(self, who='mapd:m1', kind='switch'):
+    def start_mapd(self, who='mapd:m1', kind='switch', options=()):
         self.mapd = Daemon(
             Here(), 'grapnel-mapd',
             [BUILD + '/grapnel-mapd',
              '--store=sqlite:' + self.path('grapnel.db'), '--host-timeout=0',
              '--listen=punix:' + self.path('mapd.sock'),
              '--listen=pssl:%d' % PORT, *self.good.options(who, kind),
-             '--audit-log=' + self.path('audit.jsonl'),
+             '--audit-log=' + self.path('audit.jsonl'), *options,
              '--unixctl=' + self.path('mapd.ctl'), '-vconsole:off',
              '-vsyslog:off', '--log-file=' + self.path('mapd.log')],
             self.directory, {'OVS_RUNDIR': self.directory})
@@ -209,6 +209,11 @@ class World:
         environment['OVS_RUNDIR'] = self.directory
         return run(Here(), [BUILD + '/grapnelctl', '--mapd', remote, *argv],
                    check=check, env={**environment, **(env or {})})
+
+    def appctl(self, *argv):
+        path = '%s:%s/.deps/openvswitch/utilities' % (os.environ['PATH'], TOP)
+        return run(Here(), ['ovs-appctl', '-t', self.path('mapd.ctl'), *argv],
+                   env={**os.environ, 'PATH': path}).stdout
 
     def log(self):
         with open(self.path('mapd.log')) as log:
