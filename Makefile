@@ -65,7 +65,7 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o \
 	store-sqlite.o store-etcd.o store-etcd-batch.o store-etcd-commit.o \
 	store-etcd-leader.o store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
-trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
+trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o revoked.o roles.o \
 	server-handshake.o server-trust.o server-vnis.o stations.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \

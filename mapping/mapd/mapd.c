@@ -18,6 +18,7 @@
 #include "mapping/catalog/catalog.h"
 #include "mapping/mapd/audit.h"
 #include "mapping/mapd/directory.h"
+#include "mapping/mapd/revoked.h"
 #include "mapping/mapd/server.h"
 #include "mapping/mapd/store.h"
 #include "mapping/mapd/unix-listener.h"
@@ -45,6 +46,7 @@ struct options {
     char *audit_log;            /* NULL: none. */
     bool any_vni;               /* For hosts that are given none. */
     char *private_key, *certificate, *ca_cert; /* NULL: not given. */
+    char *revoked_file;         /* NULL: none. */
 };
 
 /* Set by a signal or `exit`: the main loop is to end. */
@@ -107,6 +109,27 @@ unixctl_backup(struct unixctl_conn *conn, int argc OVS_UNUSED,
     }
 }
 
+/* "mapd/reload-revoked": at once, and says what is wrong. */
+static void
+unixctl_reload_revoked(struct unixctl_conn *conn, int argc OVS_UNUSED,
+                       const char *argv[] OVS_UNUSED, void *revoked)
+{
+    struct diagnosis diag;
+
+    if (revoked_reload(revoked, &diag)) {
+        char *text = xasprintf("%s; %s", diag.message, diag.hint);
+
+        unixctl_command_reply_error(conn, text);
+        free(text);
+    } else {
+        char *text = xasprintf("%"PRIuSIZE" certificates are revoked",
+                               revoked_count(revoked));
+
+        unixctl_command_reply(conn, text);
+        free(text);
+    }
+}
+
 OVS_NO_RETURN static void
 usage(void)
 {
@@ -144,6 +167,8 @@ usage(void)
            "  --private-key=FILE        of mapd's certificate\n"
            "  --certificate=FILE        whose name is mapd:NAME\n"
            "  --ca-cert=FILE            of the CA that vouches for peers\n"
+           "  --revoked-file=FILE       names certificates that are good no "
+           "more\n"
            "  --host-vnis=granted|any   what hosts with certificates may see "
            "if their\n"
            "                            records give them no VNIs: those of "
@@ -190,6 +215,7 @@ enum {
     OPT_PRIVATE_KEY,
     OPT_CERTIFICATE,
     OPT_CA_CERT,
+    OPT_REVOKED_FILE,
     VLOG_OPTION_ENUMS,
     DAEMON_OPTION_ENUMS,
 };
@@ -215,6 +241,7 @@ static const struct option long_options[] = {
     {"private-key", required_argument, NULL, OPT_PRIVATE_KEY},
     {"certificate", required_argument, NULL, OPT_CERTIFICATE},
     {"ca-cert", required_argument, NULL, OPT_CA_CERT},
+    {"revoked-file", required_argument, NULL, OPT_REVOKED_FILE},
     DAEMON_LONG_OPTIONS,
     VLOG_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -461,6 +488,10 @@ parse_options(int argc, char *argv[], struct options *options)
             set_file(&options->ca_cert, optarg);
             break;
 
+        case OPT_REVOKED_FILE:
+            set_file(&options->revoked_file, optarg);
+            break;
+
         VLOG_OPTION_HANDLERS
         DAEMON_OPTION_HANDLERS
 
@@ -522,6 +553,26 @@ use_tls(const struct options *options)
         && tls_use(&files, &diag)) {
         die(&diag);
     }
+}
+
+/* NULL if 'file' is. */
+static struct revoked *
+open_revoked(const char *file, struct server *server)
+{
+    struct revoked *revoked = NULL;
+    struct diagnosis diag;
+
+    if (file) {
+        if (revoked_open(file, &revoked, &diag)) {
+            die(&diag);
+        }
+        VLOG_INFO("%s: %"PRIuSIZE" certificates are revoked", file,
+                  revoked_count(revoked));
+        server_set_revoked(server, revoked);
+        unixctl_command_register("mapd/reload-revoked", "", 0, 0,
+                                 unixctl_reload_revoked, revoked);
+    }
+    return revoked;
 }
 
 static void
@@ -601,6 +652,7 @@ main(int argc, char *argv[])
     struct catalog *catalog;
     struct diagnosis diag;
     struct server *server;
+    struct revoked *revoked;
     struct audit *audit;
     struct hash_key key;
     struct store *store;
@@ -636,6 +688,7 @@ main(int argc, char *argv[])
     server_set_audit(server, audit);
     server_set_any_vni(server, options.any_vni);
     use_tls(&options);
+    revoked = open_revoked(options.revoked_file, server);
     listen_all(server, &options.listen);
     metrics = open_metrics(options.metrics, server);
     unixctl_command_register("exit", "", 0, 0, unixctl_exit, NULL);
@@ -654,6 +707,7 @@ main(int argc, char *argv[])
     service_notify_stopping();
     metrics_server_destroy(metrics);
     server_destroy(server);
+    revoked_close(revoked);
     audit_close(audit);
     store_close(store);
     catalog_destroy(catalog);
@@ -664,6 +718,7 @@ main(int argc, char *argv[])
     free(options.private_key);
     free(options.certificate);
     free(options.ca_cert);
+    free(options.revoked_file);
     service_stop();
     vlog_disable_async();
     latch_destroy(&quit);

@@ -19,6 +19,7 @@
 #include "mapping/mapd/server-metrics.h"
 #include "mapping/mapd/server.h"
 #include "mapping/mapd/stations.h"
+#include "mapping/tls.h"
 #include "mapping/vni-set.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
@@ -86,6 +87,8 @@ struct server {
     bool handshakes_pause;      /* Some can go on, after other work. */
     struct refusals refusals;
     struct audit *audit;        /* NULL: none. */
+    struct revoked *revoked;    /* NULL: nobody. */
+    unsigned int revoked_seqno; /* That connections were checked against. */
     struct connection *actor;   /* Whose request is being dealt with, or was
                                  * last; NULL: it is gone. */
     const struct json *actor_for; /* For whom 'actor' asks; NULL: itself. */
@@ -105,6 +108,8 @@ struct connection {
     char *who;                  /* By certificate, or user of this machine; or
                                  * NULL: nobody knows. */
     struct role role;
+    struct tls_peer peer;       /* All zero without TLS. */
+    bool revoked;               /* Its certificate; its role is ROLE_NONE. */
     long long int stranger_until; /* time_msec(): then one of ROLE_NONE has
                                    * been told so. */
     unsigned int received;      /* jsonrpc_get_received_bytes() ... */
@@ -331,9 +336,11 @@ void server_listen_close(struct server *);
 
 /* Has 'stream', which it takes over, send and receive messages from now on.
  * 'role' is that of the peer, whose name 'who' is copied (NULL: it has
- * none). */
-void server_add_connection(struct server *, struct stream *, bool is_local,
-                           const struct role *role, const char *who);
+ * none).  Returns the connection. */
+struct connection *server_add_connection(struct server *, struct stream *,
+                                         bool is_local,
+                                         const struct role *role,
+                                         const char *who);
 
 /* TLS connections that have yet to show who they are.  Begins with 'stream',
  * which it takes over: it becomes a connection, or is closed. */
@@ -359,5 +366,13 @@ void server_trust_refused(struct connection *conn,
 void server_trust_changed(struct server *, const struct json *changes);
 /* 'conn' is going away. */
 void server_trust_drop(struct connection *conn);
+
+/* Takes away all rights of 'conn' if its certificate is revoked. */
+void server_trust_check(struct connection *conn);
+/* Whether the certificate of 'name' is revoked, of which no more is known. */
+bool server_trust_is_revoked(const struct server *, const char *name);
+/* Follows the list of those, and closes connections. */
+void server_trust_run(struct server *);
+void server_trust_wait(const struct server *);
 
 #endif /* mapping/mapd/server-private.h */

@@ -20,7 +20,7 @@
 
 VLOG_DEFINE_THIS_MODULE(server_vnis);
 
-enum { RANGES_TOLD = 16 };      /* To people. */
+enum { RANGES_TOLD = 8 };      /* To people. */
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 

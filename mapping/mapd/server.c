@@ -492,6 +492,7 @@ server_run(struct server *server)
     struct connection *conn;
     size_t unfinished = 0;
 
+    server_trust_run(server);
     server_listen_run(server);
     server_handshake_run(server);
     server_liveness_tick(server);
@@ -528,6 +529,7 @@ server_wait(struct server *server)
 {
     struct connection *conn;
 
+    server_trust_wait(server);
     server_listen_wait(server);
     server_handshake_wait(server);
     server_liveness_wait(server);
