@@ -314,6 +314,14 @@ is_mapd(const struct server *server)
     return false;
 }
 
+void
+server_forward_check(struct server *server)
+{
+    struct server_forwards *f = server->forwards;
+
+    f->usable = f->usable && is_mapd(server);
+}
+
 /* To be open while there is somebody to talk to and something to say.  One who
  * has just lost the lead may still answer. */
 static void

@@ -109,7 +109,8 @@ write_connections(const struct server *server, struct metrics *m)
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_connections",
                    "Connections of hosts, operators and others.",
                    server->n_connections);
-    metrics_single(m, METRICS_COUNTER, "grapnel_mapd_revoked_connections_total",
+    metrics_single(m, METRICS_COUNTER,
+                   "grapnel_mapd_revoked_connections_total",
                    "Connections that were refused or closed, because their "
                    "certificates are revoked.", server->metrics.n_revoked);
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_max_connections",

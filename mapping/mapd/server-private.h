@@ -195,6 +195,8 @@ void server_forward_init(struct server *);
 void server_forward_destroy(struct server *);
 void server_forward_run(struct server *);
 void server_forward_wait(struct server *);
+/* The leader's certificate may be revoked now. */
+void server_forward_check(struct server *);
 /* 'conn' is going away. */
 void server_forward_drop(struct connection *);
 /* Does request 'method' here and now, and answers it. */

@@ -166,6 +166,7 @@ server_trust_run(struct server *server)
         return;
     }
     server->revoked_seqno = revoked_seqno(server->revoked);
+    server_forward_check(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         if (!conn->doomed && !conn->revoked && has_certificate(conn)) {
             server_trust_check(conn);

@@ -11,14 +11,11 @@ import random
 import socket
 
 import harness
-from etcdcluster import Cluster
 from harness import check
 from mapdworld import Table
 
-from node import Daemon, wait_until
-from openvswitch import BUILD
-from switchworld import Here
-from trustworld import PORT, Refused, World
+from node import wait_until
+from trustworld import PORT, Fleet, Refused, World
 
 tests = harness.Tests()
 
@@ -435,50 +432,6 @@ def plain_connections_see_all(world):
     check(b'"vni":17' in text and b'refused' not in text, '%s', text)
 
 
-class Fleet:
-    """Two mapds on an etcd, at the next ports."""
-
-    def __init__(self, world):
-        self.world = world
-        self.cluster = Cluster()
-        self.cluster.start()
-        both = world.path('both-cas.pem')
-        with open(both, 'w') as file:
-            for kind in ('switch', 'controller'):
-                file.write(open(world.good.ca(kind)).read())
-        key, certificate, _ = world.good.files('mapd:m1')
-        self.daemons = [Daemon(
-            Here(), 'fleet-%d' % n,
-            [BUILD + '/grapnel-mapd', '--store=etcd:' + self.cluster.urls,
-             '--listen=pssl:%d:127.0.0.1' % port, '--private-key=' + key,
-             '--certificate=' + certificate, '--ca-cert=' + both,
-             '--unixctl=' + world.path('fleet%d.ctl' % n), '-vconsole:off',
-             '-vsyslog:off', '--log-file=' + world.path('fleet%d.log' % n)],
-            world.directory, {'OVS_RUNDIR': world.directory})
-            for n, port in enumerate((PORT + 1, PORT + 2), 1)]
-        for port in (PORT + 1, PORT + 2):
-            wait_until('it listens', lambda port=port: not socket.socket().
-                       connect_ex(('127.0.0.1', port)), WITHIN)
-        self.leader, self.follower = wait_until(
-            'one of them leads', self.find, WITHIN)
-
-    def find(self):
-        with self.world.client('admin:alice', port=PORT + 1) as admin:
-            status = admin.call('status')
-        return (None if not status['leader'] else (PORT + 1, PORT + 2)
-                if status['leader'] == status['mapd']
-                else (PORT + 2, PORT + 1))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for daemon in self.daemons:
-            daemon.stop()
-        self.cluster.stop()
-        self.cluster.__exit__()
-
-
 @tests.add
 def a_mapd_that_follows_does_the_same(world):
     rand = random.Random(5)
@@ -493,7 +446,7 @@ def a_mapd_that_follows_does_the_same(world):
                 records = admin.call('dump')['records']
                 for x in (h1, h2):
                     x.follow(at).check(records, 'change %d: ' % i)
-            admin.ops(grant(1, '5'))
+            other.ops(grant(1, '5'))
             error = h1.client.denied('register', host(1, vnis='6'))
             check(error['field'] == 'vnis', '%s', error)
             h1.client.denied('transact', {'ops': [grant(1, '6')]})
