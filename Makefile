@@ -37,7 +37,7 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 # Records: for mapd and the switch.
 record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
 	record-gateway.o record-health.o record-json.o record-kind.o record-pool.o \
-	record-workload.o)
+	record-workload.o vni-set.o)
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
 	metrics-address.o relay.o remote.o report.o slot-codec.o \
 	tls.o) $(record_OBJS)
@@ -66,8 +66,8 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-refuse.o store-rows.o store-sqlite.o store-etcd.o \
 	store-etcd-batch.o store-etcd-commit.o store-etcd-leader.o \
 	store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
-trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
-	server-handshake.o server-trust.o)
+trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o revoked.o roles.o \
+	server-handshake.o server-trust.o server-vnis.o stations.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
 	server.o server-batch.o server-change.o server-follow.o \

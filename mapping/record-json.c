@@ -51,6 +51,7 @@ static const struct record_choice states[] = {
 };
 
 #define WEIGHT_HINT "to stop new flows, set state draining"
+#define VNIS_HINT "write it like 100,200-299; VNIs are 1 to 16777215"
 
 static const struct record_field host_fields[] = {
     FIELD("name", name, host.name, KEY, .hint = NAME_HINT),
@@ -59,6 +60,7 @@ static const struct record_field host_fields[] = {
     FIELD("region", label, host.region, OPTIONAL, .hint = LABEL_HINT),
     FIELD("zone", label, host.zone, OPTIONAL, .hint = LABEL_HINT),
     FIELD("rack", label, host.rack, OPTIONAL, .hint = LABEL_HINT),
+    FIELD("vnis", vnis, host.vnis, OPTIONAL, .hint = VNIS_HINT),
     { .name = NULL },
 };
 

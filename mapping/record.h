@@ -17,6 +17,7 @@
 #include "mapping/record-name.h"
 #include "mapping/record-pool.h"
 #include "mapping/record-workload.h"
+#include "mapping/vni-set.h"
 
 struct json;
 
@@ -40,8 +41,16 @@ enum {
     RECORD_AFFINITY_S = 10800,  /* Default timeout of a source. */
     RECORD_RAMP_MAX_S = 3600,
     RECORD_PATH_SIZE  = 64,     /* Of a path, with its null. */
+    RECORD_VNIS_MAX   = 32,     /* Ranges. */
     RECORD_KEY_SIZE   = 160,    /* Room for any record_format_key(). */
     RECORD_ADDRESS_SIZE = 46    /* Room for any record_format_address(). */
+};
+
+/* VNIs that a host is given. */
+struct record_vnis {
+    struct vni_range ranges[RECORD_VNIS_MAX]; /* As in struct vni_set; those
+                                               * behind the last, all zero. */
+    uint32_t n;
 };
 
 struct record_host {
@@ -49,6 +58,8 @@ struct record_host {
     struct inet_addr vtep;
     enum tunnel_type encap;
     record_label region, zone, rack; /* Where it stands. */
+    struct record_vnis vnis;    /* That it may see besides those of what is
+                                 * recorded on it. */
 };
 
 enum record_health_type {

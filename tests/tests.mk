@@ -67,7 +67,8 @@ ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
 unit/test-record_OBJS := mapping/diagnosis.o $(record_OBJS) \
 	tests/unit/catalog-text.o $(catalog_OBJS)
 unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
-ovs_TESTS += unit/test-record-health
+ovs_TESTS += unit/test-record-health unit/test-vni-set
+unit/test-vni-set_OBJS := mapping/vni-set.o
 unit/test-record-health_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
@@ -110,7 +111,10 @@ unit/test-store_OBJS := $(store_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 unit/test-store-faults_OBJS := $(unit/test-store_OBJS)
 unit/test-subscription_OBJS := mapping/mapd/subscription.o $(catalog_OBJS) \
 	$(replica_OBJS) $(mapping_OBJS)
-ovs_TESTS += unit/test-roles
+ovs_TESTS += unit/test-roles unit/test-revoked unit/test-stations
+unit/test-revoked_OBJS := mapping/mapd/revoked.o mapping/mapd/roles.o \
+	$(catalog_OBJS) $(mapping_OBJS)
+unit/test-stations_OBJS := mapping/mapd/stations.o $(unit/test-record_OBJS)
 unit/test-roles_OBJS := mapping/mapd/refusals.o mapping/mapd/roles.o \
 	$(catalog_OBJS) $(mapping_OBJS)
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "jsonrpc.h"
+#include "mapping/json-members.h"
 #include "mapping/remote.h"
 #include "mapping/replica/replica.h"
 #include "mapping/tls.h"
@@ -44,6 +45,7 @@ struct mapd_session {
 
     bool serving;               /* Then this host registers. */
     char *refusal;              /* Why mapd did not register it, or NULL. */
+    char *unseen;               /* What mapd does not let it see, or NULL. */
     bool registered;            /* Over this connection. */
     unsigned int n_registrations; /* Over all of them. */
 
@@ -114,6 +116,7 @@ mapd_session_destroy(struct mapd_session *s)
         jsonrpc_session_close(s->rpc);
         interest_uninit(&s->interest);
         free(s->refusal);
+        free(s->unseen);
         free(s);
     }
 }
@@ -357,6 +360,32 @@ handle_trace(struct mapd_session *s, const struct json *json,
     return error;
 }
 
+/* Some of the tenants that this host wants to hear of are not for it; or,
+ * again, all are.  The rest comes as ever, and so do these when they may. */
+static int
+handle_refused(struct mapd_session *s, const struct json *json,
+               struct diagnosis *diag)
+{
+    struct json_member m[] = {
+        { .name = "vnis", .type = JSON_STRING },
+        { .name = "message", .type = JSON_STRING },
+        { .name = "hint", .type = JSON_STRING },
+    };
+    bool any = json->type == JSON_OBJECT && shash_count(json_object(json)) > 1;
+    int error = json_members_take(json, "refused", m,
+                                  any ? ARRAY_SIZE(m) : 1, diag);
+
+    if (!error) {
+        free(s->unseen);
+        s->unseen = (any ? xasprintf("%s; %s", json_string(m[1].value),
+                                     json_string(m[2].value)) : NULL);
+        VLOG_WARN_RL(&rl, "%s: %s", jsonrpc_session_get_name(s->rpc),
+                     any ? s->unseen : "lets this host see all that it asks "
+                     "for");
+    }
+    return error;
+}
+
 static const struct {
     const char *name;
     int (*handle)(struct mapd_session *, const struct json *,
@@ -365,6 +394,7 @@ static const struct {
     { "want_flows", handle_want_flows },
     { "flows", handle_flows },
     { "trace", handle_trace },
+    { "refused", handle_refused },
 };
 
 /* Returns false if 'method' is none of these. */
@@ -467,6 +497,8 @@ static void
 forget_connection(struct mapd_session *s)
 {
     forget_requests(s);
+    free(s->unseen);
+    s->unseen = NULL;
     s->synced = s->registered = s->trusted = false;
     s->register_at = LLONG_MAX;
 }
@@ -606,6 +638,12 @@ const char *
 mapd_session_refusal(const struct mapd_session *s)
 {
     return s->refusal;
+}
+
+const char *
+mapd_session_unseen(const struct mapd_session *s)
+{
+    return s->unseen;
 }
 
 bool

@@ -117,6 +117,10 @@ bool mapd_session_is_registered(const struct mapd_session *);
 unsigned int mapd_session_n_registrations(const struct mapd_session *);
 const char *mapd_session_refusal(const struct mapd_session *);
 
+/* Which of the tenants that it wants to hear of mapd does not let it see, and
+ * what helps, for people: NULL if there are none.  As above. */
+const char *mapd_session_unseen(const struct mapd_session *);
+
 /* Whether there is a connection and a snapshot came over it. */
 bool mapd_session_is_synced(const struct mapd_session *);
 

@@ -17,7 +17,8 @@ struct catalog {
                                  * and MAC. */
     struct hmap quic_ids;       /* The same, by VNI, group and QUIC id; those
                                  * that have one. */
-    /* All groups, sorted by VNI and name, since catalog_groups_in() wanted
+    /* All groups, sorted by VNI and name, since catalog_groups_between()
+     * wanted
      * them; NULL when some have come or gone. */
     const struct catalog_group **sorted;
     struct hmap sick;           /* catalog-health.c */

@@ -118,10 +118,11 @@ size_t catalog_host_users(const struct catalog *, const char *name);
  * points to). */
 const struct record_host **catalog_hosts(const struct catalog *, size_t *n);
 const struct catalog_group **catalog_groups(const struct catalog *, size_t *n);
-/* The groups in 'vni', sorted by name: '*n' pointers, owned by the catalog.
- * Not within a transaction. */
+/* The groups in the VNIs from 'first' to 'last', sorted by VNI and name: '*n'
+ * pointers, owned by the catalog.  Not within a transaction. */
 const struct catalog_group *const *
-catalog_groups_in(const struct catalog *, uint32_t vni, size_t *n);
+catalog_groups_between(const struct catalog *, uint32_t first, uint32_t last,
+                       size_t *n);
 
 /* Whether there is a group in 'vni': 0, or a positive errno with '*diag'
  * filled in, which names VNIs that have some. */

@@ -23,7 +23,7 @@ struct kind {
 static const struct kind kinds[] = {
     {"host", "NAME", 1, {"name"},
      {{"vtep", NULL}, {"encap", NULL}, {"region", "-"}, {"zone", "-"},
-      {"rack", "-"}}},
+      {"rack", "-"}, {"vnis", "-"}}},
     {"group", "VNI/NAME", 2, {"vni", "name"},
      {{"address", NULL}, {"protocol", NULL}, {"port", NULL},
       {"port_last", "0"}, {"algorithm", NULL}, {"affinity", NULL},

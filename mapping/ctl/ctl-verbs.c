@@ -7,7 +7,8 @@
 #define B(ID) CTL_BIT(CTL_##ID)
 
 #define CHANGE      (B(IF_REVISION) | B(WAIT))
-#define HOST        (B(VTEP) | B(ENCAP) | B(REGION) | B(ZONE) | B(RACK))
+#define HOST        (B(VTEP) | B(ENCAP) | B(REGION) | B(ZONE) | B(RACK) \
+                     | B(VNIS))
 #define GROUP_FIXED (B(ADDRESS) | B(PROTOCOL) | B(PORT) | B(SLOTS))
 #define GROUP_SET   (B(ALGORITHM) | B(AFFINITY) | B(AFFINITY_TIMEOUT) \
                      | B(RAMP) | B(DISTANCE) | B(ON_HOST_DEATH) \

@@ -18,6 +18,7 @@
 #include "mapping/catalog/catalog.h"
 #include "mapping/mapd/audit.h"
 #include "mapping/mapd/directory.h"
+#include "mapping/mapd/revoked.h"
 #include "mapping/mapd/server.h"
 #include "mapping/mapd/store-copy.h"
 #include "mapping/mapd/store.h"
@@ -45,7 +46,9 @@ struct options {
     struct svec listen;
     char *address;              /* Owned, if not given. */
     char *audit_log;            /* NULL: none. */
+    bool any_vni;               /* For hosts that are given none. */
     char *private_key, *certificate, *ca_cert; /* NULL: not given. */
+    char *revoked_file;         /* NULL: none. */
 };
 
 /* Set by a signal or `exit`: the main loop is to end. */
@@ -108,6 +111,27 @@ unixctl_backup(struct unixctl_conn *conn, int argc OVS_UNUSED,
     }
 }
 
+/* "mapd/reload-revoked": at once, and says what is wrong. */
+static void
+unixctl_reload_revoked(struct unixctl_conn *conn, int argc OVS_UNUSED,
+                       const char *argv[] OVS_UNUSED, void *revoked)
+{
+    struct diagnosis diag;
+
+    if (revoked_reload(revoked, &diag)) {
+        char *text = xasprintf("%s; %s", diag.message, diag.hint);
+
+        unixctl_command_reply_error(conn, text);
+        free(text);
+    } else {
+        char *text = xasprintf("%"PRIuSIZE" certificates are revoked",
+                               revoked_count(revoked));
+
+        unixctl_command_reply(conn, text);
+        free(text);
+    }
+}
+
 OVS_NO_RETURN static void
 usage(void)
 {
@@ -147,6 +171,14 @@ usage(void)
            "  --private-key=FILE        of mapd's certificate\n"
            "  --certificate=FILE        whose name is mapd:NAME\n"
            "  --ca-cert=FILE            of the CA that vouches for peers\n"
+           "  --revoked-file=FILE       names certificates that are good no "
+           "more\n"
+           "  --host-vnis=granted|any   what hosts with certificates may see "
+           "if their\n"
+           "                            records give them no VNIs: those of "
+           "their\n"
+           "                            endpoints and workloads (default), or "
+           "all\n"
            "  --audit-log=FILE          append a line of JSON for each "
            "change\n"
            "  --host-timeout=SECONDS    take a host for dead when it has been "
@@ -184,9 +216,11 @@ enum {
     OPT_ADVERTISE,
     OPT_NAME,
     OPT_AUDIT_LOG,
+    OPT_HOST_VNIS,
     OPT_PRIVATE_KEY,
     OPT_CERTIFICATE,
     OPT_CA_CERT,
+    OPT_REVOKED_FILE,
     VLOG_OPTION_ENUMS,
     DAEMON_OPTION_ENUMS,
 };
@@ -208,10 +242,12 @@ static const struct option long_options[] = {
     {"etcd-key", required_argument, NULL, OPT_ETCD_KEY},
     {"advertise", required_argument, NULL, OPT_ADVERTISE},
     {"name", required_argument, NULL, OPT_NAME},
+    {"host-vnis", required_argument, NULL, OPT_HOST_VNIS},
     {"audit-log", required_argument, NULL, OPT_AUDIT_LOG},
     {"private-key", required_argument, NULL, OPT_PRIVATE_KEY},
     {"certificate", required_argument, NULL, OPT_CERTIFICATE},
     {"ca-cert", required_argument, NULL, OPT_CA_CERT},
+    {"revoked-file", required_argument, NULL, OPT_REVOKED_FILE},
     DAEMON_LONG_OPTIONS,
     VLOG_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -287,6 +323,15 @@ parse_timeout(const char *text)
                   "0 to %g", text, max);
     }
     return seconds > 0 && seconds < 0.001 ? 1 : seconds * 1000 + 0.5;
+}
+
+static bool
+parse_host_vnis(const char *text)
+{
+    if (strcmp(text, "granted") && strcmp(text, "any")) {
+        ovs_fatal(0, "--host-vnis: \"%s\" is neither granted nor any", text);
+    }
+    return !strcmp(text, "any");
 }
 
 /* A daemon changes its directory. */
@@ -433,6 +478,10 @@ parse_options(int argc, char *argv[], struct options *options)
             parse_store_option(c, optarg, &options->store);
             break;
 
+        case OPT_HOST_VNIS:
+            options->any_vni = parse_host_vnis(optarg);
+            break;
+
         case OPT_AUDIT_LOG:
             set_file(&options->audit_log, optarg);
             break;
@@ -447,6 +496,10 @@ parse_options(int argc, char *argv[], struct options *options)
 
         case OPT_CA_CERT:
             set_file(&options->ca_cert, optarg);
+            break;
+
+        case OPT_REVOKED_FILE:
+            set_file(&options->revoked_file, optarg);
             break;
 
         VLOG_OPTION_HANDLERS
@@ -510,6 +563,26 @@ use_tls(const struct options *options)
         && tls_use(&files, &diag)) {
         die(&diag);
     }
+}
+
+/* NULL if 'file' is. */
+static struct revoked *
+open_revoked(const char *file, struct server *server)
+{
+    struct revoked *revoked = NULL;
+    struct diagnosis diag;
+
+    if (file) {
+        if (revoked_open(file, &revoked, &diag)) {
+            die(&diag);
+        }
+        VLOG_INFO("%s: %"PRIuSIZE" certificates are revoked", file,
+                  revoked_count(revoked));
+        server_set_revoked(server, revoked);
+        unixctl_command_register("mapd/reload-revoked", "", 0, 0,
+                                 unixctl_reload_revoked, revoked);
+    }
+    return revoked;
 }
 
 static void
@@ -609,6 +682,7 @@ main(int argc, char *argv[])
     struct catalog *catalog;
     struct diagnosis diag;
     struct server *server;
+    struct revoked *revoked;
     struct audit *audit;
     struct hash_key key;
     struct store *store;
@@ -645,7 +719,9 @@ main(int argc, char *argv[])
         die(&diag);
     }
     server_set_audit(server, audit);
+    server_set_any_vni(server, options.any_vni);
     use_tls(&options);
+    revoked = open_revoked(options.revoked_file, server);
     listen_all(server, &options.listen);
     metrics = open_metrics(options.metrics, server);
     unixctl_command_register("exit", "", 0, 0, unixctl_exit, NULL);
@@ -664,6 +740,7 @@ main(int argc, char *argv[])
     service_notify_stopping();
     metrics_server_destroy(metrics);
     server_destroy(server);
+    revoked_close(revoked);
     audit_close(audit);
     store_close(store);
     catalog_destroy(catalog);
@@ -674,6 +751,7 @@ main(int argc, char *argv[])
     free(options.private_key);
     free(options.certificate);
     free(options.ca_cert);
+    free(options.revoked_file);
     service_stop();
     vlog_disable_async();
     latch_destroy(&quit);

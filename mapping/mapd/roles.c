@@ -151,7 +151,8 @@ is_own(const struct catalog *catalog, const char *name,
         return false;
     }
     if (key.kind == RECORD_HOST) {
-        return !strcmp(key.host.name, name);
+        return (!strcmp(key.host.name, name)
+                && !shash_find(json_object(json), "vnis"));
     }
     return (key.kind == RECORD_ENDPOINT && has_only_state(json)
             && catalog_find_record(catalog, &key, &record)
@@ -173,8 +174,9 @@ roles_check_op(const struct role *role, const struct catalog *catalog,
         return 0;
     }
     error = diagnosis_set(diag, DIAG_DENIED, "op", NULL,
-                          "%s:%s may set the record of its host, and the "
-                          "state of endpoints on it, and nothing else",
+                          "%s:%s may set the record of its host, but for "
+                          "its vnis, and the state of endpoints on it, and "
+                          "nothing else",
                           names[role->kind], role->name);
     diagnosis_set_hint(diag, "an admin may: use a certificate for "
                        "admin:NAME");

@@ -55,8 +55,9 @@ int roles_check_register(const struct role *role, const char *name,
                          struct diagnosis *diag);
 
 /* Whether 'role' may do 'op', one of those of `transact`, which need not be
- * well-formed.  A host sets the record of its own, and the state of endpoints
- * on it.  Returns 0, or a positive errno with '*diag' filled in. */
+ * well-formed.  A host sets the record of its own, but for the VNIs that it
+ * may see, and the state of endpoints on it.  Returns 0, or a positive errno
+ * with '*diag' filled in. */
 int roles_check_op(const struct role *role, const struct catalog *catalog,
                    const struct json *op, struct diagnosis *diag);
 

@@ -178,6 +178,7 @@ server_committed(struct server *server, struct catalog_txn *txn,
     const struct catalog_change *changes;
     size_t n;
 
+    server_vnis_changed(server, txn);
     server_publish(server, txn, encoded);
     changes = catalog_txn_changes(txn, &n);
     forget_removed_hosts(server, changes, n);

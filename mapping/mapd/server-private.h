@@ -5,7 +5,7 @@
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
  * server-lease.c, server-relay.c, server-report.c, server-health.c,
  * server-trace.c, server-incident.c, server-metrics.c, server-handshake.c,
- * server-trust.c, barrier.c; and for
+ * server-trust.c, server-vnis.c, barrier.c; and for
  * stores that are shared server-follow.c, server-forward.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
@@ -18,6 +18,9 @@
 #include "mapping/mapd/server-incident.h"
 #include "mapping/mapd/server-metrics.h"
 #include "mapping/mapd/server.h"
+#include "mapping/mapd/stations.h"
+#include "mapping/tls.h"
+#include "mapping/vni-set.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "openvswitch/token-bucket.h"
@@ -54,6 +57,8 @@ struct server {
     long long int snapshots_wait_since; /* ... since time_msec(). */
     bool snapshots_pause;       /* There is room, after other work. */
     struct hmap views;          /* Of subscription.h. */
+    struct stations stations;   /* server-vnis.c */
+    bool any_vni;               /* For hosts that are given none. */
     struct presence presence;
     unsigned int host_timeout;  /* ms; 0: hosts never die. */
     long long int tick;         /* Clock of 'presence', ... */
@@ -82,6 +87,8 @@ struct server {
     bool handshakes_pause;      /* Some can go on, after other work. */
     struct refusals refusals;
     struct audit *audit;        /* NULL: none. */
+    struct revoked *revoked;    /* NULL: nobody. */
+    unsigned int revoked_seqno; /* That connections were checked against. */
     struct connection *actor;   /* Whose request is being dealt with, or was
                                  * last; NULL: it is gone. */
     const struct json *actor_for; /* For whom 'actor' asks; NULL: itself. */
@@ -101,6 +108,8 @@ struct connection {
     char *who;                  /* By certificate, or user of this machine; or
                                  * NULL: nobody knows. */
     struct role role;
+    struct tls_peer peer;       /* All zero without TLS. */
+    bool revoked;               /* Its certificate; its role is ROLE_NONE. */
     long long int stranger_until; /* time_msec(): then one of ROLE_NONE has
                                    * been told so. */
     unsigned int received;      /* jsonrpc_get_received_bytes() ... */
@@ -112,6 +121,8 @@ struct connection {
     bool doomed;                /* To be closed by server_run(). */
 
     struct subscription_view *view; /* NULL: not subscribed. */
+    struct vni_set wanted;      /* VNIs that it has subscribed to, */
+    struct vni_set refused;     /* and those of them that it may not see. */
     bool stale;                 /* A snapshot is due: no updates until it. */
     struct ovs_list queue_node; /* In server->snapshot_queue, if 'stale'. */
     struct json *subscribe_id;  /* Of the request it answers, or NULL. */
@@ -184,6 +195,8 @@ void server_forward_init(struct server *);
 void server_forward_destroy(struct server *);
 void server_forward_run(struct server *);
 void server_forward_wait(struct server *);
+/* The leader's certificate may be revoked now. */
+void server_forward_check(struct server *);
 /* 'conn' is going away. */
 void server_forward_drop(struct connection *);
 /* Does request 'method' here and now, and answers it. */
@@ -291,6 +304,15 @@ int server_list_records(const struct server *, enum record_kind kind,
 int server_subscribe(struct connection *, const struct json *id,
                      const struct json *params, struct diagnosis *diag);
 
+/* 'conn' asks for the VNIs in 'wanted', which this takes over: chooses what it
+ * sees. */
+void server_vnis_subscribe(struct connection *, struct vni_set *wanted);
+/* Those that 'conn' asks for and may not see, for people; NULL: none.  The
+ * caller frees it. */
+char *server_vnis_refused(const struct connection *);
+/* What 'txn' changes is about to be told: chooses anew where that matters. */
+void server_vnis_changed(struct server *, const struct catalog_txn *txn);
+
 /* Queues a snapshot for 'conn', which has missed an update or asked for it
  * by request 'id' (NULL: it did not).  Copies 'id'. */
 void server_queue_snapshot(struct connection *, const struct json *id);
@@ -316,9 +338,11 @@ void server_listen_close(struct server *);
 
 /* Has 'stream', which it takes over, send and receive messages from now on.
  * 'role' is that of the peer, whose name 'who' is copied (NULL: it has
- * none). */
-void server_add_connection(struct server *, struct stream *, bool is_local,
-                           const struct role *role, const char *who);
+ * none).  Returns the connection. */
+struct connection *server_add_connection(struct server *, struct stream *,
+                                         bool is_local,
+                                         const struct role *role,
+                                         const char *who);
 
 /* TLS connections that have yet to show who they are.  Begins with 'stream',
  * which it takes over: it becomes a connection, or is closed. */
@@ -344,5 +368,13 @@ void server_trust_refused(struct connection *conn,
 void server_trust_changed(struct server *, const struct json *changes);
 /* 'conn' is going away. */
 void server_trust_drop(struct connection *conn);
+
+/* Takes away all rights of 'conn' if its certificate is revoked. */
+void server_trust_check(struct connection *conn);
+/* Whether the certificate of 'name' is revoked, of which no more is known. */
+bool server_trust_is_revoked(const struct server *, const char *name);
+/* Follows the list of those, and closes connections. */
+void server_trust_run(struct server *);
+void server_trust_wait(const struct server *);
 
 #endif /* mapping/mapd/server-private.h */

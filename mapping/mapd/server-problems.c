@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "mapping/mapd/audit.h"
+#include "mapping/mapd/revoked.h"
 #include "mapping/mapd/store.h"
 #include "mapping/tls.h"
 #include "openvswitch/dynamic-string.h"
@@ -148,6 +149,24 @@ add_host(struct problems *problems, const struct server *server,
     }
 }
 
+/* What hosts ask for and may not see. */
+static void
+add_refused_vnis(struct problems *problems, const struct server *server)
+{
+    const struct connection *conn;
+
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        char *vnis = server_vnis_refused(conn);
+
+        if (vnis && conn->host && !conn->doomed) {
+            add(problems, "host %s asks for VNI %s, which it may not see; "
+                "grapnelctl host set %s --vnis lets it", conn->host->name,
+                vnis, conn->host->name);
+        }
+        free(vnis);
+    }
+}
+
 /* Counts the endpoints of 'group' by host in 'counts', as uintptr_t. */
 static void
 count_endpoints(const struct catalog_group *group, struct shash *counts)
@@ -223,6 +242,39 @@ add_families(struct problems *problems, const struct catalog *catalog)
 /* Less than this is left of the certificate: time to renew it. */
 enum { RENEW_S = 14 * 24 * 3600 };
 
+/* Who has not renewed in time finds out when its connection ends. */
+static void
+add_peers(struct problems *problems, const struct server *server)
+{
+    const struct connection *conn, *first = NULL;
+    size_t n = 0;
+
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        /* Others have none, or have been told. */
+        if (conn->role.kind == ROLE_HOST && conn->host && !conn->doomed
+            && conn->peer.expires - time_wall() < RENEW_S) {
+            n++;
+            if (!first || conn->peer.expires < first->peer.expires) {
+                first = conn;
+            }
+        }
+    }
+    if (n) {
+        long long int left = first->peer.expires - time_wall();
+        char *rest = (n > 1 ? xasprintf("; %"PRIuSIZE" more hosts' will soon",
+                                        n - 1) : xstrdup(""));
+
+        if (left < 0) {
+            add(problems, "the certificate of host %s has expired: it cannot "
+                "connect again%s", first->host->name, rest);
+        } else {
+            add(problems, "the certificate of host %s expires in %lld hours%s",
+                first->host->name, left / 3600, rest);
+        }
+        free(rest);
+    }
+}
+
 static void
 add_trust(struct problems *problems, const struct server *server)
 {
@@ -239,6 +291,11 @@ add_trust(struct problems *problems, const struct server *server)
     } else if (left < RENEW_S) {
         add(problems, "certificate %s expires in %d hours", certificate,
             left / 3600);
+    }
+    add_peers(problems, server);
+    if (server->revoked && revoked_problem(server->revoked)) {
+        add(problems, "%s; what was read before stays in force",
+            revoked_problem(server->revoked));
     }
     if (audit) {
         add(problems, "%s", audit);
@@ -266,6 +323,7 @@ server_problems(const struct server *server)
     add_trust(&problems, server);
     add_incidents(&problems, server);
     add_families(&problems, server->catalog);
+    add_refused_vnis(&problems, server);
     groups = catalog_groups(server->catalog, &n);
     for (size_t i = 0; i < n; i++) {
         add_group(&problems, server->catalog, groups[i]);

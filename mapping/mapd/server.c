@@ -69,6 +69,7 @@ server_create(struct catalog *catalog, struct store *store,
     ovs_list_init(&server->handshakes);
     server->max_connections = max_connections;
     hmap_init(&server->views);
+    stations_init(&server->stations, catalog);
     presence_init(&server->presence);
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
@@ -96,6 +97,8 @@ connection_close(struct connection *conn)
     server_cancel_snapshot(conn);
     server_set_host(conn, NULL);
     subscription_view_put(&server->views, conn->view);
+    vni_set_destroy(&conn->wanted);
+    vni_set_destroy(&conn->refused);
     jsonrpc_close(conn->rpc);
     ovs_list_remove(&conn->node);
     server->n_connections--;
@@ -121,6 +124,7 @@ server_destroy(struct server *server)
     free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
+    stations_destroy(&server->stations);
     hmap_destroy(&server->loads);
     free(server);
 }
@@ -488,6 +492,7 @@ server_run(struct server *server)
     struct connection *conn;
     size_t unfinished = 0;
 
+    server_trust_run(server);
     server_listen_run(server);
     server_handshake_run(server);
     server_liveness_tick(server);
@@ -524,6 +529,7 @@ server_wait(struct server *server)
 {
     struct connection *conn;
 
+    server_trust_wait(server);
     server_listen_wait(server);
     server_handshake_wait(server);
     server_liveness_wait(server);
@@ -550,6 +556,8 @@ server_show(const struct server *server, struct ds *ds)
     ds_put_format(ds, "messages between hosts dropped: %"PRIu64"\n",
                   server->n_relay_drops);
     LIST_FOR_EACH (conn, node, &server->connections) {
+        char *vnis;
+
         ds_put_format(ds, "%s:", jsonrpc_get_name(conn->rpc));
         if (conn->who) {
             ds_put_format(ds, " %s,", conn->who);
@@ -557,6 +565,11 @@ server_show(const struct server *server, struct ds *ds)
         if (conn->host) {
             ds_put_format(ds, " host %s, revision %"PRIu64",",
                           conn->host->name, conn->host->applied);
+        }
+        vnis = server_vnis_refused(conn);
+        if (vnis) {
+            ds_put_format(ds, " may not see VNI %s,", vnis);
+            free(vnis);
         }
         ds_put_format(ds, "%s%s unsent %"PRIuSIZE" bytes\n",
                       conn->view ? " subscribed," : "",

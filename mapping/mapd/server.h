@@ -23,6 +23,7 @@
 struct audit;
 struct ds;
 struct metrics;
+struct revoked;
 struct server;
 struct store;
 
@@ -69,6 +70,14 @@ void server_destroy(struct server *);
 /* Has each change, and what is refused for lack of rights, written to 'audit',
  * which stays the caller's and must outlive the server. */
 void server_set_audit(struct server *, struct audit *audit);
+
+/* Whose certificates are not good any more; it stays the caller's and must
+ * outlive the server.  Those that are connected are cut off at once. */
+void server_set_revoked(struct server *, struct revoked *revoked);
+
+/* Whether a host that has shown a certificate, and whose record gives it no
+ * VNIs, may see all of them; at first it may not. */
+void server_set_any_vni(struct server *, bool any);
 
 /* Listens on 'target': "punix:PATH", "pssl:[PORT][:IP]" (TLS with client
  * certificates, after tls_use()), where IP is 0.0.0.0 unless given, or

@@ -34,7 +34,7 @@ MAPD = os.path.join(BUILD, 'grapnel-mapd')
 
 # What members are that are not given.
 HOST_DEFAULTS = {'kind': 'host', 'encap': 'geneve', 'region': '', 'zone': '',
-                 'rack': ''}
+                 'rack': '', 'vnis': ''}
 GROUP_DEFAULTS = {
     'kind': 'group', 'protocol': 'tcp', 'port': 0, 'port_last': 0,
     'algorithm': 'weighted', 'affinity': 'flow', 'affinity_timeout': 10800,

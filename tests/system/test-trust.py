@@ -271,14 +271,8 @@ def the_silent_are_dropped_and_few(world):
         check(other.call('echo') == [], 'another address suffers')
     check(all(is_cut_off(x, TLS_SECONDS + 10) for x in left),
           'some stay for ever')
-    show = appctl(world, 'mapd/show')
+    show = world.appctl('mapd/show')
     check('TLS handshakes under way: 0' in show, '%s', show)
-
-
-def appctl(world, *argv):
-    return run(Here(), ['ovs-appctl', '-t', world.path('mapd.ctl'), *argv],
-               env=dict(os.environ, PATH=os.environ['PATH'] + ':'
-                        + harness.TOP + '/.deps/openvswitch/utilities')).stdout
 
 
 @tests.add

@@ -141,6 +141,16 @@ static const struct refusal refusals[] = {
       "a234567890123456789012345678901234567890...",
       "rack: \"a234567890123456789012345678901234567890...\" is 64 characters "
       "long, more than 63", "1 to 63" },
+    { "{" HOST ",'vnis':'1,'}", "vnis", "1,",
+      "vnis: \"1,\" is not a list of VNIs and ranges of them",
+      "write it like 100,200-299" },
+    { "{" HOST ",'vnis':7}", "vnis", "7",
+      "vnis: 7 is not a list of VNIs and ranges of them", "100,200-299" },
+    { "{" HOST ",'vnis':'1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31,33,35,37,"
+      "39,41,43,45,47,49,51,53,55,57,59,61,63,65'}", "vnis",
+      "1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,...",
+      "vnis: \"1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,...\" has 33 ranges, "
+      "more than 32", "wider ranges" },
     { "{" ENDPOINT ",'quic_id':'0'}", "quic_id", "0",
       "quic_id: \"0\" is not up to 8 bytes in hexadecimal",
       "quic_id_length" },

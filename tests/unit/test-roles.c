@@ -193,6 +193,8 @@ test_a_host_changes_only_its_own(void **state OVS_UNUSED)
         "{'op':'add','record':{'kind':'host','name':'h1',"
         "'vtep':'192.0.2.9'}}",
         "{'op':'remove','record':{'kind':'host','name':'h1'}}",
+        "{'op':'set','record':{'kind':'host','name':'h1','vnis':'7'}}",
+        "{'op':'set','record':{'kind':'host','name':'h1','vnis':''}}",
         "{'op':'set','record':{" ENDPOINT "'e2','state':'down'}}",
         "{'op':'set','record':{" ENDPOINT "'e3','state':'down'}}",
         "{'op':'set','record':{" ENDPOINT "'e1','weight':1000}}",
