@@ -114,6 +114,9 @@ ovs_TESTS += unit/test-roles
 unit/test-roles_OBJS := mapping/mapd/refusals.o mapping/mapd/roles.o \
 	$(catalog_OBJS) $(mapping_OBJS)
 
+ovs_TESTS += unit/test-waitset
+unit/test-waitset_OBJS := mapping/mapd/wait-capture.o mapping/mapd/waitset.o
+unit/test-waitset_LIBS := $(WAIT_CAPTURE_WRAPS)
 
 ovs_TESTS += unit/test-metrics unit/test-service-notify
 unit/test-metrics_OBJS := mapping/metrics.o
