@@ -169,8 +169,8 @@ bench/selection_OBJS := $(pick_OBJS) anycast/flow-hash.o anycast/group.o \
 	anycast/load.o
 
 ovs_BENCHES += bench/mapping
-bench/mapping_OBJS := tests/bench/mapping-world.o $(replica_OBJS) \
-	$(mapping_OBJS)
+bench/mapping_OBJS := tests/bench/mapping-crowd.o \
+	tests/bench/mapping-world.o $(replica_OBJS) $(mapping_OBJS)
 bench/mapping_LIBS := $(JEMALLOC)
 
 define test_rules

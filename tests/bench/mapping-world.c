@@ -107,17 +107,25 @@ world_start_mapd(struct world *w)
     close(fd);
 }
 
-static struct jsonrpc *
-open_rpc(struct world *w, struct subscriber *s)
+/* 'tag' NULL: the operator. */
+static int
+open_fd(struct world *w, int epoll, struct subscriber *tag)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = s };
-    int epoll = !s || s->has_replica ? w->first : w->epoll;
-    struct stream *stream;
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = tag };
     int fd = try_connect(w);
 
     if (fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)) {
         fail("cannot connect to grapnel-mapd");
     }
+    return fd;
+}
+
+static struct jsonrpc *
+open_rpc(struct world *w, struct subscriber *tag)
+{
+    int fd = open_fd(w, w->first, tag);
+    struct stream *stream;
+
     new_fd_stream(xstrdup("bench"), fd, 0, AF_UNIX, &stream);
     return jsonrpc_open(stream);
 }
@@ -134,6 +142,16 @@ send_msg(struct jsonrpc *rpc, struct jsonrpc_msg *msg)
         if (jsonrpc_get_status(rpc)) {
             fail("connection lost");
         }
+    }
+}
+
+static void
+send_from(struct subscriber *s, struct jsonrpc_msg *msg)
+{
+    if (s->has_replica) {
+        send_msg(s->rpc, msg);
+    } else if (!crowd_send(&s->crowd, msg)) {
+        fail("connection lost");
     }
 }
 
@@ -154,7 +172,7 @@ take_snapshot(struct subscriber *s, const struct json *json)
     struct diagnosis diag = { .op = -1 };
 
     s->revision = revision_of(json);
-    if (s->has_replica && replica_load_snapshot(&s->replica, json, world_now_us() / 1000,
+    if (replica_load_snapshot(&s->replica, json, world_now_us() / 1000,
                               &diag)) {
         fail(diag.message);
     }
@@ -166,9 +184,8 @@ take_update(struct subscriber *s, const struct json *json)
     struct diagnosis diag = { .op = -1 };
 
     s->revision = revision_of(json);
-    if (s->has_replica
-        && replica_apply_update(&s->replica, json, world_now_us() / 1000,
-                                &diag)) {
+    if (replica_apply_update(&s->replica, json, world_now_us() / 1000,
+                             &diag)) {
         fail(diag.message);
     }
 }
@@ -181,8 +198,8 @@ report_applied(struct subscriber *s)
     s->applied_us = world_now_us();
     if (s->name[0]) {
         json_object_put(json, "revision", json_integer_create(s->revision));
-        send_msg(s->rpc, jsonrpc_create_notify("applied",
-                                               json_array_create_1(json)));
+        send_from(s, jsonrpc_create_notify("applied",
+                                           json_array_create_1(json)));
     } else {
         json_destroy(json);
     }
@@ -207,6 +224,27 @@ take_message(struct subscriber *s, const struct jsonrpc_msg *msg)
         take_snapshot(s, param);
         report_applied(s);
     }
+}
+
+static void
+receive_crowd(struct subscriber *s)
+{
+    struct crowd_message message;
+    bool lost;
+
+    while (crowd_receive(&s->crowd, &message, &lost)) {
+        if (message.is_error) {
+            fail("a host's request was refused");
+        }
+        if (message.is_table) {
+            s->revision = message.revision;
+            report_applied(s);
+        }
+    }
+    if (lost) {
+        fail("connection lost");
+    }
+    s->bytes = s->crowd.bytes;
 }
 
 static void
@@ -256,7 +294,7 @@ poll_once(struct world *w, int64_t until)
 
     for (int i = 0; i < n; i++) {
         if (events[i].data.ptr != w) {
-            receive(w, events[i].data.ptr);
+            receive_crowd(events[i].data.ptr);
         }
     }
     while ((n = epoll_wait(w->first, events, EVENTS, 0)) > 0) {
@@ -321,8 +359,8 @@ send_subscribe(struct subscriber *s)
         json_object_put(json, "vnis", json_array_create_1(
                             json_integer_create(s->vni)));
     }
-    send_msg(s->rpc, jsonrpc_create_request("subscribe",
-                                            json_array_create_1(json), NULL));
+    send_from(s, jsonrpc_create_request("subscribe",
+                                        json_array_create_1(json), NULL));
 }
 
 static void
@@ -335,16 +373,23 @@ send_register(struct subscriber *s)
     json_object_put_string(json, "name", s->name);
     json_object_put_format(json, "vtep", "192.0.%d.%d", i / 200 + 2,
                            i % 200 + 1);
-    send_msg(s->rpc, jsonrpc_create_request("register",
-                                            json_array_create_1(json), NULL));
+    send_from(s, jsonrpc_create_request("register",
+                                        json_array_create_1(json), NULL));
 }
 
 static void
 close_subscribers(struct world *w)
 {
     for (size_t i = 0; i < w->n_subscribers; i++) {
-        jsonrpc_close(w->subscribers[i].rpc);
-        replica_destroy(&w->subscribers[i].replica);
+        struct subscriber *s = &w->subscribers[i];
+
+        if (s->is_open && s->has_replica) {
+            jsonrpc_close(s->rpc);
+            replica_destroy(&s->replica);
+        } else if (s->is_open) {
+            crowd_close(&s->crowd);
+        }
+        s->is_open = false;
     }
 }
 
@@ -356,9 +401,14 @@ world_resubscribe(struct world *w)
     for (size_t i = 0; i < w->n_subscribers; i++) {
         struct subscriber *s = &w->subscribers[i];
 
-        replica_init(&s->replica);
         s->revision = 0;
-        s->rpc = open_rpc(w, s);
+        s->is_open = true;
+        if (s->has_replica) {
+            replica_init(&s->replica);
+            s->rpc = open_rpc(w, s);
+        } else {
+            crowd_open(&s->crowd, open_fd(w, w->epoll, s));
+        }
         if (s->name[0]) {
             send_register(s);
         }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "mapping/replica/replica.h"
+#include "tests/bench/mapping-crowd.h"
 
 struct json;
 struct jsonrpc;
@@ -25,9 +26,11 @@ int64_t world_now_us(void);
 
 /* A host. */
 struct subscriber {
-    struct jsonrpc *rpc;
     bool has_replica;
+    struct jsonrpc *rpc;        /* If it has one; */
     struct replica replica;
+    struct crowd_host crowd;    /* if not. */
+    bool is_open;               /* One of the two. */
     uint64_t revision;          /* That it has; 0: no snapshot yet. */
     char name[24];              /* "" if it does not register. */
     uint32_t vni;               /* 0: all. */
