@@ -75,7 +75,8 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	server-health.o server-liveness.o server-load.o server-notify.o \
 	server-problems.o server-query.o server-metrics.o server-register.o \
 	server-relay.o server-report.o server-warn.o \
-	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
+	server-snapshot.o server-trace.o subscription.o unix-listener.o \
+	wait-capture.o waitset.o) \
 	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
 	ctl-change.o ctl-check.o ctl-client.o ctl-compare.o ctl-complete.o \
@@ -132,6 +133,9 @@ OFPROTO_LIBS := $(OVS)/vswitchd/bridge.o $(OVS)/vswitchd/system-stats.o \
 	$(OVS)/ofproto/.libs/libofproto.a $(OVS)/lib/.libs/libsflow.a
 # Calls of Open vSwitch that come to vswitchd-ext/main.c.
 OVS_WRAPS    := -Wl,--wrap=daemonize_complete
+# Calls of Open vSwitch that come to mapping/mapd/wait-capture.c.
+WAIT_CAPTURE_WRAPS := -Wl,--wrap=poll_fd_wait_at,--wrap=poll_timer_wait_at \
+	-Wl,--wrap=poll_timer_wait_until_at,--wrap=poll_immediate_wake_at
 JEMALLOC     := $(if $(SANITIZE),,-ljemalloc)
 
 .PHONY: all help
@@ -161,7 +165,8 @@ $(B)/grapnel-vswitchd: $(addprefix $(B)/,$(vswitchd_OBJS) $(replica_OBJS) $(mapp
 $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(etcd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
-	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lcurl -lmicrohttpd \
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(WAIT_CAPTURE_WRAPS) \
+		-lsqlite3 -lcurl -lmicrohttpd \
 		$(OVS_LIBS) $(JEMALLOC)
 
 $(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS) mapping/diagnosis.o mapping/remote.o mapping/tls.o) $(OVS)/.built

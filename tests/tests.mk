@@ -118,6 +118,9 @@ unit/test-stations_OBJS := mapping/mapd/stations.o $(unit/test-record_OBJS)
 unit/test-roles_OBJS := mapping/mapd/refusals.o mapping/mapd/roles.o \
 	$(catalog_OBJS) $(mapping_OBJS)
 
+ovs_TESTS += unit/test-waitset
+unit/test-waitset_OBJS := mapping/mapd/wait-capture.o mapping/mapd/waitset.o
+unit/test-waitset_LIBS := $(WAIT_CAPTURE_WRAPS)
 
 ovs_TESTS += unit/test-metrics unit/test-service-notify
 ovs_TESTS += unit/test-tls
@@ -189,8 +192,8 @@ bench/selection_OBJS := $(pick_OBJS) anycast/flow-hash.o anycast/group.o \
 	anycast/load.o
 
 ovs_BENCHES += bench/mapping
-bench/mapping_OBJS := tests/bench/mapping-world.o $(replica_OBJS) \
-	$(mapping_OBJS)
+bench/mapping_OBJS := tests/bench/mapping-crowd.o \
+	tests/bench/mapping-world.o $(replica_OBJS) $(mapping_OBJS)
 bench/mapping_LIBS := $(JEMALLOC)
 
 define test_rules

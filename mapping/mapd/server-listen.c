@@ -278,6 +278,7 @@ server_add_connection(struct server *server, struct stream *stream,
     conn->active = time_msec();
     ovs_list_push_back(&server->connections, &conn->node);
     server->n_connections++;
+    server_watch_connection(conn);
     return conn;
 }
 

@@ -21,6 +21,7 @@
 #include "mapping/mapd/stations.h"
 #include "mapping/tls.h"
 #include "mapping/vni-set.h"
+#include "mapping/mapd/waitset.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "openvswitch/token-bucket.h"
@@ -51,6 +52,9 @@ struct server {
     struct ovs_list listeners;
     struct ovs_list connections;
     size_t n_connections, max_connections;
+    struct waitset waitset;     /* Of connections. */
+    struct ovs_list doomed;     /* Connections to be closed. */
+    size_t unfinished;          /* Bytes of messages that have begun. */
     long long int accept_after; /* time_msec(); before it, none is taken. */
     struct ovs_list snapshot_queue; /* Connections that are due one. */
     bool snapshots_wait;        /* Some of them, for room, ... */
@@ -64,6 +68,8 @@ struct server {
     long long int tick;         /* Clock of 'presence', ... */
     long long int tick_time;    /* ... last set at this time_msec(). */
     long long int mark_after;   /* time_msec(): the store is tried again. */
+    long long int liveness_run; /* time_msec() of the next look at hosts. */
+    bool liveness_skipped;      /* One was due before that. */
     struct lease_clock lease_clock;
     long long int lease_run;    /* time_msec() of the next look at leases. */
     long long int lead_since;   /* time_msec() when this mapd began to see to
@@ -104,6 +110,7 @@ struct server {
 struct connection {
     struct ovs_list node;       /* In server->connections. */
     struct server *server;
+    struct waitset_member member; /* Of server->waitset. */
     struct jsonrpc *rpc;
     char *who;                  /* By certificate, or user of this machine; or
                                  * NULL: nobody knows. */
@@ -114,11 +121,13 @@ struct connection {
                                    * been told so. */
     unsigned int received;      /* jsonrpc_get_received_bytes() ... */
     unsigned int message_start; /* ... now, and after the last message. */
+    size_t unfinished;          /* Its part of server->unfinished. */
     size_t backlog;             /* jsonrpc_get_backlog(), last time. */
     bool probes;                /* The kernel does not say if it dies. */
     bool probed;                /* An echo request is out. */
     long long int active;       /* time_msec() of the last sign of life. */
-    bool doomed;                /* To be closed by server_run(). */
+    bool doomed;                /* To be closed by server_run(): */
+    struct ovs_list doomed_node; /* in server->doomed. */
 
     struct subscription_view *view; /* NULL: not subscribed. */
     struct vni_set wanted;      /* VNIs that it has subscribed to, */
@@ -223,6 +232,8 @@ void server_liveness_heard(struct connection *);
 /* Whether 'conn' is a host's, and to be probed by the next. */
 bool server_liveness_probes(const struct connection *);
 void server_liveness_probe(struct connection *);
+/* Has the poll loop wake up when that is due. */
+void server_liveness_wait_probe(const struct connection *);
 /* Whether some host should be marked as dead, and is not because so many seem
  * to be gone. */
 bool server_suspects_itself(const struct server *);
@@ -336,6 +347,8 @@ void server_listen_run(struct server *);
 void server_listen_wait(const struct server *);
 void server_listen_close(struct server *);
 
+/* Has 'conn' run and wait in server->waitset. */
+void server_watch_connection(struct connection *);
 /* Has 'stream', which it takes over, send and receive messages from now on.
  * 'role' is that of the peer, whose name 'who' is copied (NULL: it has
  * none).  Returns the connection. */
