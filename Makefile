@@ -213,10 +213,10 @@ packages:
 
 # For tests: unpacked, not installed.
 etcd:
-	@.ci/unpack-etcd .deps/etcd
+	@.ci/unpack etcd 'etcd-server etcd-client' usr/bin/etcd usr/bin/etcdctl
 
 promtool:
-	@.ci/unpack prometheus usr/bin/promtool
+	@.ci/unpack prometheus prometheus usr/bin/promtool
 
 $(OVS)/.built: always
 	@.ci/build-ovs $(OVS)

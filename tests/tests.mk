@@ -286,8 +286,15 @@ check: deps
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@tests/run
 
+# With -j, several at once, each one's output in one piece.
+UNIT_RUNS := $(addprefix run/,$(pure_TESTS) $(ovs_TESTS))
+.PHONY: $(UNIT_RUNS)
 check-unit: $(UNIT_TESTS)
-	@rc=0; for t in $(UNIT_TESTS); do echo "== $$t"; $$t || rc=1; done; exit $$rc
+	@$(MAKE) --no-print-directory --keep-going \
+		$(if $(filter -j%,$(MAKEFLAGS)),--output-sync) $(UNIT_RUNS)
+
+$(UNIT_RUNS): run/%: $(B)/tests/%
+	@echo "== $<"; $<
 
 check-golden: $(B)/tests/golden/golden
 	@tests/golden/run $<

@@ -70,6 +70,7 @@ def test_death():
 
     new = Host(m, 4)
     check_equal(new.table.dead, {"h2"}, "a snapshot says so")
+    h1.wait(lambda: h1.table.revision >= new.table.revision, 10)
     check(new.table.same(h1.table), "and all else as the updates")
     new.close()
 

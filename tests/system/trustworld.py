@@ -14,10 +14,10 @@ import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import time
 
 from etcdcluster import Cluster
+import harness
 from node import Daemon, Failed, run, wait_until
 from openvswitch import BUILD, TOP, OpenVSwitch
 from sandbox import RUN_DIR
@@ -238,7 +238,7 @@ class World:
         return []
 
     def collect_logs(self):
-        directory = tempfile.mkdtemp(prefix='grapnel-test-trust-')
+        directory = harness.log_directory()
         for path in (self.path('mapd.log'), self.path('audit.jsonl'),
                      self.ovs.path('grapnel-vswitchd.log')):
             if os.path.exists(path):
