@@ -36,7 +36,8 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
-	record-gateway.o record-health.o record-json.o record-kind.o record-pool.o \
+	record-gateway.o record-health.o record-iface.o record-json.o \
+	record-kind.o record-pool.o \
 	record-workload.o)
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
 	metrics-address.o relay.o remote.o report.o slot-codec.o \
@@ -51,7 +52,7 @@ replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 	replica-index.o replica-json.o replica-previous.o replica-record.o replica-txn.o) \
 	mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-few.o catalog-health.o catalog-index.o catalog-install.o catalog-lease.o \
+	catalog-few.o catalog-health.o catalog-iface.o catalog-index.o catalog-install.o catalog-lease.o \
 	catalog-liveness.o catalog-numbers.o catalog-prepare.o catalog-record.o \
 	catalog-record-check.o catalog-record-txn.o catalog-state.o \
 	catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
