@@ -39,7 +39,7 @@ record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
 	record-gateway.o record-health.o record-iface.o record-json.o \
 	record-kind.o record-pool.o \
 	record-workload.o)
-mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
+mapping_OBJS := $(addprefix mapping/,base64.o claims.o diagnosis.o json-members.o \
 	metrics-address.o relay.o remote.o report.o slot-codec.o \
 	tls.o) $(record_OBJS)
 
@@ -71,7 +71,7 @@ trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
 	server.o server-batch.o server-change.o server-follow.o \
-	server-forward.o server-incident.o server-listen.o \
+	server-forward.o server-iface.o server-incident.o server-listen.o ifaces.o \
 	server-health.o server-liveness.o server-load.o server-notify.o \
 	server-problems.o server-query.o server-metrics.o server-register.o \
 	server-relay.o server-report.o server-warn.o \

@@ -99,6 +99,9 @@ unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 
 ovs_TESTS += unit/test-report
 unit/test-report_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+ovs_TESTS += unit/test-claims unit/test-ifaces
+unit/test-claims_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+unit/test-ifaces_OBJS := mapping/mapd/ifaces.o $(mapping_OBJS)
 ovs_TESTS += unit/test-relay
 unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 

@@ -27,6 +27,7 @@ static const struct {
     unsigned int roles;
 } rights[] = {
     /* Requests. */
+    { "claim", HOST | ADMIN }, /* And roles_check_claim(). */
     { "dump", READER | ADMIN },
     { "echo", ALL },
     { "list", READER | ADMIN },
@@ -108,6 +109,19 @@ roles_check_register(const struct role *role, const char *name,
                        "or set external_ids:grapnel-host there to %s", name,
                        role->name);
     return error;
+}
+
+int
+roles_check_claim(const struct role *role, const char *name,
+                  struct diagnosis *diag)
+{
+    if (roles_is_admin(role)
+        || (role->kind == ROLE_HOST && !strcmp(role->name, name))) {
+        return 0;
+    }
+    return diagnosis_set(diag, DIAG_DENIED, "host", name,
+                         "%s:%s may not claim ports for host %.63s",
+                         names[role->kind], role->name, name);
 }
 
 /* The record that 'op' sets, or NULL. */
