@@ -142,7 +142,17 @@ bind_together(struct server *server, const record_iface *ports, int n,
     return n;
 }
 
-/* Binds what is pending, as far as one transaction goes. */
+static bool
+has_endpoint(const struct catalog *catalog, const char *iface)
+{
+    size_t n;
+
+    free(catalog_endpoints_of(catalog, iface, &n));
+    return n > 0;
+}
+
+/* Binds what is pending, as far as one transaction goes.  Most ports are not
+ * those of endpoints. */
 static void
 bind_pending(struct server *server)
 {
@@ -152,7 +162,8 @@ bind_pending(struct server *server)
     int n = 0, done;
 
     while (n < BATCH && ifaces_pop(si->ifaces, ports[n])) {
-        set_refused(si, ports[n++], NULL);
+        set_refused(si, ports[n], NULL);
+        n += has_endpoint(server->catalog, ports[n]);
     }
     while (n > 0 && (done = bind_together(server, ports, n, &diag)) != n) {
         if (done < 0) {
