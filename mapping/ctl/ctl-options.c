@@ -129,6 +129,10 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_QUIC_ID] = {"quic-id", CTL_TEXT, "HEX", NULL,
                      "the endpoint's id in QUIC connection ids; \"\" for "
                      "none"},
+    [CTL_IFACE] = {"iface", CTL_TEXT, "ID", NULL,
+                   "external_ids:iface-id of the endpoint's port, by which "
+                   "its host is found, and its MAC (attached-mac), instead "
+                   "of --host and --mac; \"\" for none"},
 
     [CTL_PUBLIC_ADDRESS] = {"public-address", CTL_TEXT, "ADDRESS", NULL,
                             "the workload's address outside; \"\" for none"},
