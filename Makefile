@@ -89,7 +89,7 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
-	agent.o agent-config.o agent-moves.o \
+	agent.o agent-config.o agent-moves.o iface-report.o iface-set.o \
 	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o \
 	table-builder.o table-file.o table-keeper.o health.o health-frame.o \
 	health-tap.o load-report.o resolver.o rtnl.o)
