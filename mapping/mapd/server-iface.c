@@ -1,6 +1,10 @@
 /* Endpoints that are found by their port: method `claim`, by which hosts say
  * which ports they have, and the changes of records that follow from it.
  *
+ * A port that goes counts as there for as long as a host that is silent does:
+ * when it comes elsewhere meanwhile, as a VM that moves does, no slot has
+ * moved.
+ *
  * Where several mapds share a store, the one that makes changes hears of all
  * hosts, by way of those that they are connected to; one that has just begun
  * to knows nothing, so all mapds ask their hosts for the whole then.  Until a
@@ -12,6 +16,7 @@
 #include "mapping/mapd/server-private.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +45,9 @@ struct server_ifaces {
     struct ifaces *ifaces;
     struct shash refused;       /* Ports whose endpoints cannot be bound: why,
                                  * as char *. */
+    struct shash leaving;       /* Ports that no host has any more: until when
+                                 * they count as there, as long long int *. */
+    long long int leaving_at;   /* time_msec() of the first of these. */
     int64_t term;               /* Of the leader, whom hosts have told. */
     long long int retry_at;     /* time_msec(): not before it. */
 };
@@ -50,6 +58,8 @@ server_iface_init(struct server *server)
     server->ifaces = xzalloc(sizeof *server->ifaces);
     server->ifaces->ifaces = ifaces_create();
     shash_init(&server->ifaces->refused);
+    shash_init(&server->ifaces->leaving);
+    server->ifaces->leaving_at = LLONG_MAX;
 }
 
 void
@@ -57,7 +67,74 @@ server_iface_destroy(struct server *server)
 {
     ifaces_destroy(server->ifaces->ifaces);
     shash_destroy_free_data(&server->ifaces->refused);
+    shash_destroy_free_data(&server->ifaces->leaving);
     free(server->ifaces);
+}
+
+/* Ports that are leaving. */
+
+/* Whether some endpoint is where 'iface' is not any more. */
+static bool
+is_gone(const struct server *server, const char *iface)
+{
+    const struct ifaces *ifaces = server->ifaces->ifaces;
+    struct record_endpoint *endpoints;
+    struct ifaces_claim claim;
+    bool gone = false;
+    size_t n;
+
+    if (ifaces_find(ifaces, iface, "", &claim)) {
+        return false;
+    }
+    endpoints = catalog_endpoints_of(server->catalog, iface, &n);
+    for (size_t i = 0; i < n; i++) {
+        gone |= (endpoints[i].host[0]
+                 && ifaces_has_told(ifaces, endpoints[i].host));
+    }
+    free(endpoints);
+    return gone;
+}
+
+/* Whether 'iface' is gone, and still counts as there. */
+static bool
+lingers(struct server *server, const char *iface)
+{
+    struct server_ifaces *si = server->ifaces;
+    long long int *until;
+
+    if (!is_gone(server, iface)) {
+        free(shash_find_and_delete(&si->leaving, iface));
+        return false;
+    }
+    until = shash_find_data(&si->leaving, iface);
+    if (!until) {
+        until = xmalloc(sizeof *until);
+        *until = time_msec() + server->host_timeout;
+        shash_add(&si->leaving, iface, until);
+    }
+    si->leaving_at = MIN(si->leaving_at, *until);
+    return time_msec() < *until;
+}
+
+/* Those that have lingered long enough are pending again. */
+static void
+end_lingering(struct server_ifaces *si)
+{
+    struct shash_node *node;
+
+    if (time_msec() < si->leaving_at) {
+        return;
+    }
+    si->leaving_at = LLONG_MAX;
+    SHASH_FOR_EACH (node, &si->leaving) {
+        const long long int *until = node->data;
+
+        if (time_msec() >= *until) {
+            ifaces_push(si->ifaces, node->name);
+        } else {
+            si->leaving_at = MIN(si->leaving_at, *until);
+        }
+    }
 }
 
 /* What becomes of endpoints. */
@@ -163,7 +240,8 @@ bind_pending(struct server *server)
 
     while (n < BATCH && ifaces_pop(si->ifaces, ports[n])) {
         set_refused(si, ports[n], NULL);
-        n += has_endpoint(server->catalog, ports[n]);
+        n += (!lingers(server, ports[n])
+              && has_endpoint(server->catalog, ports[n]));
     }
     while (n > 0 && (done = bind_together(server, ports, n, &diag)) != n) {
         if (done < 0) {
@@ -306,6 +384,7 @@ server_iface_follow(struct server *server)
     si->term = term;
     ifaces_forget_all(si->ifaces);
     shash_clear_free_data(&si->refused);
+    shash_clear_free_data(&si->leaving);
     LIST_FOR_EACH (conn, node, &server->connections) {
         ask(conn);
     }
@@ -363,16 +442,18 @@ server_iface_run(struct server *server)
 {
     struct server_ifaces *si = server->ifaces;
 
-    if (!server->leads || !ifaces_is_pending(si->ifaces)) {
+    if (!server->leads) {
         return;
     }
-    if (time_msec() >= si->retry_at) {
+    end_lingering(si);
+    if (ifaces_is_pending(si->ifaces) && time_msec() >= si->retry_at) {
         server->actor = NULL;   /* Nobody asked for it. */
         bind_pending(server);
     }
     if (ifaces_is_pending(si->ifaces)) {
         poll_timer_wait_until(si->retry_at);
     }
+    poll_timer_wait_until(si->leaving_at);
 }
 
 /* In words. */

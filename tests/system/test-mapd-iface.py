@@ -196,6 +196,38 @@ def test_nobody_is_unbound_for_what_has_not_been_told():
     mapd.stop()
 
 
+def test_a_port_that_moves_takes_its_slots_along():
+    mapd = liveness.LiveMapd(20, allow=QUIET)
+    h1, h2 = Host(mapd, 1), Host(mapd, 2)
+    make(mapd, add(port("w1", "vm-1")), add(port("w2", "vm-2")),
+         add(endpoint(VNI, "w3", "h1", 3)))
+    h1.claim(("vm-1", MAC % 1, 0), ("vm-2", MAC % 2, 0), all_=True)
+    h2.claim(all_=True)
+    table = Table(mapd.client().call("subscribe", {}))
+    slots = table.groups[VNI, "web"]["slots"]
+    before = revision(mapd)
+    h1.claim(gone=["vm-1", "vm-2"])
+    check_equal(where(mapd), {"w1": "h1", "w2": "h1", "w3": "h1"},
+                "it may come elsewhere")
+    h2.claim(("vm-1", MAC % 1, 0))
+    check_equal(where(mapd), {"w1": "h2", "w2": "h1", "w3": "h1"},
+                "and has")
+    h1.claim(("vm-2", MAC % 2, 0))
+    table = Table(mapd.client().call("subscribe", {}))
+    check_equal((table.groups[VNI, "web"]["slots"], table.revision),
+                (slots, before + 1), "with the same slots")
+    mapd.stop()
+    mapd = liveness.LiveMapd(0.9, allow=QUIET)
+    h1 = liveness.Host(mapd, 1)
+    make(mapd, add(port("w1", "vm-1")))
+    for here, gone in ([["vm-1", MAC % 1, 5]], []), ([], ["vm-1"]):
+        h1.client.send({"method": "claim", "id": "claim", "params": [
+            {"host": "h1", "all": True, "here": here, "gone": gone}]})
+        check(until(lambda: where(mapd) == {"w1": "h1" if here else ""}),
+              "after that time it is nowhere", where(mapd))
+    mapd.stop()
+
+
 def test_a_dead_host_keeps_what_it_had_until_it_is_elsewhere():
     mapd = liveness.LiveMapd(0.9, allow=QUIET)
     hosts = [liveness.Host(mapd, n) for n in (1, 2)]
@@ -354,6 +386,7 @@ if __name__ == "__main__":
     main(test_an_endpoint_is_where_its_port_is,
          test_the_newest_claim_counts_and_a_conflict_is_told,
          test_nobody_is_unbound_for_what_has_not_been_told,
+         test_a_port_that_moves_takes_its_slots_along,
          test_a_dead_host_keeps_what_it_had_until_it_is_elsewhere,
          test_what_cannot_be_bound_is_told_and_tried_again,
          test_what_operators_load_does_not_say_where_it_is,
