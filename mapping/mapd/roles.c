@@ -115,13 +115,18 @@ int
 roles_check_claim(const struct role *role, const char *name,
                   struct diagnosis *diag)
 {
+    int error;
+
     if (roles_is_admin(role)
         || (role->kind == ROLE_HOST && !strcmp(role->name, name))) {
         return 0;
     }
-    return diagnosis_set(diag, DIAG_DENIED, "host", name,
-                         "%s:%s may not claim ports for host %.63s",
-                         names[role->kind], role->name, name);
+    error = diagnosis_set(diag, DIAG_DENIED, "host", name,
+                          "%s:%s may not claim ports for host %.63s",
+                          names[role->kind], role->name, name);
+    diagnosis_set_hint(diag, "each host claims what it has, with a "
+                       "certificate for host:NAME");
+    return error;
 }
 
 /* The record that 'op' sets, or NULL. */
