@@ -143,6 +143,10 @@ unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
+ovs_TESTS += unit/test-iface-set unit/test-iface-report
+unit/test-iface-set_OBJS := vswitchd-ext/iface-set.o $(mapping_OBJS)
+unit/test-iface-report_OBJS := vswitchd-ext/iface-report.o \
+	vswitchd-ext/iface-set.o $(mapping_OBJS)
 ovs_TESTS += unit/test-health-frame
 unit/test-health-frame_OBJS := vswitchd-ext/health-frame.o \
 	vswitchd-ext/health-tap.o

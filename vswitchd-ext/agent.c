@@ -468,7 +468,8 @@ agent_run(struct agent *agent)
         }
         keep_mapping(agent);
         check_health(agent);
-        iface_report_run(agent->ifaces, agent->config.host, agent->session);
+        iface_report_run(agent->ifaces, agent->config.host, agent->session,
+                         time_msec());
         load_report_run(agent->loads, agent->builder, agent->session);
         agent_moves_run(&agent->moves, agent->session);
     }

@@ -8,7 +8,6 @@
 #include "openvswitch/poll-loop.h"
 #include "ovs-thread.h"
 #include "seq.h"
-#include "timeval.h"
 #include "util.h"
 #include "vswitchd-ext/iface-set.h"
 #include "vswitchd-ext/mapd-session.h"
@@ -106,7 +105,8 @@ is_outdated(const struct iface_report *r, const struct mapd_session *session)
 }
 
 static void
-take_answer(struct iface_report *r, const struct mapd_session *session)
+take_answer(struct iface_report *r, const struct mapd_session *session,
+            long long int now)
 {
     enum mapd_claim state = mapd_session_claim_state(session);
 
@@ -118,18 +118,17 @@ take_answer(struct iface_report *r, const struct mapd_session *session)
     if (r->confirmed) {
         iface_set_copy(&r->told, &r->asked);
     } else {
-        r->due = time_msec() + IFACE_REPORT_RETRY_MS;
+        r->due = now + IFACE_REPORT_RETRY_MS;
     }
 }
 
 static void
 send_claims(struct iface_report *r, const char *self,
-            struct mapd_session *session)
+            struct mapd_session *session, long long int now)
 {
     struct claims claims;
 
-    iface_set_diff(r->confirmed ? &r->told : NULL, &r->here, time_msec(),
-                   &claims);
+    iface_set_diff(r->confirmed ? &r->told : NULL, &r->here, now, &claims);
     ovs_strlcpy(claims.host, self, sizeof claims.host);
     mapd_session_claim(session, claims_to_json(&claims));
     claims_uninit(&claims);
@@ -137,12 +136,12 @@ send_claims(struct iface_report *r, const char *self,
     r->sent = true;
     r->registration = mapd_session_n_registrations(session);
     r->wish = mapd_session_n_claims_wanted(session);
-    r->due = time_msec() + IFACE_REPORT_MS;
+    r->due = now + IFACE_REPORT_MS;
 }
 
 void
 iface_report_run(struct iface_report *r, const char *self,
-                 struct mapd_session *session)
+                 struct mapd_session *session, long long int now)
 {
     take_latest(r);
     r->waits = false;
@@ -151,7 +150,7 @@ iface_report_run(struct iface_report *r, const char *self,
         r->due = 0;
         return;
     }
-    take_answer(r, session);
+    take_answer(r, session, now);
     if (r->sent) {
         return;
     }
@@ -159,8 +158,8 @@ iface_report_run(struct iface_report *r, const char *self,
         r->confirmed = false;
     }
     if (!r->confirmed || !iface_set_equal(&r->told, &r->here)) {
-        if (time_msec() >= r->due) {
-            send_claims(r, self, session);
+        if (now >= r->due) {
+            send_claims(r, self, session, now);
         } else {
             r->waits = true;
         }

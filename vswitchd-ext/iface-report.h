@@ -22,9 +22,10 @@ void iface_report_set(const struct iface_set *);
  * is one at a time. */
 struct iface_report *iface_report_create(void);
 void iface_report_destroy(struct iface_report *);
-/* 'self' is this host's name. */
+/* 'self' is this host's name, 'now' the time_msec(), by which the ports' ages
+ * count, too. */
 void iface_report_run(struct iface_report *, const char *self,
-                      struct mapd_session *);
+                      struct mapd_session *, long long int now);
 void iface_report_wait(const struct iface_report *);
 
 #endif /* vswitchd-ext/iface-report.h */
