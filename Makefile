@@ -36,11 +36,11 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
-	record-gateway.o record-health.o record-json.o record-kind.o record-pool.o \
-	record-workload.o vni-set.o)
-mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	metrics-address.o relay.o remote.o report.o slot-codec.o \
-	tls.o) $(record_OBJS)
+	record-gateway.o record-health.o record-iface.o record-json.o \
+	record-kind.o record-pool.o record-workload.o vni-set.o)
+mapping_OBJS := $(addprefix mapping/,base64.o claims.o diagnosis.o \
+	json-members.o metrics-address.o relay.o remote.o report.o \
+	slot-codec.o tls.o) $(record_OBJS)
 
 # What monitoring and systemd ask of both daemons.
 service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
@@ -51,7 +51,7 @@ replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 	replica-index.o replica-json.o replica-previous.o replica-record.o replica-txn.o) \
 	mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-few.o catalog-health.o catalog-index.o catalog-install.o catalog-lease.o \
+	catalog-few.o catalog-health.o catalog-iface.o catalog-index.o catalog-install.o catalog-lease.o \
 	catalog-liveness.o catalog-numbers.o catalog-prepare.o catalog-record.o \
 	catalog-record-check.o catalog-record-txn.o catalog-state.o \
 	catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
@@ -71,7 +71,7 @@ trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o revoked.o roles.o \
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
 	server.o server-batch.o server-change.o server-follow.o \
-	server-forward.o server-incident.o server-listen.o \
+	server-forward.o server-iface.o server-incident.o server-listen.o ifaces.o \
 	server-health.o server-liveness.o server-load.o server-notify.o \
 	server-problems.o server-query.o server-metrics.o server-register.o \
 	server-relay.o server-report.o server-warn.o \
@@ -90,10 +90,11 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
-	agent.o agent-config.o agent-moves.o \
+	agent.o agent-config.o agent-moves.o iface-report.o iface-set.o \
 	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o \
 	table-builder.o table-file.o table-keeper.o health.o health-frame.o \
-	health-probe.o health-report.o health-tap.o load-report.o resolver.o rtnl.o)
+	health-probe.o health-report.o health-tap.o load-report.o \
+	resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 

@@ -14,6 +14,7 @@
 #include "encap/tunnel.h"
 #include "mapping/diagnosis.h"
 #include "mapping/record-gateway.h"
+#include "mapping/record-iface.h"
 #include "mapping/record-name.h"
 #include "mapping/record-pool.h"
 #include "mapping/record-workload.h"
@@ -124,8 +125,11 @@ struct record_endpoint {
     uint32_t vni;
     record_name group;
     record_name name;
-    record_name host;
-    struct mac mac;
+    record_iface iface;         /* The port by which it is found, or "". */
+    record_label host;          /* Without 'iface' there is one; with it, ""
+                                 * while it is unbound. */
+    struct mac mac;             /* Likewise; all zero: none. */
+    uint8_t mac_from;           /* enum record_mac_from. */
     uint16_t weight;            /* 1...RECORD_WEIGHT_MAX. */
     enum endpoint_state state;  /* UP, DRAINING or DOWN. */
     uint16_t cost;              /* Lower is preferred, by "least-cost". */

@@ -70,6 +70,8 @@ unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
 ovs_TESTS += unit/test-record-health unit/test-vni-set
 unit/test-vni-set_OBJS := mapping/vni-set.o
 unit/test-record-health_OBJS := $(unit/test-record_OBJS)
+ovs_TESTS += unit/test-record-iface
+unit/test-record-iface_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
@@ -98,6 +100,9 @@ unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 
 ovs_TESTS += unit/test-report
 unit/test-report_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+ovs_TESTS += unit/test-claims unit/test-ifaces
+unit/test-claims_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+unit/test-ifaces_OBJS := mapping/mapd/ifaces.o $(mapping_OBJS)
 ovs_TESTS += unit/test-relay
 unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 
@@ -147,6 +152,10 @@ unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
+ovs_TESTS += unit/test-iface-set unit/test-iface-report
+unit/test-iface-set_OBJS := vswitchd-ext/iface-set.o $(mapping_OBJS)
+unit/test-iface-report_OBJS := vswitchd-ext/iface-report.o \
+	vswitchd-ext/iface-set.o $(mapping_OBJS)
 ovs_TESTS += unit/test-health-frame
 unit/test-health-frame_OBJS := vswitchd-ext/health-frame.o \
 	vswitchd-ext/health-tap.o

@@ -24,6 +24,7 @@
 #include "vswitchd-ext/explain.h"
 #include "vswitchd-ext/flow-maker.h"
 #include "vswitchd-ext/health.h"
+#include "vswitchd-ext/iface-report.h"
 #include "vswitchd-ext/load-report.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
@@ -78,6 +79,7 @@ struct agent {
     struct table_keeper *keeper;
     struct load_report *loads;
     struct health *health;
+    struct iface_report *ifaces;
     struct agent_report report;
     int resolver_error;         /* Why there is no resolver; 0: none tried. */
     long long int resolver_at;  /* When to try again. */
@@ -483,6 +485,8 @@ agent_run(struct agent *agent)
         }
         keep_mapping(agent);
         check_health(agent);
+        iface_report_run(agent->ifaces, agent->config.host, agent->session,
+                         time_msec());
         load_report_run(agent->loads, agent->builder, agent->session);
         agent_moves_run(&agent->moves, agent->session);
     }
@@ -523,6 +527,7 @@ agent_main(void *agent_)
             table_keeper_wait(agent->keeper);
             load_report_wait(agent->loads);
             health_wait(agent->health);
+            iface_report_wait(agent->ifaces);
         }
         poll_block();
     }
@@ -531,6 +536,7 @@ agent_main(void *agent_)
     stop_keeping(agent);
     load_report_destroy(agent->loads);
     health_destroy(agent->health);
+    iface_report_destroy(agent->ifaces);
     mapd_session_destroy(agent->session);
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
@@ -551,6 +557,7 @@ agent_start(void)
     agent->keeper = table_keeper_create();
     agent->loads = load_report_create();
     agent->health = health_create();
+    agent->ifaces = iface_report_create();
     agent_moves_init(&agent->moves);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);

@@ -51,6 +51,9 @@ struct mapd_session {
 
     struct json *register_id;   /* Outstanding requests, or NULL. */
     struct json *subscribe_id;
+    struct json *claim_id;
+    enum mapd_claim claim;
+    unsigned int n_claims_wanted;
     bool resubscribe;           /* Its answer is not what we want any more. */
     long long int register_at;  /* When to try again, or LLONG_MAX. */
     bool synced;                /* A snapshot came over this connection. */
@@ -104,7 +107,9 @@ forget_requests(struct mapd_session *s)
 {
     json_destroy(s->register_id);
     json_destroy(s->subscribe_id);
-    s->register_id = s->subscribe_id = NULL;
+    json_destroy(s->claim_id);
+    s->register_id = s->subscribe_id = s->claim_id = NULL;
+    s->claim = MAPD_CLAIM_NONE;
     s->resubscribe = false;
 }
 
@@ -292,6 +297,22 @@ handle_registered(struct mapd_session *s, const struct jsonrpc_msg *msg)
 }
 
 static void
+handle_claimed(struct mapd_session *s, const struct jsonrpc_msg *msg)
+{
+    struct diagnosis diag;
+
+    json_destroy(s->claim_id);
+    s->claim_id = NULL;
+    s->claim = (msg->type == JSONRPC_ERROR ? MAPD_CLAIM_REFUSED
+                : MAPD_CLAIM_DONE);
+    if (msg->type == JSONRPC_ERROR) {
+        read_error(msg, &diag);
+        VLOG_WARN_RL(&rl, "%s: was not told which ports are here: %s",
+                     jsonrpc_session_get_name(s->rpc), diag.message);
+    }
+}
+
+static void
 handle_reply(struct mapd_session *s, struct replica *replica,
              const struct jsonrpc_msg *msg, bool *changed)
 {
@@ -299,6 +320,8 @@ handle_reply(struct mapd_session *s, struct replica *replica,
 
     if (s->register_id && json_equal(msg->id, s->register_id)) {
         handle_registered(s, msg);
+    } else if (s->claim_id && json_equal(msg->id, s->claim_id)) {
+        handle_claimed(s, msg);
     } else if (s->subscribe_id && json_equal(msg->id, s->subscribe_id)) {
         json_destroy(s->subscribe_id);
         s->subscribe_id = NULL;
@@ -386,11 +409,20 @@ handle_refused(struct mapd_session *s, const struct json *json,
     return error;
 }
 
+static int
+handle_want_claims(struct mapd_session *s, const struct json *param OVS_UNUSED,
+                   struct diagnosis *diag OVS_UNUSED)
+{
+    s->n_claims_wanted++;
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*handle)(struct mapd_session *, const struct json *,
                   struct diagnosis *);
 } relayed[] = {
+    { "want_claims", handle_want_claims },
     { "want_flows", handle_want_flows },
     { "flows", handle_flows },
     { "trace", handle_trace },
@@ -620,6 +652,29 @@ mapd_session_report(struct mapd_session *s, const char *method,
                     struct json *param)
 {
     send_notification(s, method, param);
+}
+
+void
+mapd_session_claim(struct mapd_session *s, struct json *param)
+{
+    if (s->claim_id || !jsonrpc_session_is_connected(s->rpc)) {
+        json_destroy(param);
+        return;
+    }
+    s->claim_id = send_request(s, "claim", json_array_create_1(param));
+    s->claim = MAPD_CLAIM_SENT;
+}
+
+enum mapd_claim
+mapd_session_claim_state(const struct mapd_session *s)
+{
+    return s->claim;
+}
+
+unsigned int
+mapd_session_n_claims_wanted(const struct mapd_session *s)
+{
+    return s->n_claims_wanted;
 }
 
 unsigned int

@@ -23,6 +23,7 @@ catalog_create(void)
     hmap_init(&catalog->ids);
     hmap_init(&catalog->macs);
     hmap_init(&catalog->quic_ids);
+    hmap_init(&catalog->ifaces);
     catalog_record_init(&catalog->records);
     hmap_init(&catalog->sick);
     return catalog;
@@ -65,6 +66,7 @@ catalog_destroy(struct catalog *catalog)
     catalog_record_destroy(&catalog->records);
     catalog_health_destroy(catalog);
     hmap_destroy(&catalog->quic_ids);
+    hmap_destroy(&catalog->ifaces);
     hmap_destroy(&catalog->macs);
     hmap_destroy(&catalog->ids);
     hmap_destroy(&catalog->services);

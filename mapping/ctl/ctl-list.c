@@ -144,6 +144,30 @@ put_state(struct ctl_table *table, const struct row *row)
     ctl_output_cell(table, ctl_list_state_color(state), "%s", state);
 }
 
+/* Of an endpoint, which may be found by its port. */
+static void
+put_host(struct ctl_table *table, const struct row *row)
+{
+    const char *host = ctl_record_text(row->record, "host");
+
+    if (*host) {
+        put_member(table, row, "host");
+    } else {
+        ctl_output_cell(table, CTL_BAD, "unbound: no such port");
+    }
+}
+
+static void
+put_mac(struct ctl_table *table, const struct row *row)
+{
+    if (!*ctl_record_text(row->record, "host")
+        || *ctl_record_text(row->record, "mac")) {
+        put_member(table, row, "mac");
+    } else {
+        ctl_output_cell(table, CTL_BAD, "unbound: no attached-mac");
+    }
+}
+
 static void
 put_slots(struct ctl_table *table, const struct row *row)
 {
@@ -225,8 +249,9 @@ static const struct column endpoint_columns[] = {
     {"WEIGHT", true, NULL, "weight", NULL},
     {"COST", true, NULL, "cost", "0"},
     {"PRIORITY", true, NULL, "priority", "0"},
-    {"HOST", false, NULL, "host", NULL},
-    {"MAC", false, NULL, "mac", NULL},
+    {"IFACE", false, NULL, "iface", "-"},
+    {"HOST", false, put_host, NULL, NULL},
+    {"MAC", false, put_mac, NULL, NULL},
     {"SLOTS", true, put_slots, NULL, NULL},
     {"SHARE", true, put_share, NULL, NULL},
     {"FLOWS", true, put_flows, NULL, NULL},

@@ -133,6 +133,10 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_QUIC_ID] = {"quic-id", CTL_TEXT, "HEX", NULL,
                      "the endpoint's id in QUIC connection ids; \"\" for "
                      "none"},
+    [CTL_IFACE] = {"iface", CTL_TEXT, "ID", NULL,
+                   "the endpoint's port, by its external_ids:iface-id in "
+                   "OVSDB: host and MAC (attached-mac) are found by it, and "
+                   "--host and --mac not needed; \"\" for none"},
 
     [CTL_PUBLIC_ADDRESS] = {"public-address", CTL_TEXT, "ADDRESS", NULL,
                             "the workload's address outside; \"\" for none"},

@@ -19,7 +19,7 @@
                      | B(HEALTH_PORT) | B(HEALTH_STATUS) | B(HEALTH_PATH) \
                      | B(HEALTH_SOURCE))
 #define ENDPOINT    (B(HOST) | B(MAC) | B(WEIGHT) | B(STATE) | B(COST) \
-                     | B(PRIORITY) | B(QUIC_ID))
+                     | B(PRIORITY) | B(QUIC_ID) | B(IFACE))
 #define WORKLOAD    (B(HOST) | B(MAC) | B(ADDRESS) | B(PUBLIC_ADDRESS))
 #define POOL        (B(FIRST) | B(LAST) | B(PREFIX_LENGTH) | B(ROUTER) \
                      | B(TERM))

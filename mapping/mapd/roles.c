@@ -27,6 +27,7 @@ static const struct {
     unsigned int roles;
 } rights[] = {
     /* Requests. */
+    { "claim", HOST | ADMIN }, /* And roles_check_claim(). */
     { "dump", READER | ADMIN },
     { "echo", ALL },
     { "list", READER | ADMIN },
@@ -107,6 +108,24 @@ roles_check_register(const struct role *role, const char *name,
     diagnosis_set_hint(diag, "give the switch a certificate for host:%.63s, "
                        "or set external_ids:grapnel-host there to %s", name,
                        role->name);
+    return error;
+}
+
+int
+roles_check_claim(const struct role *role, const char *name,
+                  struct diagnosis *diag)
+{
+    int error;
+
+    if (roles_is_admin(role)
+        || (role->kind == ROLE_HOST && !strcmp(role->name, name))) {
+        return 0;
+    }
+    error = diagnosis_set(diag, DIAG_DENIED, "host", name,
+                          "%s:%s may not claim ports for host %.63s",
+                          names[role->kind], role->name, name);
+    diagnosis_set_hint(diag, "each host claims what it has, with a "
+                       "certificate for host:NAME");
     return error;
 }
 

@@ -65,6 +65,7 @@ static const struct {
     const char *name;
     server_method *function;
 } forwarded[] = {
+    { "claim", server_claimed },
     { "load", server_load },
     { "register", server_enroll },
     { "transact", server_transact },
@@ -151,7 +152,7 @@ refuse_unknown(struct server_forwards *f, struct forward *forward)
 /* Whether 'conn' may have this done.  The leader takes our word for it, as it
  * knows only us. */
 static bool
-may_forward(const struct connection *conn, const char *method,
+may_forward(struct connection *conn, const char *method,
             const struct json *params)
 {
     const struct json *param = (params && params->type == JSON_ARRAY
@@ -159,6 +160,9 @@ may_forward(const struct connection *conn, const char *method,
                                 ? json_array(params)->elems[0] : NULL);
     struct diagnosis diag;
 
+    if (!strcmp(method, "claim")) {
+        return !server_iface_check(conn, params, &diag);
+    }
     if (roles_is_admin(&conn->role)) {
         return true;
     }

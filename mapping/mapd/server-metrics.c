@@ -13,7 +13,7 @@
 
 /* Peers choose what they send: all that is not here counts as the last. */
 static const char *const methods[SERVER_METRICS_METHODS] = {
-    "applied", "dump", "echo", "flows", "forwarded", "health", "list", "load",
+    "applied", "claim", "dump", "echo", "flows", "forwarded", "health", "list", "load",
     "register", "report", "status", "subscribe", "trace", "traced", "transact",
     "wait", "want_flows", "watch", "other",
 };

@@ -4,6 +4,7 @@
  * server-records.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
  * server-lease.c, server-relay.c, server-report.c, server-health.c,
+ * server-iface.c,
  * server-trace.c, server-incident.c, server-metrics.c, server-handshake.c,
  * server-trust.c, server-vnis.c, barrier.c; and for
  * stores that are shared server-follow.c, server-forward.c. */
@@ -84,6 +85,7 @@ struct server {
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
     bool leads;                 /* Made changes in the last run. */
+    struct server_ifaces *ifaces; /* server-iface.c */
     bool health_is_old;         /* It is another mapd's, until ... */
     long long int health_at;    /* ... after this time_msec(). */
 
@@ -146,6 +148,8 @@ struct connection {
     struct server_relay *relay; /* server-relay.c; NULL: never used. */
     struct token_bucket healths; /* server-health.c */
     bool has_healths;           /* That was initialized. */
+    struct token_bucket claim_bucket; /* server-iface.c */
+    bool claims;                /* It has claimed ports; so it was, too. */
     struct server_report *report; /* server-report.c; likewise. */
 };
 
@@ -280,6 +284,27 @@ server_relay_handler server_health;
 void server_health_lead(struct server *, bool leads);
 void server_health_run(struct server *);
 
+/* Ports that are at hosts, and the endpoints found by them. */
+void server_iface_init(struct server *);
+void server_iface_destroy(struct server *);
+/* Looks whether another mapd makes changes now: to be called before messages
+ * are read. */
+void server_iface_follow(struct server *);
+/* What the prepared 'txn' changes is now committed. */
+void server_iface_committed(struct server *, const struct catalog_txn *);
+/* Binds what is to be bound: to be called after messages were read. */
+void server_iface_run(struct server *);
+/* Whether `claim` is about the host of 'conn', and not too often: 0, or a
+ * positive errno with '*diag' filled in. */
+int server_iface_check(struct connection *conn, const struct json *params,
+                       struct diagnosis *diag);
+/* Why 'endpoint', if it is up, is not found; NULL: it is. */
+const char *
+server_iface_why_unbound(const struct record_endpoint *endpoint);
+/* What an operator should know of it, which the caller frees; or NULL. */
+char *server_iface_problem(const struct server *,
+                           const struct record_endpoint *endpoint);
+
 /* Method `trace`, answered when the host has answered by `traced`.  As
  * server_subscribe(). */
 int server_trace(struct connection *, const struct json *id,
@@ -301,6 +326,9 @@ typedef struct json *server_method(struct connection *,
 server_method server_transact; /* -change.c */
 server_method server_load; /* -load.c */
 server_method server_register, server_enroll; /* -register.c */
+/* `claim` of a host that is connected here; and to any mapd, which has checked
+ * that. */
+server_method server_claim, server_claimed; /* -iface.c */
 server_method server_forwarded; /* -forward.c */
 server_method server_list, server_dump, server_status; /* -query.c */
 server_method server_watch; /* -notify.c */

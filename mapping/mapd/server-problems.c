@@ -54,7 +54,7 @@ add_station(struct problems *problems, const struct catalog *catalog,
     const struct record_workload *w = catalog_find_station(catalog, e->vni,
                                                            &e->mac);
 
-    if (w && strcmp(w->host, e->host)) {
+    if (w && record_is_bound(e) && strcmp(w->host, e->host)) {
         add(problems, "endpoint %"PRIu32"/%s/%s and workload %"PRIu32"/%s "
             "have the same MAC, but are on hosts %s and %s", e->vni, e->group,
             e->name, w->vni, w->name, e->host, w->host);
@@ -68,17 +68,24 @@ add_group(struct problems *problems, const struct catalog *catalog,
           const struct catalog_group *group)
 {
     const struct record_group *r = &group->record;
-    size_t n_up = 0, n_lost = 0;
+    size_t n_up = 0, n_lost = 0, n_unbound = 0;
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct catalog_endpoint *e = group->endpoints[i];
         bool serves = catalog_endpoint_serves(catalog, e);
 
         n_up += serves;
-        n_lost += e->record.state == ENDPOINT_UP && !serves;
+        n_lost += (e->record.state == ENDPOINT_UP && !serves
+                   && record_is_bound(&e->record));
+        n_unbound += (e->record.state == ENDPOINT_UP
+                      && !record_is_bound(&e->record));
         add_station(problems, catalog, &e->record);
     }
-    if (!n_up && n_lost) {
+    if (!n_up && n_unbound) {
+        add(problems, "group %"PRIu32"/%s: none of its endpoints that are up "
+            "gets flows: %"PRIuSIZE" unbound, %"PRIuSIZE" on dead hosts",
+            r->vni, r->name, n_unbound, n_lost);
+    } else if (!n_up && n_lost) {
         add(problems, "group %"PRIu32"/%s: the hosts of all its endpoints "
             "that are up are dead", r->vni, r->name);
     } else if (!n_up) {
@@ -118,6 +125,22 @@ add_health(struct problems *problems, const struct catalog *catalog,
             n_sick, n, n_sick == 1 ? "is" : "are",
             n_sick == n ? ", so all are used" : "", first->record.name,
             catalog_endpoint_sickness(catalog, group, first));
+    }
+}
+
+/* Endpoints that are found by their port. */
+static void
+add_ifaces(struct problems *problems, const struct server *server,
+           const struct catalog_group *group)
+{
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        char *text = server_iface_problem(server,
+                                          &group->endpoints[i]->record);
+
+        if (text) {
+            add(problems, "%s", text);
+            free(text);
+        }
     }
 }
 
@@ -175,6 +198,9 @@ count_endpoints(const struct catalog_group *group, struct shash *counts)
         const char *host = group->endpoints[i]->record.host;
         struct shash_node *node = shash_find(counts, host);
 
+        if (!host[0]) {
+            continue;
+        }
         if (!node) {
             node = shash_add(counts, host, NULL);
         }
@@ -328,6 +354,7 @@ server_problems(const struct server *server)
     for (size_t i = 0; i < n; i++) {
         add_group(&problems, server->catalog, groups[i]);
         add_health(&problems, server->catalog, groups[i]);
+        add_ifaces(&problems, server, groups[i]);
         count_endpoints(groups[i], &counts);
     }
     free(groups);

@@ -35,6 +35,7 @@ static const struct {
     const char *name;
     server_method *function;
 } methods[] = {
+    { "claim", server_claim },
     { "dump", server_dump },
     { "forwarded", server_forwarded },
     { "list", server_list },
@@ -86,6 +87,7 @@ server_create(struct catalog *catalog, struct store *store,
     server_liveness_init(server, host_timeout);
     server_lease_init(server);
     server_forward_init(server);
+    server_iface_init(server);
     *serverp = server;
     return 0;
 }
@@ -130,6 +132,7 @@ server_destroy(struct server *server)
         connection_close(conn);
     }
     server_forward_destroy(server);
+    server_iface_destroy(server);
     server_handshake_close(server);
     server_listen_close(server);
     waitset_destroy(&server->waitset);
@@ -560,6 +563,7 @@ server_run(struct server *server)
     run_connections(server);
     server_forward_run(server);
     server_batch_flush(server); /* Before connections are closed. */
+    server_iface_run(server);
     barrier_run(server);
     server_trace_run(server);
     LIST_FOR_EACH_SAFE (conn, doomed_node, &server->doomed) {

@@ -52,6 +52,8 @@ enum {
     SERVER_REPORTED_MAX    = 65536, /* of so many endpoints. */
     SERVER_HEALTH_RATE     = 5, /* Reports of health a second per host, */
     SERVER_HEALTH_BURST    = 100, /* with so many at a time. */
+    SERVER_CLAIM_RATE      = 10, /* Claims of ports a second per host, */
+    SERVER_CLAIM_BURST     = 100, /* with so many at a time. */
     SERVER_MAX_TRACES      = 64, /* Under way, */
     SERVER_TRACE_MS        = 5 * 1000, /* and for how long at most. */
     SERVER_PATIENCE        = 10, /* Times that, for a host that is still to

@@ -684,6 +684,12 @@ etcd_leader_address(const struct store *store)
     return store_etcd_cast(store)->leader_address;
 }
 
+static int64_t
+etcd_leader_term(const struct store *store)
+{
+    return store_etcd_cast(store)->leader_term;
+}
+
 static const char *
 etcd_own_name(const struct store *store)
 {
@@ -705,6 +711,7 @@ const struct store_engine store_etcd = {
     .check_leader = store_etcd_check_leader,
     .leader_name = etcd_leader_name,
     .leader_address = etcd_leader_address,
+    .leader_term = etcd_leader_term,
     .own_name = etcd_own_name,
     .put_seen = store_etcd_put_seen,
     .drop_seen = store_etcd_drop_seen,

@@ -86,6 +86,9 @@ int store_check_leader(const struct store *, struct diagnosis *diag);
  * none.  Of a store of one user: NULL. */
 const char *store_leader_name(const struct store *);
 const char *store_leader_address(const struct store *);
+/* A number that is another one for each leader, also for one that is it again;
+ * 0: there is none, or the store is of one user. */
+int64_t store_leader_term(const struct store *);
 /* This mapd's. */
 const char *store_own_name(const struct store *);
 

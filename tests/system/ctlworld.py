@@ -46,7 +46,8 @@ GROUP_DEFAULTS = {
     'health_port': 0, 'health_status': 200, 'health_path': '/',
     'health_source': ''}
 ENDPOINT_DEFAULTS = {'kind': 'endpoint', 'weight': 100, 'state': 'up',
-                     'cost': 0, 'priority': 0, 'quic_id': ''}
+                     'cost': 0, 'priority': 0, 'quic_id': '', 'iface': '',
+                     'mac_from': 'given'}
 
 # What each test finds.
 HOSTS = [

@@ -412,9 +412,11 @@ class Table:
             ids.add(g["id"])
             weights = {}
             for e in g["endpoints"]:
-                if e["record"]["host"] not in self.hosts:
+                bound = e["record"]["host"] and e["record"]["mac"]
+                if (e["record"]["host"]
+                        and e["record"]["host"] not in self.hosts):
                     yield "%s: host %s unknown" % (key, e["record"]["host"])
-                if (e["record"]["state"] == "up"
+                if (e["record"]["state"] == "up" and bound
                         and e["record"]["host"] not in self.dead):
                     weights[e["index"]] = e["record"]["weight"]
                 elif e["up_ms"]:

@@ -46,8 +46,8 @@ static const struct refusal refusals[] = {
       "workload, pool, lease, gateway, vip", NULL },
     { "{" ENDPOINT ",'wieght':1,'zzz':2}", "wieght", "",
       "wieght: unknown member of an endpoint record",
-      "its members are kind, vni, group, name, host, mac, weight, state, "
-      "cost, priority, quic_id" },
+      "its members are kind, vni, group, name, iface, host, mac, mac_from, "
+      "weight, state, cost, priority, quic_id" },
     { "{" HOST ",'\\u001b[2J':1}", "\\x1b[2J", "",
       "\\x1b[2J: unknown member of a host record", "vtep" },
     { "{'kind':'host','vtep':'192.0.2.1'}", "name", "",
@@ -55,7 +55,7 @@ static const struct refusal refusals[] = {
     { "{'kind':'group','vni':1,'name':'a'}", "address", "",
       "address: required in a group record", NULL },
     { "{'kind':'endpoint','vni':1,'name':'a','group':'b','host':'h'}", "mac",
-      "", "mac: required in an endpoint record", NULL },
+      "", "mac: required in an endpoint record", "or give iface" },
 
     /* Names. */
     { "{'kind':'host','name':'','vtep':'192.0.2.1'}", "name", "",

@@ -272,11 +272,13 @@ an_endpoint_survives_the_round_trip(void **state OVS_UNUSED)
         char quic[17] = "";
         struct record record;
         record_name group, name, host;
+        record_label iface;
         uint8_t m[6], q[8] = { 0 };
 
         random_name(group);
         random_name(name);
         random_name(host);
+        random_label(iface);
         random_bytes(m, 6);
         m[0] = (m[0] & 0xfe) | 2;
         random_bytes(q + 8 - quic_length, quic_length);
@@ -288,17 +290,20 @@ an_endpoint_survives_the_round_trip(void **state OVS_UNUSED)
         }
         record = read_back(xasprintf(
             "{\"cost\":%d,\"group\":\"%s\",\"host\":\"%s\","
-            "\"kind\":\"endpoint\","
-            "\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\",\"name\":\"%s\","
+            "\"iface\":\"%s\",\"kind\":\"endpoint\","
+            "\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\","
+            "\"mac_from\":\"%s\",\"name\":\"%s\","
             "\"priority\":%d,\"quic_id\":\"%s\",\"state\":\"%s\","
-            "\"vni\":%d,\"weight\":%d}", cost, group, host,
-            m[0], m[1], m[2], m[3], m[4], m[5], name, priority, quic,
+            "\"vni\":%d,\"weight\":%d}", cost, group, host, iface,
+            m[0], m[1], m[2], m[3], m[4], m[5],
+            iface[0] && i % 2 ? "iface" : "given", name, priority, quic,
             names[s], 1 + i, weight));
         assert_int_equal(record.kind, RECORD_ENDPOINT);
         assert_int_equal(record.endpoint.vni, 1 + i);
         assert_string_equal(record.endpoint.group, group);
         assert_string_equal(record.endpoint.name, name);
         assert_string_equal(record.endpoint.host, host);
+        assert_string_equal(record.endpoint.iface, iface);
         assert_memory_equal(&record.endpoint.mac, m, 6);
         assert_int_equal(record.endpoint.weight, weight);
         assert_int_equal(record.endpoint.state, states[s]);
