@@ -457,6 +457,14 @@ def a_mapd_that_follows_does_the_same(world):
                   == ('5', 'x'), '%s', item)
             wait_until('the same dump', lambda: admin.call('dump')
                        == other.call('dump'), WITHIN)
+            before = admin.call('dump')
+        fleet.stop()
+        fleet.start()
+        with world.client('admin:alice', port=fleet.follower) as again, \
+             Host(world, 1, None, False, port=fleet.follower) as h1:
+            check(again.call('dump') == before, 'other records')
+            h1.check(before['records'])
+            check(5 in h1.sees(), 'it sees %s', h1.sees())
 
 
 if __name__ == '__main__':

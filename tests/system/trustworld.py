@@ -258,11 +258,16 @@ class Fleet:
             for kind in ('switch', 'controller'):
                 file.write(open(world.good.ca(kind)).read())
         key, certificate, _ = world.good.files('mapd:m1')
+        self.options = ['--private-key=' + key, '--certificate=' + certificate,
+                        '--ca-cert=' + both, *options]
+        self.start()
+
+    def start(self):
+        world = self.world
         self.daemons = [Daemon(
             Here(), 'fleet-%d' % n,
             [BUILD + '/grapnel-mapd', '--store=etcd:' + self.cluster.urls,
-             '--listen=pssl:%d:127.0.0.1' % port, '--private-key=' + key,
-             '--certificate=' + certificate, '--ca-cert=' + both, *options,
+             '--listen=pssl:%d:127.0.0.1' % port, *self.options,
              '--unixctl=' + world.path('fleet%d.ctl' % n), '-vconsole:off',
              '-vsyslog:off', '--log-file=' + world.path('fleet%d.log' % n)],
             world.directory, {'OVS_RUNDIR': world.directory})
@@ -283,9 +288,12 @@ class Fleet:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
         for daemon in self.daemons:
             daemon.stop()
+
+    def __exit__(self, *_):
+        self.stop()
         self.cluster.stop()
         self.cluster.__exit__()
 
