@@ -247,7 +247,8 @@ class World:
 
 
 class Fleet:
-    """Two mapds on an etcd, at the next ports: 'leader' and 'follower'."""
+    """Two mapds on an etcd, at the next ports: 'leader' and 'follower'.  %d in
+    an option is the number of each, 1 or 2."""
 
     def __init__(self, world, options=()):
         self.world = world
@@ -267,7 +268,8 @@ class Fleet:
         self.daemons = [Daemon(
             Here(), 'fleet-%d' % n,
             [BUILD + '/grapnel-mapd', '--store=etcd:' + self.cluster.urls,
-             '--listen=pssl:%d:127.0.0.1' % port, *self.options,
+             '--listen=pssl:%d:127.0.0.1' % port,
+             *[option.replace('%d', str(n)) for option in self.options],
              '--unixctl=' + world.path('fleet%d.ctl' % n), '-vconsole:off',
              '-vsyslog:off', '--log-file=' + world.path('fleet%d.log' % n)],
             world.directory, {'OVS_RUNDIR': world.directory})
