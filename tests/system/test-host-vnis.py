@@ -325,6 +325,29 @@ def random_changes_come_to_those_whom_they_are_for(world):
         check(len(seen) > 30, 'only %s', seen)
 
 
+@tests.add
+def hosts_ask_each_other_within_their_vnis_only(world):
+    clear(world)
+    with world.client('admin:alice') as admin, Host(world, 1, {21}) as h1, \
+         Host(world, 2, {21}) as h2:
+        def ask(asker, asked):
+            """Whether 'asked' hears of it."""
+            asker.client.send(id=None, method='want_flows', params=[
+                {'vni': 21, 'source': '10.1.0.5'}])
+            asker.client.call('echo')
+            asked.client.notes.clear()
+            asked.client.call('echo')
+            return any(note['method'] == 'want_flows'
+                       for note in asked.client.notes)
+
+        admin.ops(op('add', group(21)))
+        for one, other, both in (('', '21', False), ('21', '', False),
+                                 ('21', '21', True), ('', '', False)):
+            admin.ops(grant(1, one), grant(2, other))
+            check(ask(h1, h2) == both and ask(h2, h1) == both,
+                  'one has "%s", the other "%s"', one, other)
+
+
 # A switch.
 
 
