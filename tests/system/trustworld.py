@@ -156,7 +156,7 @@ class World:
     def __init__(self, expected_log=()):
         self.expected_log = list(expected_log)
         self.directory = os.path.join(RUN_DIR, 'trust')
-        self.mapd = None
+        self.mapd = self.ovs = None
 
     def __enter__(self):
         return self
@@ -226,12 +226,13 @@ class World:
             return [json.loads(line) for line in lines]
 
     def stop(self):
-        status = self.mapd.stop()
-        return self.ovs.stop() + (['mapd ends with status %s' % status]
-                                  if status else [])
+        status = self.mapd.stop() if self.mapd else 0
+        return (self.ovs.stop() if self.ovs else []) + (
+            ['mapd ends with status %s' % status] if status else [])
 
     def dead(self):
-        return [daemon.name for daemon in (self.mapd, self.ovs.switch)
+        daemons = (self.mapd, self.ovs and self.ovs.switch)
+        return [daemon.name for daemon in daemons
                 if daemon and not daemon.alive()]
 
     def log_complaints(self):
@@ -240,7 +241,8 @@ class World:
     def collect_logs(self):
         directory = tempfile.mkdtemp(prefix='grapnel-test-trust-')
         for path in (self.path('mapd.log'), self.path('audit.jsonl'),
-                     self.ovs.path('grapnel-vswitchd.log')):
+                     *([self.ovs.path('grapnel-vswitchd.log')]
+                       if self.ovs else [])):
             if os.path.exists(path):
                 shutil.copy(path, directory)
         return directory
