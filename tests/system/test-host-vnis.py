@@ -216,7 +216,8 @@ def a_grant_and_its_end_come_to_open_connections(world):
         for give, take in (
                 (grant(1, '8'), grant(1, '')),
                 (grant(1, '1-16777215'), grant(1, '9')),
-                (op('add', endpoint(8, 2, 1)), op('remove', endpoint(8, 2, 1))),
+                (op('add', endpoint(8, 2, 1)),
+                 op('remove', endpoint(8, 2, 1))),
                 (op('set', endpoint(8, 1, 1)), op('set', endpoint(8, 1, 2))),
                 (op('add', workload(8, 1, 1)), op('set', workload(8, 1, 2)))):
             at = admin.ops(give)['revision']
