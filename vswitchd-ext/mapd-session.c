@@ -141,13 +141,15 @@ send_request(struct mapd_session *s, const char *method, struct json *params)
 static void
 send_register(struct mapd_session *s)
 {
+    struct json *record = record_to_json(&s->self);
     struct json *build = json_object_create();
 
+    /* Not for hosts to say, and unknown to a mapd of old. */
+    json_destroy(shash_find_and_delete(json_object(record), "vnis"));
     json_object_put_string(build, "version", GRAPNEL_VERSION);
     json_destroy(s->register_id);
     s->register_id = send_request(s, "register",
-                                  json_array_create_2(
-                                      record_to_json(&s->self), build));
+                                  json_array_create_2(record, build));
     s->register_at = LLONG_MAX;
 
     /* To mapd this may be another host, that has reported nothing yet. */

@@ -334,12 +334,18 @@ parse_host_vnis(const char *text)
     return !strcmp(text, "any");
 }
 
-/* A daemon changes its directory. */
+/* Option 'c' names a file.  A daemon changes its directory. */
 static void
-set_file(char **option, const char *name)
+set_file(int c, const char *name, struct options *options)
 {
-    free(*option);
-    *option = abs_file_name(NULL, name);
+    char **file = (c == OPT_AUDIT_LOG ? &options->audit_log
+                   : c == OPT_PRIVATE_KEY ? &options->private_key
+                   : c == OPT_CERTIFICATE ? &options->certificate
+                   : c == OPT_CA_CERT ? &options->ca_cert
+                   : &options->revoked_file);
+
+    free(*file);
+    *file = abs_file_name(NULL, name);
 }
 
 static void
@@ -483,23 +489,11 @@ parse_options(int argc, char *argv[], struct options *options)
             break;
 
         case OPT_AUDIT_LOG:
-            set_file(&options->audit_log, optarg);
-            break;
-
         case OPT_PRIVATE_KEY:
-            set_file(&options->private_key, optarg);
-            break;
-
         case OPT_CERTIFICATE:
-            set_file(&options->certificate, optarg);
-            break;
-
         case OPT_CA_CERT:
-            set_file(&options->ca_cert, optarg);
-            break;
-
         case OPT_REVOKED_FILE:
-            set_file(&options->revoked_file, optarg);
+            set_file(c, optarg, options);
             break;
 
         VLOG_OPTION_HANDLERS

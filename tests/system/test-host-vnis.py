@@ -216,7 +216,8 @@ def a_grant_and_its_end_come_to_open_connections(world):
         for give, take in (
                 (grant(1, '8'), grant(1, '')),
                 (grant(1, '1-16777215'), grant(1, '9')),
-                (op('add', endpoint(8, 2, 1)), op('remove', endpoint(8, 2, 1))),
+                (op('add', endpoint(8, 2, 1)),
+                 op('remove', endpoint(8, 2, 1))),
                 (op('set', endpoint(8, 1, 1)), op('set', endpoint(8, 1, 2))),
                 (op('add', workload(8, 1, 1)), op('set', workload(8, 1, 2)))):
             at = admin.ops(give)['revision']
@@ -323,6 +324,29 @@ def random_changes_come_to_those_whom_they_are_for(world):
                 x.follow(at).check(records, 'change %d: ' % i)
                 seen.add((x.name, frozenset(x.sees())))
         check(len(seen) > 30, 'only %s', seen)
+
+
+@tests.add
+def hosts_ask_each_other_within_their_vnis_only(world):
+    clear(world)
+    with world.client('admin:alice') as admin, Host(world, 1, {21}) as h1, \
+         Host(world, 2, {21}) as h2:
+        def ask(asker, asked):
+            """Whether 'asked' hears of it."""
+            asker.client.send(id=None, method='want_flows', params=[
+                {'vni': 21, 'source': '10.1.0.5'}])
+            asker.client.call('echo')
+            asked.client.notes.clear()
+            asked.client.call('echo')
+            return any(note['method'] == 'want_flows'
+                       for note in asked.client.notes)
+
+        admin.ops(op('add', group(21)))
+        for one, other, both in (('', '21', False), ('21', '', False),
+                                 ('21', '21', True), ('', '', False)):
+            admin.ops(grant(1, one), grant(2, other))
+            check(ask(h1, h2) == both and ask(h2, h1) == both,
+                  'one has "%s", the other "%s"', one, other)
 
 
 # A switch.
@@ -457,6 +481,14 @@ def a_mapd_that_follows_does_the_same(world):
                   == ('5', 'x'), '%s', item)
             wait_until('the same dump', lambda: admin.call('dump')
                        == other.call('dump'), WITHIN)
+            before = admin.call('dump')
+        fleet.stop()
+        fleet.start()
+        with world.client('admin:alice', port=fleet.follower) as again, \
+             Host(world, 1, None, False, port=fleet.follower) as h1:
+            check(again.call('dump') == before, 'other records')
+            h1.check(before['records'])
+            check(5 in h1.sees(), 'it sees %s', h1.sees())
 
 
 if __name__ == '__main__':

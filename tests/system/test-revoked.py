@@ -40,11 +40,12 @@ class Revoking(World):
             '--revoked-file=' + self.path('revoked'),
             '--metrics=%d' % METRICS], **more)
 
-    def revoke(self, *lines):
+    def revoke(self, *lines, file='revoked'):
         """These and no others."""
-        with open(self.path('revoked.new'), 'w') as file:
-            file.writelines(line + '\n' for line in ('# Test', '', *lines))
-        os.rename(self.path('revoked.new'), self.path('revoked'))
+        new = self.path(file + '.new')
+        with open(new, 'w') as stream:
+            stream.writelines(line + '\n' for line in ('# Test', '', *lines))
+        os.rename(new, self.path(file))
 
     def fingerprint(self, certificate):
         """As OpenSSL prints it."""
@@ -216,12 +217,16 @@ def a_switch_that_is_revoked_says_so(world):
 
 @tests.add
 def a_mapd_does_not_send_changes_to_one_that_is_revoked(world):
-    world.revoke()
-    with Fleet(world, ['--revoked-file=' + world.path('revoked')]) as fleet, \
+    for number in (1, 2):
+        world.revoke(file='fleet%d.revoked' % number)
+    with Fleet(world, ['--revoked-file=' + world.path('fleet%d.revoked')]
+               ) as fleet, \
          world.client('admin:alice', port=fleet.follower) as other:
         other.ops({'op': 'add', 'record': host(1)})
-        world.revoke('mapd:m1')
-        log = world.path('fleet%d.log' % (fleet.follower - PORT))
+        # The leader does not say so.
+        number = fleet.follower - PORT
+        world.revoke('mapd:m1', file='fleet%d.revoked' % number)
+        log = world.path('fleet%d.log' % number)
 
         def is_noticed():
             with open(log) as lines:
@@ -235,7 +240,6 @@ def a_mapd_does_not_send_changes_to_one_that_is_revoked(world):
             check(refused.args[0]['error'] == 'not-leader', '%s', refused)
         record, = other.call('dump')['records']
         check(not record['rack'], 'it is made: %s', record)
-    world.revoke()
 
 
 # Time.

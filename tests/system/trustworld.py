@@ -156,7 +156,7 @@ class World:
     def __init__(self, expected_log=()):
         self.expected_log = list(expected_log)
         self.directory = os.path.join(RUN_DIR, 'trust')
-        self.mapd = None
+        self.mapd = self.ovs = None
 
     def __enter__(self):
         return self
@@ -226,12 +226,13 @@ class World:
             return [json.loads(line) for line in lines]
 
     def stop(self):
-        status = self.mapd.stop()
-        return self.ovs.stop() + (['mapd ends with status %s' % status]
-                                  if status else [])
+        status = self.mapd.stop() if self.mapd else 0
+        return (self.ovs.stop() if self.ovs else []) + (
+            ['mapd ends with status %s' % status] if status else [])
 
     def dead(self):
-        return [daemon.name for daemon in (self.mapd, self.ovs.switch)
+        daemons = (self.mapd, self.ovs and self.ovs.switch)
+        return [daemon.name for daemon in daemons
                 if daemon and not daemon.alive()]
 
     def log_complaints(self):
@@ -240,14 +241,16 @@ class World:
     def collect_logs(self):
         directory = harness.log_directory()
         for path in (self.path('mapd.log'), self.path('audit.jsonl'),
-                     self.ovs.path('grapnel-vswitchd.log')):
+                     *([self.ovs.path('grapnel-vswitchd.log')]
+                       if self.ovs else [])):
             if os.path.exists(path):
                 shutil.copy(path, directory)
         return directory
 
 
 class Fleet:
-    """Two mapds on an etcd, at the next ports: 'leader' and 'follower'."""
+    """Two mapds on an etcd, at the next ports: 'leader' and 'follower'.  %d in
+    an option is the number of each, 1 or 2."""
 
     def __init__(self, world, options=()):
         self.world = world
@@ -258,11 +261,17 @@ class Fleet:
             for kind in ('switch', 'controller'):
                 file.write(open(world.good.ca(kind)).read())
         key, certificate, _ = world.good.files('mapd:m1')
+        self.options = ['--private-key=' + key, '--certificate=' + certificate,
+                        '--ca-cert=' + both, *options]
+        self.start()
+
+    def start(self):
+        world = self.world
         self.daemons = [Daemon(
             Here(), 'fleet-%d' % n,
             [BUILD + '/grapnel-mapd', '--store=etcd:' + self.cluster.urls,
-             '--listen=pssl:%d:127.0.0.1' % port, '--private-key=' + key,
-             '--certificate=' + certificate, '--ca-cert=' + both, *options,
+             '--listen=pssl:%d:127.0.0.1' % port,
+             *[option.replace('%d', str(n)) for option in self.options],
              '--unixctl=' + world.path('fleet%d.ctl' % n), '-vconsole:off',
              '-vsyslog:off', '--log-file=' + world.path('fleet%d.log' % n)],
             world.directory, {'OVS_RUNDIR': world.directory})
@@ -283,9 +292,12 @@ class Fleet:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
         for daemon in self.daemons:
             daemon.stop()
+
+    def __exit__(self, *_):
+        self.stop()
         self.cluster.stop()
         self.cluster.__exit__()
 

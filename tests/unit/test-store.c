@@ -81,9 +81,10 @@ random_change(struct opened *o)
         break;
     case 5:
         opened_changef(o, "set",
-            "{'kind':'host','name':'h%d','encap':'%s','zone':'%s'}",
+            "{'kind':'host','name':'h%d','encap':'%s','zone':'%s',"
+            "'vnis':'%s'}",
             1 + rand() % 3, rand() % 2 ? "vxlan" : "geneve",
-            rand() % 2 ? "z" : "");
+            rand() % 2 ? "z" : "", rand() % 2 ? "7,9-12" : "");
         break;
     }
 }
