@@ -77,7 +77,7 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
 	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
-	ctl-change.o ctl-check.o ctl-client.o ctl-compare.o ctl-complete.o \
+	ctl-change.o ctl-check.o ctl-client.o ctl-columns.o ctl-compare.o ctl-complete.o \
 	ctl-diff.o ctl-dump.o ctl-dump-file.o ctl-duration.o ctl-flow.o \
 	ctl-help.o ctl-help-json.o ctl-list.o ctl-load.o ctl-loading.o \
 	ctl-number.o ctl-options.o ctl-output.o ctl-record.o ctl-redact.o \
