@@ -113,7 +113,7 @@ static const struct record_field group_fields[] = {
           .hint = "a status code of HTTP"),
     FIELD("health_path", path, group.health.path, OPTIONAL,
           .hint = "write it like /health"),
-    FIELD("health_source", source, group.health.source, OPTIONAL,
+    FIELD("health_source", maybe_address, group.health.source, OPTIONAL,
           .hint = "an unused address of the endpoints' own subnet"),
     { .name = NULL },
 };
