@@ -37,7 +37,7 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 # Records: for mapd and the switch.
 record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
 	record-gateway.o record-health.o record-json.o record-kind.o record-pool.o \
-	record-workload.o)
+	record-service.o record-workload.o)
 mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
 	metrics-address.o relay.o remote.o report.o slot-codec.o \
 	tls.o) $(record_OBJS)
