@@ -27,8 +27,8 @@ pick_OBJS := $(addprefix anycast/,pick.o pick-by-tier.o \
 flow_OBJS := $(addprefix anycast/,flow-insert.o flow-memory.o flow-room.o \
 	flow-table.o)
 engine_OBJS := $(addprefix anycast/,engine.o engine-begin.o engine-choose.o \
-	engine-explain.o engine-forward.o engine-hint.o engine-line.o \
-	engine-receive.o engine-send.o engine-track.o)
+	engine-examine.o engine-explain.o engine-forward.o engine-hint.o \
+	engine-line.o engine-receive.o engine-send.o engine-track.o)
 anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 	anycast/group.o anycast/anycast-table.o \
 	anycast/fragments.o anycast/source-table.o \
@@ -36,11 +36,12 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 
 # Records: for mapd and the switch.
 record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
-	record-gateway.o record-health.o record-json.o record-kind.o record-pool.o \
-	record-service.o record-workload.o)
-mapping_OBJS := $(addprefix mapping/,base64.o diagnosis.o json-members.o \
-	metrics-address.o relay.o remote.o report.o slot-codec.o \
-	tls.o) $(record_OBJS)
+	record-gateway.o record-health.o record-iface.o record-json.o \
+	record-kind.o record-pool.o record-service.o record-workload.o \
+	vni-set.o)
+mapping_OBJS := $(addprefix mapping/,base64.o claims.o diagnosis.o \
+	json-members.o metrics-address.o relay.o remote.o report.o \
+	slot-codec.o tls.o) $(record_OBJS)
 
 # What monitoring and systemd ask of both daemons.
 service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
@@ -51,7 +52,7 @@ replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 	replica-index.o replica-json.o replica-previous.o replica-record.o replica-txn.o) \
 	mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-few.o catalog-health.o catalog-index.o catalog-install.o catalog-lease.o \
+	catalog-few.o catalog-health.o catalog-iface.o catalog-index.o catalog-install.o catalog-lease.o \
 	catalog-liveness.o catalog-numbers.o catalog-prepare.o catalog-record.o \
 	catalog-record-check.o catalog-record-txn.o catalog-state.o \
 	catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
@@ -62,19 +63,21 @@ etcd_OBJS := $(addprefix mapping/etcd/,etcd.o etcd-ask.o etcd-failure.o \
 	etcd-http.o etcd-kv.o etcd-lease.o etcd-login.o etcd-members.o \
 	etcd-watch.o) $(etcd_pure_OBJS)
 store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
-	store-create.o store-digest.o store-load.o store-refuse.o store-rows.o \
-	store-sqlite.o store-etcd.o store-etcd-batch.o store-etcd-commit.o \
-	store-etcd-leader.o store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
-trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
-	server-handshake.o server-trust.o)
+	store-copy.o store-create.o store-digest.o store-load.o \
+	store-refuse.o store-rows.o store-sqlite.o store-etcd.o \
+	store-etcd-batch.o store-etcd-commit.o store-etcd-leader.o \
+	store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
+trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o revoked.o roles.o \
+	server-handshake.o server-trust.o server-vnis.o stations.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	params.o presence.o server-lease.o server-records.o \
 	server.o server-batch.o server-change.o server-follow.o \
-	server-forward.o server-incident.o server-listen.o \
+	server-forward.o server-iface.o server-incident.o server-listen.o ifaces.o \
 	server-health.o server-liveness.o server-load.o server-notify.o \
 	server-problems.o server-query.o server-metrics.o server-register.o \
 	server-relay.o server-report.o server-warn.o \
-	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
+	server-snapshot.o server-trace.o subscription.o unix-listener.o \
+	wait-capture.o waitset.o) \
 	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
 	ctl-change.o ctl-check.o ctl-client.o ctl-columns.o ctl-compare.o ctl-complete.o \
@@ -88,10 +91,11 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
-	agent.o agent-config.o agent-moves.o \
+	agent.o agent-config.o agent-moves.o iface-report.o iface-set.o \
 	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o \
 	table-builder.o table-file.o table-keeper.o health.o health-frame.o \
-	health-probe.o health-report.o health-tap.o load-report.o resolver.o rtnl.o)
+	health-probe.o health-report.o health-tap.o load-report.o \
+	resolver.o rtnl.o)
 
 PROGRAMS := grapnel-vswitchd grapnel-mapd grapnelctl
 
@@ -131,6 +135,9 @@ OFPROTO_LIBS := $(OVS)/vswitchd/bridge.o $(OVS)/vswitchd/system-stats.o \
 	$(OVS)/ofproto/.libs/libofproto.a $(OVS)/lib/.libs/libsflow.a
 # Calls of Open vSwitch that come to vswitchd-ext/main.c.
 OVS_WRAPS    := -Wl,--wrap=daemonize_complete
+# Calls of Open vSwitch that come to mapping/mapd/wait-capture.c.
+WAIT_CAPTURE_WRAPS := -Wl,--wrap=poll_fd_wait_at,--wrap=poll_timer_wait_at \
+	-Wl,--wrap=poll_timer_wait_until_at,--wrap=poll_immediate_wake_at
 JEMALLOC     := $(if $(SANITIZE),,-ljemalloc)
 
 .PHONY: all help
@@ -160,7 +167,8 @@ $(B)/grapnel-vswitchd: $(addprefix $(B)/,$(vswitchd_OBJS) $(replica_OBJS) $(mapp
 $(B)/grapnel-mapd: $(addprefix $(B)/,$(mapd_OBJS) $(etcd_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 		$(anycast_OBJS) $(encap_OBJS)) $(OVS)/.built
 	@echo '  LD      $@'
-	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) -lsqlite3 -lcurl -lmicrohttpd \
+	@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(WAIT_CAPTURE_WRAPS) \
+		-lsqlite3 -lcurl -lmicrohttpd \
 		$(OVS_LIBS) $(JEMALLOC)
 
 $(B)/grapnelctl: $(addprefix $(B)/,$(ctl_OBJS) mapping/diagnosis.o mapping/remote.o mapping/tls.o) $(OVS)/.built
@@ -207,10 +215,10 @@ packages:
 
 # For tests: unpacked, not installed.
 etcd:
-	@.ci/unpack-etcd .deps/etcd
+	@.ci/unpack etcd 'etcd-server etcd-client' usr/bin/etcd usr/bin/etcdctl
 
 promtool:
-	@.ci/unpack prometheus usr/bin/promtool
+	@.ci/unpack prometheus prometheus usr/bin/promtool
 
 $(OVS)/.built: always
 	@.ci/build-ovs $(OVS)

@@ -133,6 +133,20 @@ bool engine_track_put(const struct engine_run *, const struct group *,
                       const struct flow_key *, uint64_t hash,
                       uint16_t endpoint, enum flow_state state);
 
+/* What a packet is that a glance does not settle.  (engine-examine.c)
+ *
+ * engine_classify() takes it as far as its flow and has its cache line
+ * fetched, and makes it ENGINE_EXAMINED, or ENGINE_DONE if that settles it.
+ * engine_examine() does the reading, for packets that have been classified at
+ * a glance; false if that settles it. */
+void engine_classify(struct engine_run *, struct engine_packet *);
+bool engine_examine(struct engine_run *, struct engine_packet *);
+
+/* The group for a packet to 'dst' and 'dst_port', or NULL. */
+const struct group *engine_find_group(const struct engine_run *, uint32_t vni,
+                                      struct inet_addr dst, uint8_t protocol,
+                                      uint16_t dst_port);
+
 /* The long way of a packet that has been examined: decides, and sends it there
  * or answers it.  (engine-forward.c) */
 void engine_forward(const struct engine_run *, struct engine_packet *);

@@ -115,7 +115,17 @@ record_normalize(struct record *record)
     if (record->kind == RECORD_GROUP
         && record->group.port_last == record->group.port) {
         record->group.port_last = 0;
+    } else if (record->kind == RECORD_ENDPOINT) {
+        record_iface_normalize(&record->endpoint);
     }
+}
+
+static int
+check_endpoint(const struct record_endpoint *e, struct diagnosis *diag)
+{
+    int error = record_iface_check(e, diag);
+
+    return error ? error : check_quic_id(e, diag);
 }
 
 static int
@@ -138,7 +148,7 @@ record_check(const struct record *record, struct diagnosis *diag)
     case RECORD_GROUP:
         return check_group(&record->group, diag);
     case RECORD_ENDPOINT:
-        return check_quic_id(&record->endpoint, diag);
+        return check_endpoint(&record->endpoint, diag);
     case RECORD_WORKLOAD:
         return record_workload_check(&record->workload, diag);
     case RECORD_POOL:

@@ -558,3 +558,55 @@ write_quic_id(const struct record_field *f OVS_UNUSED, const void *member)
 const struct record_type record_type_quic_id = {
     .read = read_quic_id, .write = write_quic_id
 };
+
+/* VNIs. */
+
+static int
+read_vnis(const struct record_field *f, const struct json *json, void *member,
+          struct diagnosis *diag)
+{
+    struct vni_set set = VNI_SET_EMPTY;
+    struct record_vnis vnis;
+
+    if (json->type != JSON_STRING
+        || !vni_set_from_text(json_string(json), &set)) {
+        return refuse(f, json, diag, "is not a list of VNIs and ranges of "
+                      "them");
+    }
+    if (set.n > RECORD_VNIS_MAX) {
+        int error = record_field_refuse(f->name, json, diag,
+                                        "has %"PRIuSIZE" ranges, more than "
+                                        "%d", set.n, RECORD_VNIS_MAX);
+
+        diagnosis_set_hint(diag, "give wider ranges; VNIs of the endpoints "
+                           "and workloads on the host need not be named");
+        vni_set_destroy(&set);
+        return error;
+    }
+    memset(&vnis, 0, sizeof vnis);
+    vnis.n = set.n;
+    if (set.n) {
+        memcpy(vnis.ranges, set.ranges, set.n * sizeof *set.ranges);
+    }
+    memcpy(member, &vnis, sizeof vnis);
+    vni_set_destroy(&set);
+    return 0;
+}
+
+static struct json *
+write_vnis(const struct record_field *f OVS_UNUSED, const void *member)
+{
+    struct vni_set set = VNI_SET_EMPTY;
+    struct record_vnis vnis;
+    char *text;
+
+    memcpy(&vnis, member, sizeof vnis);
+    vni_set_assign(&set, vnis.ranges, vnis.n);
+    text = vni_set_to_text(&set);
+    vni_set_destroy(&set);
+    return json_string_create_nocopy(text);
+}
+
+const struct record_type record_type_vnis = {
+    .read = read_vnis, .write = write_vnis
+};

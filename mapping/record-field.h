@@ -47,6 +47,7 @@ extern const struct record_type record_type_bytes; /* Address, 16 bytes. */
 extern const struct record_type record_type_mac;
 extern const struct record_type record_type_quic_id;
 extern const struct record_type record_type_client; /* record_client. */
+extern const struct record_type record_type_vnis; /* struct record_vnis. */
 
 struct record_field {
     const char *name;

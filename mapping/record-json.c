@@ -51,6 +51,7 @@ static const struct record_choice states[] = {
 };
 
 #define WEIGHT_HINT "to stop new flows, set state draining"
+#define VNIS_HINT "write it like 100,200-299; VNIs are 1 to 16777215"
 
 static const struct record_field host_fields[] = {
     FIELD("name", name, host.name, KEY, .hint = NAME_HINT),
@@ -59,6 +60,7 @@ static const struct record_field host_fields[] = {
     FIELD("region", label, host.region, OPTIONAL, .hint = LABEL_HINT),
     FIELD("zone", label, host.zone, OPTIONAL, .hint = LABEL_HINT),
     FIELD("rack", label, host.rack, OPTIONAL, .hint = LABEL_HINT),
+    FIELD("vnis", vnis, host.vnis, OPTIONAL, .hint = VNIS_HINT),
     { .name = NULL },
 };
 
@@ -122,9 +124,11 @@ static const struct record_field endpoint_fields[] = {
     FIELD("vni", number, endpoint.vni, KEY, .min = 1, .max = VNI_MAX),
     FIELD("group", name, endpoint.group, KEY, .hint = NAME_HINT),
     FIELD("name", name, endpoint.name, KEY, .hint = NAME_HINT),
-    FIELD("host", name, endpoint.host, REQUIRED, .hint = NAME_HINT),
-    FIELD("mac", mac, endpoint.mac, REQUIRED,
-          .hint = MAC_HINT),
+    FIELD("iface", iface, endpoint.iface, OPTIONAL, .hint = IFACE_HINT),
+    FIELD("host", label, endpoint.host, OPTIONAL, .hint = NAME_HINT),
+    FIELD("mac", maybe_mac, endpoint.mac, OPTIONAL, .hint = MAC_HINT),
+    FIELD("mac_from", choice, endpoint.mac_from, OPTIONAL,
+          .choices = record_mac_froms),
     FIELD("weight", number, endpoint.weight, OPTIONAL, .min = 1,
           .max = RECORD_WEIGHT_MAX, .hint = WEIGHT_HINT),
     FIELD("state", choice, endpoint.state, OPTIONAL, .choices = states),
@@ -450,6 +454,7 @@ record_update_from_json(const struct json *json, struct record *record,
     }
     if (!error) {
         error = read_members(json, 0, KEY, &new, diag);
+        record_iface_note_given(&new, json);
         record_normalize(&new);
     }
     for (const struct record_field *f = kinds[record->kind].fields;

@@ -25,6 +25,8 @@ enum {
                   "the first one a letter or digit"
 #define LABEL_HINT NAME_HINT "; an empty one stands for none"
 #define MAC_HINT "write it like 02:00:00:00:00:01"
+#define IFACE_HINT "ids are 1 to 127 of A-Z a-z 0-9 . _ : / @ -, "       \
+                   "the first one a letter or digit"
 #define OUTSIDE_HINT "0 stands for what is outside all VNIs"
 
 /* Tables of members, which end with one without a name. */
@@ -40,6 +42,16 @@ int record_workload_check(const struct record_workload *, struct diagnosis *);
 int record_pool_check(const struct record_pool *, struct diagnosis *);
 int record_lease_check(const struct record_lease *, struct diagnosis *);
 int record_gateway_check(const struct record_gateway *, struct diagnosis *);
+int record_iface_check(const struct record_endpoint *, struct diagnosis *);
+
+/* What is in force where members were left out; and that a MAC which 'json'
+ * gives without saying where it is from was given. */
+void record_iface_normalize(struct record_endpoint *);
+void record_iface_note_given(struct record *, const struct json *json);
+
+extern const struct record_type record_type_iface; /* record_iface. */
+extern const struct record_type record_type_maybe_mac; /* Zeros: none. */
+extern const struct record_choice record_mac_froms[];
 
 /* Refuses the text 'value' of the member 'name': "NAME: VALUE PROBLEM".
  * Returns a positive errno. */

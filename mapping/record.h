@@ -14,9 +14,11 @@
 #include "encap/tunnel.h"
 #include "mapping/diagnosis.h"
 #include "mapping/record-gateway.h"
+#include "mapping/record-iface.h"
 #include "mapping/record-name.h"
 #include "mapping/record-pool.h"
 #include "mapping/record-workload.h"
+#include "mapping/vni-set.h"
 
 struct json;
 
@@ -40,8 +42,16 @@ enum {
     RECORD_AFFINITY_S = 10800,  /* Default timeout of a source. */
     RECORD_RAMP_MAX_S = 3600,
     RECORD_PATH_SIZE  = 64,     /* Of a path, with its null. */
+    RECORD_VNIS_MAX   = 32,     /* Ranges. */
     RECORD_KEY_SIZE   = 160,    /* Room for any record_format_key(). */
     RECORD_ADDRESS_SIZE = 46    /* Room for any record_format_address(). */
+};
+
+/* VNIs that a host is given. */
+struct record_vnis {
+    struct vni_range ranges[RECORD_VNIS_MAX]; /* As in struct vni_set; those
+                                               * behind the last, all zero. */
+    uint32_t n;
 };
 
 struct record_host {
@@ -49,6 +59,8 @@ struct record_host {
     struct inet_addr vtep;
     enum tunnel_type encap;
     record_label region, zone, rack; /* Where it stands. */
+    struct record_vnis vnis;    /* That it may see besides those of what is
+                                 * recorded on it. */
 };
 
 enum record_health_type {
@@ -113,8 +125,11 @@ struct record_endpoint {
     uint32_t vni;
     record_name group;
     record_name name;
-    record_name host;
-    struct mac mac;
+    record_iface iface;         /* The port by which it is found, or "". */
+    record_label host;          /* Without 'iface' there is one; with it, ""
+                                 * while it is unbound. */
+    struct mac mac;             /* Likewise; all zero: none. */
+    uint8_t mac_from;           /* enum record_mac_from. */
     uint16_t weight;            /* 1...RECORD_WEIGHT_MAX. */
     enum endpoint_state state;  /* UP, DRAINING or DOWN. */
     uint16_t cost;              /* Lower is preferred, by "least-cost". */

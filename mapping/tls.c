@@ -10,11 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
 #include "openvswitch/vlog.h"
+#include "ovs-thread.h"
 #include "stream-ssl.h"
 #include "timeval.h"
 #include "util.h"
@@ -138,26 +140,84 @@ tls_check(const struct tls_files *f, struct diagnosis *diag)
     return error;
 }
 
+/* 'cert' may be NULL. */
+static int
+seconds_left(const X509 *cert)
+{
+    int days, seconds;
+
+    if (!cert || !ASN1_TIME_diff(&days, &seconds, NULL,
+                                 X509_get0_notAfter(cert))
+        || days >= INT_MAX / 86400) {
+        return INT_MAX;
+    }
+    return MAX(days, 1 - INT_MAX / 86400) * 86400 + seconds;
+}
+
 int
 tls_seconds_left(const char *file)
 {
     FILE *stream = fopen(file, "r");
-    int days, seconds, left = INT_MAX;
     X509 *cert;
+    int left;
 
     if (!stream) {
         return INT_MAX;
     }
     cert = PEM_read_X509(stream, NULL, NULL, NULL);
     fclose(stream);
-    if (cert && ASN1_TIME_diff(&days, &seconds, NULL,
-                               X509_get0_notAfter(cert))
-        && days < INT_MAX / 86400) {
-        left = MAX(days, 1 - INT_MAX / 86400) * 86400 + seconds;
-    }
+    left = seconds_left(cert);
     X509_free(cert);
     ERR_clear_error();
     return left;
+}
+
+/* Peers. */
+
+static __thread struct ssl_st *newest;
+
+/* OpenSSL calls this when it has made a session. */
+static void
+note_session(void *session, void *ptr OVS_UNUSED,
+             CRYPTO_EX_DATA *data OVS_UNUSED, int idx OVS_UNUSED,
+             long argl OVS_UNUSED, void *argp OVS_UNUSED)
+{
+    newest = session;
+}
+
+static void
+watch_sessions(void)
+{
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+
+    if (ovsthread_once_start(&once)) {
+        SSL_get_ex_new_index(0, NULL, note_session, NULL, NULL);
+        ovsthread_once_done(&once);
+    }
+}
+
+struct ssl_st *
+tls_newest_session(void)
+{
+    return newest;
+}
+
+bool
+tls_get_peer(const struct ssl_st *session, struct tls_peer *peer)
+{
+    X509 *cert = session ? SSL_get1_peer_certificate(session) : NULL;
+    bool ok;
+
+    memset(peer, 0, sizeof *peer);
+    ok = cert && X509_digest(cert, EVP_sha256(), peer->fingerprint, NULL);
+    if (ok) {
+        int left = seconds_left(cert);
+
+        peer->expires = left == INT_MAX ? LLONG_MAX : time_wall() + left;
+    }
+    X509_free(cert);
+    ERR_clear_error();
+    return ok;
 }
 
 /* Using. */
@@ -244,6 +304,7 @@ tls_use(const struct tls_files *f, struct diagnosis *diag)
     if (error) {
         return error;
     }
+    watch_sessions();
     hand_over(f);
     warn_of_expiry(f->certificate);
     for (size_t i = 0; i < N_FILES; i++) {

@@ -16,6 +16,7 @@
 #define MAPPING_TLS_H 1
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "mapping/diagnosis.h"
 #include "openvswitch/compiler.h"
@@ -46,6 +47,25 @@ void tls_refresh(void);
 /* For how long the certificate in 'file' is valid yet, in seconds; negative if
  * it is not valid any more.  INT_MAX if that cannot be told, or is longer. */
 int tls_seconds_left(const char *file);
+
+/* What the library does not tell of peers.  A stream does not say which of
+ * OpenSSL's sessions is its own, but it makes one when it is made: the newest
+ * of this thread is that of the stream that pstream_accept() has just
+ * returned, and lives as long as it.  NULL before tls_use(). */
+struct ssl_st;
+struct ssl_st *tls_newest_session(void);
+
+enum { TLS_FINGERPRINT_SIZE = 32 }; /* SHA-256. */
+
+struct tls_peer {
+    uint8_t fingerprint[TLS_FINGERPRINT_SIZE]; /* Of its certificate. */
+    long long int expires;      /* When that does, time_wall(); LLONG_MAX: it
+                                 * does not, or who knows. */
+};
+
+/* After the handshake of 'session'.  Returns false if there is no certificate;
+ * '*peer' is then all zero. */
+bool tls_get_peer(const struct ssl_st *session, struct tls_peer *peer);
 
 /* The certificate in use, or NULL. */
 const char *tls_certificate(void);

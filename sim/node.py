@@ -10,6 +10,12 @@ import time
 COMMAND_SECONDS = 60            # No command may take longer.
 READY_SECONDS = 30              # Nor a helper, to begin or to end.
 
+# A daemon says so in its log when it gets no processor or disk for a second;
+# not if it works for that long itself.
+SLOW_MACHINE = (r'timeval\S*\|WARN\|(faults|disk|context switches|Unreasonably '
+                r'long \d+ms poll interval \(\d{1,3}ms user, '
+                r'\d{1,3}ms system\))')
+
 trace = False                   # Print each command as it runs?
 
 

@@ -12,14 +12,16 @@ processes.
 Outside stays a supervisor that hands on signals and the exit status; if it is
 killed itself, the inside is killed with it."""
 
+import contextlib
 import ctypes
 import os
+import random
 import signal
 import subprocess
 import sys
 
 RUN_DIR = '/run/grapnel-sim'
-STOP_SECONDS = 10               # For a clean stop after a signal.
+STOP_SECONDS = 30               # For a clean stop after a signal.
 _MARK = 'GRAPNEL_SANDBOX'
 _PR_SET_PDEATHSIG = 1
 
@@ -56,6 +58,10 @@ def _prepare():
     subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', '/run'], check=True)
     subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
     os.mkdir(RUN_DIR)
+    # Programs name temporary files by their process: as in no other sandbox.
+    with contextlib.suppress(OSError), \
+            open('/proc/sys/kernel/ns_last_pid', 'w') as last:
+        last.write(str(random.randrange(300, 30000)))
 
 
 def _supervise():

@@ -42,7 +42,7 @@ from mininet.net import Mininet
 
 from machines import (ANYCAST, ANYCAST6, MAPD_ADDRESS, MAPD_REMOTE,
                       UNDERLAY_MTU, Underlay, VirtHost, Vm, ipv6_exists)
-from node import Daemon, Failed, run, wait_until
+from node import SLOW_MACHINE, Daemon, Failed, run, wait_until
 from openvswitch import BUILD, TOOL_DIRS
 from sandbox import RUN_DIR
 
@@ -58,7 +58,7 @@ EXPECTED_LOG = [
     # The simulation's underlay is private; TLS is not configured.
     r'WARN\|ptcp:.*: not authenticated and not encrypted',
     # Four switches share this machine with whatever else runs on it.
-    r'timeval\|WARN\|(Unreasonably long|faults|disk|context switches)',
+    SLOW_MACHINE,
     r'ovs_rcu.*\|WARN\|blocked \d+ ms waiting',
     # A switch that starts gets packets before it has its tunnels.
     r'tunnel\(\w+\)\|WARN\|receive tunnel port not found',

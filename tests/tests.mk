@@ -67,8 +67,11 @@ ovs_TESTS := unit/test-record unit/test-record-refuse unit/test-catalog \
 unit/test-record_OBJS := mapping/diagnosis.o $(record_OBJS) \
 	tests/unit/catalog-text.o $(catalog_OBJS)
 unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
-ovs_TESTS += unit/test-record-health
+ovs_TESTS += unit/test-record-health unit/test-vni-set
+unit/test-vni-set_OBJS := mapping/vni-set.o
 unit/test-record-health_OBJS := $(unit/test-record_OBJS)
+ovs_TESTS += unit/test-record-iface
+unit/test-record-iface_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
@@ -97,6 +100,9 @@ unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 
 ovs_TESTS += unit/test-report
 unit/test-report_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+ovs_TESTS += unit/test-claims unit/test-ifaces
+unit/test-claims_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+unit/test-ifaces_OBJS := mapping/mapd/ifaces.o $(mapping_OBJS)
 ovs_TESTS += unit/test-relay
 unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 
@@ -110,10 +116,16 @@ unit/test-store_OBJS := $(store_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 unit/test-store-faults_OBJS := $(unit/test-store_OBJS)
 unit/test-subscription_OBJS := mapping/mapd/subscription.o $(catalog_OBJS) \
 	$(replica_OBJS) $(mapping_OBJS)
-ovs_TESTS += unit/test-roles
+ovs_TESTS += unit/test-roles unit/test-revoked unit/test-stations
+unit/test-revoked_OBJS := mapping/mapd/revoked.o mapping/mapd/roles.o \
+	$(catalog_OBJS) $(mapping_OBJS)
+unit/test-stations_OBJS := mapping/mapd/stations.o $(unit/test-record_OBJS)
 unit/test-roles_OBJS := mapping/mapd/refusals.o mapping/mapd/roles.o \
 	$(catalog_OBJS) $(mapping_OBJS)
 
+ovs_TESTS += unit/test-waitset
+unit/test-waitset_OBJS := mapping/mapd/wait-capture.o mapping/mapd/waitset.o
+unit/test-waitset_LIBS := $(WAIT_CAPTURE_WRAPS)
 
 ovs_TESTS += unit/test-metrics unit/test-service-notify
 ovs_TESTS += unit/test-tls
@@ -140,6 +152,10 @@ unit/test-table-builder_OBJS := vswitchd-ext/table-builder.o \
 	encap/tunnel.o
 unit/test-virtual-port_OBJS := vswitchd-ext/frame-ring.o \
 	vswitchd-ext/virtual-port.o
+ovs_TESTS += unit/test-iface-set unit/test-iface-report
+unit/test-iface-set_OBJS := vswitchd-ext/iface-set.o $(mapping_OBJS)
+unit/test-iface-report_OBJS := vswitchd-ext/iface-report.o \
+	vswitchd-ext/iface-set.o $(mapping_OBJS)
 ovs_TESTS += unit/test-health-frame
 unit/test-health-frame_OBJS := vswitchd-ext/health-frame.o \
 	vswitchd-ext/health-tap.o
@@ -185,8 +201,8 @@ bench/selection_OBJS := $(pick_OBJS) anycast/flow-hash.o anycast/group.o \
 	anycast/load.o
 
 ovs_BENCHES += bench/mapping
-bench/mapping_OBJS := tests/bench/mapping-world.o $(replica_OBJS) \
-	$(mapping_OBJS)
+bench/mapping_OBJS := tests/bench/mapping-crowd.o \
+	tests/bench/mapping-world.o $(replica_OBJS) $(mapping_OBJS)
 bench/mapping_LIBS := $(JEMALLOC)
 
 define test_rules
@@ -225,6 +241,14 @@ etcd/etcd-driver_OBJS := $(etcd_OBJS)
 $(eval $(call test_rules,etcd/etcd-driver,-lcurl $(OVS_LIBS)))
 ETCD_DRIVER := $(B)/tests/etcd/etcd-driver
 
+# A clock that system tests set: for one process, which preloads it.
+STEPPED_CLOCK := build/tests/system/stepped-clock.so
+$(STEPPED_CLOCK): tests/system/stepped-clock.c
+	@mkdir -p $(@D)
+	@echo '  LD      $@'
+	@$(CC) -std=gnu11 -g -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -fPIC -shared \
+		-o $@ $<
+
 # Golden packets: the whole engine, stored frames in and out.
 golden/golden_OBJS := $(encap_OBJS) $(anycast_OBJS) tests/golden/pcap.o \
 	tests/golden/world.o
@@ -242,18 +266,28 @@ fuzz/fuzz-record_OBJS := mapping/diagnosis.o $(record_OBJS)
 fuzz/fuzz-record_LIBS := $(OVS_LIBS)
 fuzz/seeds_OBJS := encap/hint.o tests/unit/frame.o
 $(foreach t,$(fuzz_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer)))
-fuzz_ovs_TARGETS := fuzz/fuzz-etcd fuzz/fuzz-state fuzz/fuzz-store
+fuzz_ovs_TARGETS := fuzz/fuzz-etcd fuzz/fuzz-mapd fuzz/fuzz-replica \
+	fuzz/fuzz-state fuzz/fuzz-store fuzz/fuzz-table-file
 fuzz/fuzz-etcd_OBJS := $(etcd_pure_OBJS)
 fuzz/fuzz-state_OBJS := $(unit/test-record_OBJS)
 fuzz/fuzz-store_OBJS := $(unit/test-record_OBJS) \
 	mapping/mapd/store-etcd-batch.o mapping/mapd/store-etcd-writes.o
+# All of mapd but its stores.
+fuzz/fuzz-mapd_OBJS := $(filter-out mapping/mapd/mapd.o $(store_OBJS), \
+	$(mapd_OBJS)) $(replica_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
+	anycast/flow-hash.o
+fuzz/fuzz-mapd_LIBS := -lmicrohttpd
+fuzz/fuzz-replica_OBJS := $(unit/test-replica_OBJS)
+fuzz/fuzz-replica_LIBS := -lcmocka
+fuzz/fuzz-table-file_OBJS := vswitchd-ext/table-file.o $(replica_OBJS) \
+	$(mapping_OBJS)
 $(foreach t,$(fuzz_ovs_TARGETS),$(eval $(call test_rules,$(t),-fsanitize=fuzzer $(OVS_LIBS))))
 $(eval $(call test_rules,fuzz/seeds,))
 
 UNIT_TESTS := $(addprefix $(B)/tests/,$(pure_TESTS) $(ovs_TESTS))
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/tests/golden/golden $(ETCD_DRIVER) \
+tests: $(UNIT_TESTS) $(B)/tests/golden/golden $(ETCD_DRIVER) $(STEPPED_CLOCK) \
 	$(cluster_PROGRAMS:%=$(B)/tests/%)
 
 .PHONY: check check-unit check-golden check-sanitize bench
@@ -261,8 +295,15 @@ check: deps
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@tests/run
 
+# With -j, several at once, each one's output in one piece.
+UNIT_RUNS := $(addprefix run/,$(pure_TESTS) $(ovs_TESTS))
+.PHONY: $(UNIT_RUNS)
 check-unit: $(UNIT_TESTS)
-	@rc=0; for t in $(UNIT_TESTS); do echo "== $$t"; $$t || rc=1; done; exit $$rc
+	@$(MAKE) --no-print-directory --keep-going \
+		$(if $(filter -j%,$(MAKEFLAGS)),--output-sync) $(UNIT_RUNS)
+
+$(UNIT_RUNS): run/%: $(B)/tests/%
+	@echo "== $<"; $<
 
 check-golden: $(B)/tests/golden/golden
 	@tests/golden/run $<

@@ -24,6 +24,7 @@
 #include "vswitchd-ext/explain.h"
 #include "vswitchd-ext/flow-maker.h"
 #include "vswitchd-ext/health.h"
+#include "vswitchd-ext/iface-report.h"
 #include "vswitchd-ext/load-report.h"
 #include "vswitchd-ext/mapd-session.h"
 #include "vswitchd-ext/resolver.h"
@@ -78,6 +79,7 @@ struct agent {
     struct table_keeper *keeper;
     struct load_report *loads;
     struct health *health;
+    struct iface_report *ifaces;
     struct agent_report report;
     int resolver_error;         /* Why there is no resolver; 0: none tried. */
     long long int resolver_at;  /* When to try again. */
@@ -388,6 +390,7 @@ publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
     struct engine_world world = datapath_world();
     struct anycast_table *table;
 
+    ovsrcu_quiesce_start();
     table = table_builder_build(agent->builder, &replica, agent->resolver,
                                 agent->config.host, agent->config.vtep,
                                 agent->config.underlay_ifindex);
@@ -400,6 +403,7 @@ publish(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
      * before. */
     world.table = table;
     engine_recount(&world, time_usec());
+    ovsrcu_quiesce_end();
     datapath_publish(table);
     table_builder_published(agent->builder);
     agent_moves_note_dead(&agent->moves, &replica);
@@ -445,10 +449,16 @@ check_health(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 static void
 keep_mapping(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 {
+    ovsrcu_quiesce_start();
     table_keeper_run(agent->keeper, &replica,
                      mapd_session_is_synced(agent->session));
+    ovsrcu_quiesce_end();
 }
 
+/* What takes longer the larger the mapping is, this thread does while it is
+ * quiescent: when a port changes, Open vSwitch has the main thread, which
+ * forwards packets, wait for all threads that are not.  The tables that RCU
+ * protects may be used nevertheless: only this thread replaces them. */
 static void
 agent_run(struct agent *agent)
 {
@@ -456,8 +466,10 @@ agent_run(struct agent *agent)
     if (agent->session) {
         uint64_t seqno;
 
+        ovsrcu_quiesce_start();
         receive(agent);
         begin_without_mapd(agent);
+        ovsrcu_quiesce_end();
         answer_traces(agent);
         seqno = resolver_run(agent->resolver);
         if (seqno != agent->resolver_seqno) {
@@ -473,6 +485,8 @@ agent_run(struct agent *agent)
         }
         keep_mapping(agent);
         check_health(agent);
+        iface_report_run(agent->ifaces, agent->config.host, agent->session,
+                         time_msec());
         load_report_run(agent->loads, agent->builder, agent->session);
         agent_moves_run(&agent->moves, agent->session);
     }
@@ -513,6 +527,7 @@ agent_main(void *agent_)
             table_keeper_wait(agent->keeper);
             load_report_wait(agent->loads);
             health_wait(agent->health);
+            iface_report_wait(agent->ifaces);
         }
         poll_block();
     }
@@ -521,6 +536,7 @@ agent_main(void *agent_)
     stop_keeping(agent);
     load_report_destroy(agent->loads);
     health_destroy(agent->health);
+    iface_report_destroy(agent->ifaces);
     mapd_session_destroy(agent->session);
     table_builder_destroy(agent->builder);
     resolver_destroy(agent->resolver);
@@ -541,6 +557,7 @@ agent_start(void)
     agent->keeper = table_keeper_create();
     agent->loads = load_report_create();
     agent->health = health_create();
+    agent->ifaces = iface_report_create();
     agent_moves_init(&agent->moves);
     ovs_mutex_lock(&replica_mutex);
     replica_init(&replica);

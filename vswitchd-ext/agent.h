@@ -58,6 +58,7 @@ struct agent_status {
     char trouble[AGENT_TEXT_LEN]; /* What keeps the agent from its work. */
     bool registered;            /* As a host that serves. */
     char refusal[AGENT_TEXT_LEN]; /* Why mapd did not register it. */
+    char unseen[AGENT_TEXT_LEN]; /* What mapd does not let it see. */
     char vtep_trouble[AGENT_TEXT_LEN];
     enum flow_maker_state flow_table;
     char flow_remark[AGENT_TEXT_LEN];

@@ -138,6 +138,7 @@ collect_remarks(const struct agent_status *status, struct remarks *remarks)
     remark(remarks, "version", xstrdup(GRAPNEL_VERSION));
     remark(remarks, "mapd", xstrdup(mapd_state(status)));
     remark(remarks, "registration", describe_registration(status));
+    remark(remarks, "refused_vnis", xstrdup(status->unseen));
     remark(remarks, "flow_table", describe_flow_table(status, &flows));
     remark(remarks, "mapping_from", describe_source(status));
     remark(remarks, "mapping_file", xstrdup(status->table_remark));

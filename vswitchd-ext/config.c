@@ -13,7 +13,9 @@
 #include "ovsdb-idl.h"
 #include "stream-ssl.h"
 #include "timeval.h"
+#include "smap.h"
 #include "util.h"
+#include "vswitchd-ext/iface-set.h"
 
 VLOG_DEFINE_THIS_MODULE(grapnel_config);
 
@@ -48,6 +50,8 @@ config_init(const char *ovsdb_remote)
     ovsdb_idl_add_column(idl, &ovsrec_port_col_interfaces);
     ovsdb_idl_add_table(idl, &ovsrec_table_interface);
     ovsdb_idl_add_column(idl, &ovsrec_interface_col_name);
+    ovsdb_idl_add_column(idl, &ovsrec_interface_col_external_ids);
+    ovsdb_idl_add_column(idl, &ovsrec_interface_col_ofport);
 }
 
 void
@@ -198,6 +202,40 @@ bridge_has_interface(const struct ovsrec_bridge *bridge, const char *name)
         }
     }
     return false;
+}
+
+/* A port whose device is not there has an ofport of -1: after a crash, the
+ * database may still have the ports of VMs that are gone. */
+static void
+add_iface(const struct ovsrec_interface *interface, struct iface_set *set)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
+    const char *id = smap_get(&interface->external_ids, "iface-id");
+
+    if (id && *id && interface->n_ofport && interface->ofport[0] > 0
+        && !iface_set_add(set, id, smap_get(&interface->external_ids,
+                                            "attached-mac"))) {
+        VLOG_WARN_RL(&rl, "interface %s: external_ids:iface-id \"%.40s\" is "
+                     "ignored: ids are 1 to %d of A-Z a-z 0-9 . _ : / @ -, "
+                     "the first one a letter or digit", interface->name, id,
+                     RECORD_IFACE_MAX);
+    }
+}
+
+void
+config_list_ifaces(struct iface_set *set)
+{
+    const struct ovsrec_bridge *bridge;
+
+    OVSREC_BRIDGE_FOR_EACH (bridge, idl) {
+        for (size_t i = 0; i < bridge->n_ports; i++) {
+            const struct ovsrec_port *port = bridge->ports[i];
+
+            for (size_t j = 0; j < port->n_interfaces; j++) {
+                add_iface(port->interfaces[j], set);
+            }
+        }
+    }
 }
 
 const char *

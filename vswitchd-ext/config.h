@@ -9,6 +9,8 @@
 
 #include "vswitchd-ext/config-parse.h"
 
+struct iface_set;
+
 void config_init(const char *ovsdb_remote);
 void config_exit(void);
 
@@ -25,5 +27,9 @@ const char *config_error(void);
 
 /* The bridge that has an interface called 'name', or NULL. */
 const char *config_bridge_of(const char *name);
+
+/* Adds the ports of VMs: the interfaces of bridges that have an iface-id in
+ * external_ids, and whose device is there. */
+void config_list_ifaces(struct iface_set *);
 
 #endif /* vswitchd-ext/config.h */

@@ -7,17 +7,22 @@
 
 #include "anycast/anycast-table.h"
 #include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
 #include "timeval.h"
 #include "util.h"
 #include "vswitchd-ext/agent.h"
 #include "vswitchd-ext/appctl.h"
 #include "vswitchd-ext/config.h"
 #include "vswitchd-ext/datapath.h"
+#include "vswitchd-ext/iface-report.h"
+#include "vswitchd-ext/iface-set.h"
 #include "vswitchd-ext/metrics-thread.h"
 #include "vswitchd-ext/netdev-anycast.h"
 #include "vswitchd-ext/netdev-underlay.h"
 #include "vswitchd-ext/steering.h"
 #include "vswitchd-ext/underlay.h"
+
+VLOG_DEFINE_THIS_MODULE(grapnel);
 
 /* Bridges, ports and rules change behind our back, so they are looked at this
  * often, and at once when our own inputs change. */
@@ -106,6 +111,30 @@ configure_agent(const struct config *config,
     free(vnis);
 }
 
+/* Hands the ports of VMs over, whenever the configuration may have changed.
+ * Those that are there at first have been there for nobody knows how long. */
+static void
+look_at_ifaces(void)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
+    static struct iface_set before;
+    static bool looked;
+    struct iface_set set;
+    size_t n_more;
+
+    iface_set_init(&set);
+    config_list_ifaces(&set);
+    n_more = iface_set_finish(&set, looked ? &before : NULL, time_msec());
+    if (n_more) {
+        VLOG_WARN_RL(&rl, "%"PRIuSIZE" ports have an iface-id: the mapping "
+                     "service is told of %"PRIuSIZE, set.n + n_more, set.n);
+    }
+    iface_report_set(&set);
+    iface_set_uninit(&before);
+    before = set;
+    looked = true;
+}
+
 /* Looks at everything, and returns whether it is as it should be: false if
  * steering has more to do. */
 static bool
@@ -146,6 +175,9 @@ grapnel_run(void)
     uint64_t serial = table ? table->serial : 0;
     bool changed = config_run();
 
+    if (changed && config_get()) {
+        look_at_ifaces();
+    }
     if (changed || !complete || seen_ports != netdev_anycast_config_seq()
         || seen_serial != serial || time_msec() >= check_at) {
         seen_ports = netdev_anycast_config_seq();

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "jsonrpc.h"
+#include "mapping/json-members.h"
 #include "mapping/remote.h"
 #include "mapping/replica/replica.h"
 #include "mapping/tls.h"
@@ -44,11 +45,15 @@ struct mapd_session {
 
     bool serving;               /* Then this host registers. */
     char *refusal;              /* Why mapd did not register it, or NULL. */
+    char *unseen;               /* What mapd does not let it see, or NULL. */
     bool registered;            /* Over this connection. */
     unsigned int n_registrations; /* Over all of them. */
 
     struct json *register_id;   /* Outstanding requests, or NULL. */
     struct json *subscribe_id;
+    struct json *claim_id;
+    enum mapd_claim claim;
+    unsigned int n_claims_wanted;
     bool resubscribe;           /* Its answer is not what we want any more. */
     long long int register_at;  /* When to try again, or LLONG_MAX. */
     bool synced;                /* A snapshot came over this connection. */
@@ -102,7 +107,9 @@ forget_requests(struct mapd_session *s)
 {
     json_destroy(s->register_id);
     json_destroy(s->subscribe_id);
-    s->register_id = s->subscribe_id = NULL;
+    json_destroy(s->claim_id);
+    s->register_id = s->subscribe_id = s->claim_id = NULL;
+    s->claim = MAPD_CLAIM_NONE;
     s->resubscribe = false;
 }
 
@@ -114,6 +121,7 @@ mapd_session_destroy(struct mapd_session *s)
         jsonrpc_session_close(s->rpc);
         interest_uninit(&s->interest);
         free(s->refusal);
+        free(s->unseen);
         free(s);
     }
 }
@@ -289,6 +297,22 @@ handle_registered(struct mapd_session *s, const struct jsonrpc_msg *msg)
 }
 
 static void
+handle_claimed(struct mapd_session *s, const struct jsonrpc_msg *msg)
+{
+    struct diagnosis diag;
+
+    json_destroy(s->claim_id);
+    s->claim_id = NULL;
+    s->claim = (msg->type == JSONRPC_ERROR ? MAPD_CLAIM_REFUSED
+                : MAPD_CLAIM_DONE);
+    if (msg->type == JSONRPC_ERROR) {
+        read_error(msg, &diag);
+        VLOG_WARN_RL(&rl, "%s: was not told which ports are here: %s",
+                     jsonrpc_session_get_name(s->rpc), diag.message);
+    }
+}
+
+static void
 handle_reply(struct mapd_session *s, struct replica *replica,
              const struct jsonrpc_msg *msg, bool *changed)
 {
@@ -296,6 +320,8 @@ handle_reply(struct mapd_session *s, struct replica *replica,
 
     if (s->register_id && json_equal(msg->id, s->register_id)) {
         handle_registered(s, msg);
+    } else if (s->claim_id && json_equal(msg->id, s->claim_id)) {
+        handle_claimed(s, msg);
     } else if (s->subscribe_id && json_equal(msg->id, s->subscribe_id)) {
         json_destroy(s->subscribe_id);
         s->subscribe_id = NULL;
@@ -357,14 +383,50 @@ handle_trace(struct mapd_session *s, const struct json *json,
     return error;
 }
 
+/* Some of the tenants that this host wants to hear of are not for it; or,
+ * again, all are.  The rest comes as ever, and so do these when they may. */
+static int
+handle_refused(struct mapd_session *s, const struct json *json,
+               struct diagnosis *diag)
+{
+    struct json_member m[] = {
+        { .name = "vnis", .type = JSON_STRING },
+        { .name = "message", .type = JSON_STRING },
+        { .name = "hint", .type = JSON_STRING },
+    };
+    bool any = json->type == JSON_OBJECT && shash_count(json_object(json)) > 1;
+    int error = json_members_take(json, "refused", m,
+                                  any ? ARRAY_SIZE(m) : 1, diag);
+
+    if (!error) {
+        free(s->unseen);
+        s->unseen = (any ? xasprintf("%s; %s", json_string(m[1].value),
+                                     json_string(m[2].value)) : NULL);
+        VLOG_WARN_RL(&rl, "%s: %s", jsonrpc_session_get_name(s->rpc),
+                     any ? s->unseen : "lets this host see all that it asks "
+                     "for");
+    }
+    return error;
+}
+
+static int
+handle_want_claims(struct mapd_session *s, const struct json *param OVS_UNUSED,
+                   struct diagnosis *diag OVS_UNUSED)
+{
+    s->n_claims_wanted++;
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*handle)(struct mapd_session *, const struct json *,
                   struct diagnosis *);
 } relayed[] = {
+    { "want_claims", handle_want_claims },
     { "want_flows", handle_want_flows },
     { "flows", handle_flows },
     { "trace", handle_trace },
+    { "refused", handle_refused },
 };
 
 /* Returns false if 'method' is none of these. */
@@ -467,6 +529,8 @@ static void
 forget_connection(struct mapd_session *s)
 {
     forget_requests(s);
+    free(s->unseen);
+    s->unseen = NULL;
     s->synced = s->registered = s->trusted = false;
     s->register_at = LLONG_MAX;
 }
@@ -590,6 +654,29 @@ mapd_session_report(struct mapd_session *s, const char *method,
     send_notification(s, method, param);
 }
 
+void
+mapd_session_claim(struct mapd_session *s, struct json *param)
+{
+    if (s->claim_id || !jsonrpc_session_is_connected(s->rpc)) {
+        json_destroy(param);
+        return;
+    }
+    s->claim_id = send_request(s, "claim", json_array_create_1(param));
+    s->claim = MAPD_CLAIM_SENT;
+}
+
+enum mapd_claim
+mapd_session_claim_state(const struct mapd_session *s)
+{
+    return s->claim;
+}
+
+unsigned int
+mapd_session_n_claims_wanted(const struct mapd_session *s)
+{
+    return s->n_claims_wanted;
+}
+
 unsigned int
 mapd_session_n_registrations(const struct mapd_session *s)
 {
@@ -606,6 +693,12 @@ const char *
 mapd_session_refusal(const struct mapd_session *s)
 {
     return s->refusal;
+}
+
+const char *
+mapd_session_unseen(const struct mapd_session *s)
+{
+    return s->unseen;
 }
 
 bool

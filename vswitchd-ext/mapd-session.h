@@ -105,6 +105,20 @@ void mapd_session_send_traced(struct mapd_session *, uint64_t id,
 void mapd_session_report(struct mapd_session *, const char *method,
                          struct json *param);
 
+/* Sends request `claim` with 'param', which it takes over, unless one is under
+ * way or there is no connection; and what has become of the last one over this
+ * connection. */
+enum mapd_claim {
+    MAPD_CLAIM_NONE,            /* There was none. */
+    MAPD_CLAIM_SENT,            /* It has not been answered. */
+    MAPD_CLAIM_DONE,
+    MAPD_CLAIM_REFUSED,
+};
+void mapd_session_claim(struct mapd_session *, struct json *param);
+enum mapd_claim mapd_session_claim_state(const struct mapd_session *);
+/* How often mapd has asked for all claims again. */
+unsigned int mapd_session_n_claims_wanted(const struct mapd_session *);
+
 /* This host can serve: it registers, now and over each connection to come.
  * Until then it only listens, and is not alive to mapd. */
 void mapd_session_set_serving(struct mapd_session *);
@@ -116,6 +130,10 @@ void mapd_session_set_serving(struct mapd_session *);
 bool mapd_session_is_registered(const struct mapd_session *);
 unsigned int mapd_session_n_registrations(const struct mapd_session *);
 const char *mapd_session_refusal(const struct mapd_session *);
+
+/* Which of the tenants that it wants to hear of mapd does not let it see, and
+ * what helps, for people: NULL if there are none.  As above. */
+const char *mapd_session_unseen(const struct mapd_session *);
 
 /* Whether there is a connection and a snapshot came over it. */
 bool mapd_session_is_synced(const struct mapd_session *);

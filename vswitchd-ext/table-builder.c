@@ -238,7 +238,9 @@ endpoint_state(const struct replica *replica, const struct replica_endpoint *e)
     const struct replica_host *host = replica_find_host(replica, r->host);
     bool serves = r->state == ENDPOINT_UP || r->state == ENDPOINT_DRAINING;
 
-    return (serves && host && !host->alive ? ENDPOINT_LOST
+    /* One that is unbound is about to be somewhere: its flows wait. */
+    return (serves && !record_is_bound(r) ? ENDPOINT_DRAINING
+            : serves && host && !host->alive ? ENDPOINT_LOST
             : r->state == ENDPOINT_UP && e->unhealthy ? ENDPOINT_DRAINING
             : r->state);
 }

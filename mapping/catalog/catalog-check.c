@@ -333,12 +333,38 @@ check_quic_length(const struct catalog *catalog, const struct record *record,
     return error;
 }
 
+/* One VM has one endpoint in a group. */
+static int
+check_iface(const struct catalog *catalog, const struct record *record,
+            struct diagnosis *diag)
+{
+    const struct record_endpoint *r = &record->endpoint;
+    const struct catalog_endpoint_node *other
+        = r->iface[0] ? catalog_index_same_iface(catalog, r) : NULL;
+    int error;
+
+    if (!other) {
+        return 0;
+    }
+    error = diagnosis_set(diag, DIAG_EXISTS, "iface", r->iface, "endpoint "
+                          "%"PRIu32"/%s/%s: iface %s is taken by endpoint "
+                          "%"PRIu32"/%s/%s", r->vni, r->group, r->name,
+                          r->iface, r->vni, r->group,
+                          other->endpoint.record.name);
+    diagnosis_set_hint(diag, "give it another iface, or change or remove "
+                       "endpoint %s", other->endpoint.record.name);
+    return error;
+}
+
 static int
 check_endpoint_alone(const struct catalog *catalog,
                      const struct record *record, struct diagnosis *diag)
 {
     int error = check_mac(catalog, record, diag);
 
+    if (!error) {
+        error = check_iface(catalog, record, diag);
+    }
     if (!error) {
         error = check_quic_id(catalog, record, diag);
     }
@@ -396,7 +422,7 @@ check_endpoint(const struct catalog *catalog, const struct record *record,
     if (!node) {
         return unknown_group(catalog, "group", r->vni, r->group, diag);
     }
-    if (!catalog_index_host(catalog, r->host)) {
+    if (r->host[0] && !catalog_index_host(catalog, r->host)) {
         return catalog_check_unknown_host(catalog, "host", r->host, diag);
     }
     if (node->group.n_endpoints >= GROUP_MAX_ENDPOINTS

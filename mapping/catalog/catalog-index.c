@@ -181,6 +181,9 @@ catalog_index_same_mac(const struct catalog *catalog,
 {
     struct catalog_endpoint_node *node;
 
+    if (record_mac_is_zero(&record->mac)) {
+        return NULL;            /* None is no MAC to share. */
+    }
     HMAP_FOR_EACH_WITH_HASH (node, by_mac, hash_mac(record), &catalog->macs) {
         const struct record_endpoint *r = &node->endpoint.record;
 
@@ -214,6 +217,61 @@ catalog_index_same_quic_id(const struct catalog *catalog,
             && r->quic_id.length == record->quic_id.length
             && r->vni == record->vni
             && !strcmp(r->group, record->group)
+            && strcmp(r->name, record->name)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+static uint32_t
+hash_iface(const char *iface)
+{
+    return hash_string(iface, 0);
+}
+
+struct catalog_endpoint_node *
+catalog_index_first_iface(const struct catalog *catalog, const char *iface)
+{
+    struct catalog_endpoint_node *node;
+
+    HMAP_FOR_EACH_WITH_HASH (node, by_iface, hash_iface(iface),
+                             &catalog->ifaces) {
+        if (!strcmp(node->endpoint.record.iface, iface)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+struct catalog_endpoint_node *
+catalog_index_next_iface(const struct catalog_endpoint_node *node)
+{
+    struct hmap_node *n = hmap_next_with_hash(&node->by_iface);
+
+    for (; n; n = hmap_next_with_hash(n)) {
+        struct catalog_endpoint_node *next
+            = CONTAINER_OF(n, struct catalog_endpoint_node, by_iface);
+
+        if (!strcmp(next->endpoint.record.iface,
+                    node->endpoint.record.iface)) {
+            return next;
+        }
+    }
+    return NULL;
+}
+
+struct catalog_endpoint_node *
+catalog_index_same_iface(const struct catalog *catalog,
+                         const struct record_endpoint *record)
+{
+    struct catalog_endpoint_node *node;
+
+    for (node = catalog_index_first_iface(catalog, record->iface); node;
+         node = catalog_index_next_iface(node)) {
+        const struct record_endpoint *r = &node->endpoint.record;
+
+        if (r->vni == record->vni && !strcmp(r->group, record->group)
             && strcmp(r->name, record->name)) {
             return node;
         }
@@ -264,7 +322,12 @@ link_endpoint(struct catalog *catalog, struct catalog_endpoint *endpoint)
     if (r->quic_id.length) {
         hmap_insert(&catalog->quic_ids, &node->by_quic_id, hash_quic_id(r));
     }
-    catalog_index_host(catalog, r->host)->n_users++;
+    if (r->iface[0]) {
+        hmap_insert(&catalog->ifaces, &node->by_iface, hash_iface(r->iface));
+    }
+    if (r->host[0]) {
+        catalog_index_host(catalog, r->host)->n_users++;
+    }
     catalog->n_endpoints++;
 }
 
@@ -277,7 +340,12 @@ unlink_endpoint(struct catalog *catalog, struct catalog_endpoint *endpoint)
     if (endpoint->record.quic_id.length) {
         hmap_remove(&catalog->quic_ids, &node->by_quic_id);
     }
-    catalog_index_host(catalog, endpoint->record.host)->n_users--;
+    if (endpoint->record.iface[0]) {
+        hmap_remove(&catalog->ifaces, &node->by_iface);
+    }
+    if (endpoint->record.host[0]) {
+        catalog_index_host(catalog, endpoint->record.host)->n_users--;
+    }
     catalog->n_endpoints--;
 }
 

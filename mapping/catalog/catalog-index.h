@@ -17,7 +17,9 @@ struct catalog {
                                  * and MAC. */
     struct hmap quic_ids;       /* The same, by VNI, group and QUIC id; those
                                  * that have one. */
-    /* All groups, sorted by VNI and name, since catalog_groups_in() wanted
+    struct hmap ifaces;         /* The same, by iface; those that have one. */
+    /* All groups, sorted by VNI and name, since catalog_groups_between()
+     * wanted
      * them; NULL when some have come or gone. */
     const struct catalog_group **sorted;
     struct hmap sick;           /* catalog-health.c */
@@ -49,6 +51,7 @@ struct catalog_endpoint_node {
     struct catalog_endpoint endpoint;
     struct hmap_node by_mac;
     struct hmap_node by_quic_id; /* If it has one. */
+    struct hmap_node by_iface;  /* If it has one. */
     int op;                     /* That made it: catalog_set_op(). */
 };
 
@@ -86,6 +89,15 @@ catalog_index_same_mac(const struct catalog *,
 struct catalog_endpoint_node *
 catalog_index_same_quic_id(const struct catalog *,
                            const struct record_endpoint *record);
+/* Only of a record that has an iface: in the same group. */
+struct catalog_endpoint_node *
+catalog_index_same_iface(const struct catalog *,
+                         const struct record_endpoint *record);
+/* Those with this iface, in any group: the first, and the one after 'node'. */
+struct catalog_endpoint_node *
+catalog_index_first_iface(const struct catalog *, const char *iface);
+struct catalog_endpoint_node *
+catalog_index_next_iface(const struct catalog_endpoint_node *node);
 
 /* Finds the record with the key of 'key'. */
 bool catalog_index_get(const struct catalog *, const struct record *key,

@@ -29,6 +29,7 @@ catalog_endpoint_serves(const struct catalog *catalog,
                         const struct catalog_endpoint *endpoint)
 {
     return (endpoint->record.state == ENDPOINT_UP
+            && record_is_bound(&endpoint->record)
             && catalog_host_is_alive(catalog, endpoint->record.host));
 }
 
@@ -137,6 +138,7 @@ has_served(const struct catalog_txn *txn,
         = catalog_txn_find_host(txn, endpoint->record.host);
 
     return (endpoint->record.state == ENDPOINT_UP
+            && record_is_bound(&endpoint->record)
             && (host ? !host->was_dead
                 : catalog_host_is_alive(txn->catalog,
                                         endpoint->record.host)));
@@ -157,6 +159,13 @@ catalog_liveness_date(const struct catalog_txn *txn, uint32_t group,
 
 /* Restoring. */
 
+static bool
+is_due_a_slot(const struct catalog_endpoint *endpoint)
+{
+    return (endpoint->record.state == ENDPOINT_UP
+            && record_is_bound(&endpoint->record));
+}
+
 /* As long as there are slots for all, each endpoint that serves has one; but
  * where they are checked, one that has none need not be on a dead host. */
 static void
@@ -171,12 +180,12 @@ find_dead(struct catalog *catalog, const struct catalog_group *group)
         }
     }
     for (size_t i = 0; i < group->n_endpoints; i++) {
-        n_up += group->endpoints[i]->record.state == ENDPOINT_UP;
+        n_up += is_due_a_slot(group->endpoints[i]);
     }
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct catalog_endpoint *endpoint = group->endpoints[i];
 
-        if (endpoint->record.state == ENDPOINT_UP
+        if (is_due_a_slot(endpoint)
             && n_up <= group->record.n_slots
             && !bitmap_is_set(owners, endpoint->index)) {
             if (group->record.health.check == HEALTH_NONE) {

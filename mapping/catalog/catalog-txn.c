@@ -244,17 +244,18 @@ int
 catalog_add(struct catalog_txn *txn, const struct record *record,
             bool may_exist, struct diagnosis *diag)
 {
-    struct record old;
+    struct record old, new;
 
     ovs_assert(!txn->prepared);
     if (!catalog_index_get(txn->catalog, record, &old)) {
         return catalog_txn_put(txn, record, diag);
     } else if (!may_exist) {
         return catalog_check_exists(record, diag);
-    } else if (!record_equal(record, &old)) {
-        return catalog_check_differs(record, diag);
     }
-    return 0;
+    new = *record;
+    record_adopt_binding(&new, &old);
+    return (record_equal(&new, &old) ? 0
+            : catalog_check_differs(record, diag));
 }
 
 int

@@ -102,6 +102,10 @@ check_endpoints(const struct catalog_txn *txn,
         if (is_new(&node->endpoint)) {
             note_endpoint(node, catalog_index_same_mac(txn->catalog, r),
                           clash);
+            if (r->iface[0]) {
+                note_endpoint(node, catalog_index_same_iface(txn->catalog, r),
+                              clash);
+            }
             if (r->quic_id.length) {
                 note_endpoint(node,
                               catalog_index_same_quic_id(txn->catalog, r),

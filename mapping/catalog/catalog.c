@@ -23,6 +23,7 @@ catalog_create(void)
     hmap_init(&catalog->ids);
     hmap_init(&catalog->macs);
     hmap_init(&catalog->quic_ids);
+    hmap_init(&catalog->ifaces);
     catalog_record_init(&catalog->records);
     hmap_init(&catalog->sick);
     return catalog;
@@ -65,6 +66,7 @@ catalog_destroy(struct catalog *catalog)
     catalog_record_destroy(&catalog->records);
     catalog_health_destroy(catalog);
     hmap_destroy(&catalog->quic_ids);
+    hmap_destroy(&catalog->ifaces);
     hmap_destroy(&catalog->macs);
     hmap_destroy(&catalog->ids);
     hmap_destroy(&catalog->services);
@@ -179,33 +181,38 @@ catalog_groups(const struct catalog *catalog, size_t *n)
     return groups;
 }
 
-const struct catalog_group *const *
-catalog_groups_in(const struct catalog *catalog, uint32_t vni, size_t *n)
+/* How many of the sorted groups are in VNIs below 'vni'. */
+static size_t
+count_below(const struct catalog *catalog, uint32_t vni)
 {
-    const struct catalog_group *const *groups;
-    size_t low = 0, high, end;
+    size_t low = 0, high = hmap_count(&catalog->groups);
 
-    if (!catalog->sorted) {
-        /* Only kept here: the catalog is as it was. */
-        CONST_CAST(struct catalog *, catalog)->sorted
-            = catalog_groups(catalog, &end);
-    }
-    groups = catalog->sorted;
-    end = high = hmap_count(&catalog->groups);
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (groups[middle]->record.vni < vni) {
+        if (catalog->sorted[middle]->record.vni < vni) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    for (high = low; high < end && groups[high]->record.vni == vni; high++) {
-        continue;
+    return low;
+}
+
+const struct catalog_group *const *
+catalog_groups_between(const struct catalog *catalog, uint32_t first,
+                       uint32_t last, size_t *n)
+{
+    size_t start;
+
+    if (!catalog->sorted) {
+        /* Only kept here: the catalog is as it was. */
+        CONST_CAST(struct catalog *, catalog)->sorted
+            = catalog_groups(catalog, &start);
     }
-    *n = high - low;
-    return &groups[low];
+    start = count_below(catalog, first);
+    *n = count_below(catalog, last + 1) - start;
+    return &catalog->sorted[start];
 }
 
 /* Restoring. */

@@ -80,8 +80,8 @@ catalog_find_endpoint(const struct catalog_group *, const char *name);
 /* Whether the host 'name' is thought to be alive.  All hosts are until
  * catalog_set_alive() says otherwise; this is not stored. */
 bool catalog_host_is_alive(const struct catalog *, const char *name);
-/* Whether 'endpoint' takes new flows: up, and on a host that is alive.  Only
- * these own slots. */
+/* Whether 'endpoint' takes new flows: up, bound, and on a host that is alive.
+ * Only these own slots. */
 bool catalog_endpoint_serves(const struct catalog *,
                              const struct catalog_endpoint *endpoint);
 
@@ -111,6 +111,16 @@ struct catalog_patient {
 struct catalog_patient *catalog_patients(const struct catalog *,
                                          const char *host, size_t *n);
 
+/* The endpoints whose iface is 'iface', in any group: copies, '*n' of them,
+ * which the caller frees. */
+struct record_endpoint *catalog_endpoints_of(const struct catalog *,
+                                             const char *iface, size_t *n);
+/* The ifaces of the endpoints that have one and are on host 'host': '*n'
+ * copies, which the caller frees.  Takes time in proportion to all endpoints
+ * that have one. */
+record_iface *catalog_ifaces_on(const struct catalog *, const char *host,
+                                size_t *n);
+
 /* How many endpoints host 'name' has. */
 size_t catalog_host_users(const struct catalog *, const char *name);
 
@@ -118,10 +128,11 @@ size_t catalog_host_users(const struct catalog *, const char *name);
  * points to). */
 const struct record_host **catalog_hosts(const struct catalog *, size_t *n);
 const struct catalog_group **catalog_groups(const struct catalog *, size_t *n);
-/* The groups in 'vni', sorted by name: '*n' pointers, owned by the catalog.
- * Not within a transaction. */
+/* The groups in the VNIs from 'first' to 'last', sorted by VNI and name: '*n'
+ * pointers, owned by the catalog.  Not within a transaction. */
 const struct catalog_group *const *
-catalog_groups_in(const struct catalog *, uint32_t vni, size_t *n);
+catalog_groups_between(const struct catalog *, uint32_t first, uint32_t last,
+                       size_t *n);
 
 /* Whether there is a group in 'vni': 0, or a positive errno with '*diag'
  * filled in, which names VNIs that have some. */

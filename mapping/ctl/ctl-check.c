@@ -401,6 +401,36 @@ get_lists(struct check *check)
     return status ? status : ctl_list_get(ctl, "host", NULL, &check->hosts);
 }
 
+/* An endpoint that is to get flows, and of which nobody knows where it is. */
+static void
+check_bound(struct check *check, const struct json *item)
+{
+    const struct json *r = ctl_record_get(item, "record");
+    const char *why = ctl_record_text(ctl_record_get(item, "status"), "why");
+    struct path path = { .from = NULL };
+    char *id;
+
+    if (strncmp(why, "unbound", strlen("unbound"))) {
+        return;
+    }
+    if (check->n_ok + check->n_failed >= MAX_PATHS) {
+        check->n_skipped++;
+        return;
+    }
+    id = ctl_record_id(r);
+    path.json = json_object_create();
+    json_object_put(path.json, "vni", json_clone(ctl_record_get(r, "vni")));
+    json_object_put_string(path.json, "group", ctl_record_text(r, "group"));
+    json_object_put_string(path.json, "endpoint", ctl_record_text(r, "name"));
+    fail(&path, xasprintf("on its host: ovs-vsctl --columns=name,ofport,"
+                          "external_ids find interface "
+                          "external_ids:iface-id=%s",
+                          ctl_record_text(r, "iface")),
+         "endpoint %s is %s (%s)", id, why, ctl_record_text(r, "iface"));
+    finish_path(check, &path);
+    free(id);
+}
+
 static enum ctl_exit
 check_all(struct check *check)
 {
@@ -414,6 +444,10 @@ check_all(struct check *check)
         status = ctl_call_key(check->ctl, "host", only, &key);
         status = (status ? status
                   : ctl_call_check_known(check->ctl, key, NULL));
+    }
+    hosts = ctl_record_array(check->endpoints, "items", &n);
+    for (size_t i = 0; i < n && !status && !only; i++) {
+        check_bound(check, hosts[i]);
     }
     hosts = ctl_record_array(check->hosts, "items", &n);
     for (size_t i = 0; i < n && !status; i++) {

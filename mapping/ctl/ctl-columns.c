@@ -143,6 +143,30 @@ put_state(struct ctl_table *table, const struct row *row)
     ctl_output_cell(table, ctl_columns_state_color(state), "%s", state);
 }
 
+/* Of an endpoint, which may be found by its port. */
+static void
+put_host(struct ctl_table *table, const struct row *row)
+{
+    const char *host = ctl_record_text(row->record, "host");
+
+    if (*host) {
+        put_member(table, row, "host");
+    } else {
+        ctl_output_cell(table, CTL_BAD, "unbound: no such port");
+    }
+}
+
+static void
+put_mac(struct ctl_table *table, const struct row *row)
+{
+    if (!*ctl_record_text(row->record, "host")
+        || *ctl_record_text(row->record, "mac")) {
+        put_member(table, row, "mac");
+    } else {
+        ctl_output_cell(table, CTL_BAD, "unbound: no attached-mac");
+    }
+}
+
 static void
 put_slots(struct ctl_table *table, const struct row *row)
 {
@@ -224,8 +248,9 @@ static const struct column endpoint_columns[] = {
     {"WEIGHT", .right = true, .member = "weight"},
     {"COST", .right = true, .member = "cost", .usual = "0"},
     {"PRIORITY", .right = true, .member = "priority", .usual = "0"},
-    {"HOST", .member = "host"},
-    {"MAC", .member = "mac"},
+    {"IFACE", .member = "iface", .usual = "-"},
+    {"HOST", .put = put_host},
+    {"MAC", .put = put_mac},
     {"SLOTS", .right = true, .put = put_slots},
     {"SHARE", .right = true, .put = put_share},
     {"FLOWS", .right = true, .put = put_flows, .needs = "flows"},
@@ -384,6 +409,7 @@ ctl_columns_print(struct ctl_output *out, const char *kind,
 
     items = ctl_record_array(result, "items", &n);
     for (size_t i = 0; columns[i].name; i++) {
+        ovs_assert(i < MAX_COLUMNS);
         wanted[i] = is_wanted(&columns[i], items, n);
         if (wanted[i]) {
             ctl_output_column(table, columns[i].name, columns[i].right);

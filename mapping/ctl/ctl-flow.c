@@ -196,6 +196,15 @@ put_vm(struct ctl *ctl, const struct end *end, struct json *request)
     if (status) {
         return status;
     }
+    if (!*ctl_record_text(vm, "host")) {
+        status = ctl_output_error(ctl->out, CTL_FAILED, "not-found",
+                                  "name a source address, and a host with "
+                                  "--host", "%s: %s is unbound: no host has a "
+                                  "port with iface-id %s", end->field,
+                                  end->text, ctl_record_text(vm, "iface"));
+        json_destroy(vm);
+        return status;
+    }
     json_object_put_string(request, "host", ctl_record_text(vm, "host"));
     address = ctl_record_text(vm, "address");
     if (!*address) {

@@ -45,6 +45,10 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
                     "where the host stands: its region"},
     [CTL_ZONE] = {"zone", CTL_TEXT, "NAME", NULL, "its zone in the region"},
     [CTL_RACK] = {"rack", CTL_TEXT, "NAME", NULL, "its rack in the zone"},
+    [CTL_VNIS] = {"vnis", CTL_TEXT, "VNIS", NULL,
+                  "the VNIs that a host with a certificate may see, besides "
+                  "those of its endpoints and workloads, as 100,200-299; "
+                  "\"\" for no more"},
     [CTL_ADDRESS] = {"address", CTL_TEXT, "ADDRESS", NULL,
                      "the anycast address (IPv4 or IPv6); of a workload, its "
                      "private one; of a VIP, the shared one; the one to "
@@ -129,6 +133,10 @@ const struct ctl_option ctl_options[N_CTL_OPTIONS] = {
     [CTL_QUIC_ID] = {"quic-id", CTL_TEXT, "HEX", NULL,
                      "the endpoint's id in QUIC connection ids; \"\" for "
                      "none"},
+    [CTL_IFACE] = {"iface", CTL_TEXT, "ID", NULL,
+                   "the endpoint's port, by its external_ids:iface-id in "
+                   "OVSDB: host and MAC (attached-mac) are found by it, and "
+                   "--host and --mac not needed; \"\" for none"},
 
     [CTL_PUBLIC_ADDRESS] = {"public-address", CTL_TEXT, "ADDRESS", NULL,
                             "the workload's address outside; \"\" for none"},

@@ -23,7 +23,7 @@ struct kind {
 static const struct kind kinds[] = {
     {"host", "NAME", 1, {"name"},
      {{"vtep", NULL}, {"encap", NULL}, {"region", "-"}, {"zone", "-"},
-      {"rack", "-"}}},
+      {"rack", "-"}, {"vnis", "-"}}},
     {"group", "VNI/NAME", 2, {"vni", "name"},
      {{"address", NULL}, {"protocol", NULL}, {"port", NULL},
       {"port_last", "0"}, {"algorithm", NULL}, {"affinity", NULL},
@@ -35,7 +35,8 @@ static const struct kind kinds[] = {
       {"health_port", "0"}, {"health_status", "200"}, {"health_path", "/"},
       {"health_source", "-"}}},
     {"endpoint", "VNI/GROUP/NAME", 3, {"vni", "group", "name"},
-     {{"host", NULL}, {"mac", NULL}, {"weight", NULL}, {"state", NULL},
+     {{"iface", "-"}, {"host", NULL}, {"mac", NULL}, {"mac_from", "given"},
+      {"weight", NULL}, {"state", NULL},
       {"cost", "0"}, {"priority", "0"}, {"quic_id", "-"}}},
     {"workload", "VNI/NAME", 2, {"vni", "name"},
      {{"host", NULL}, {"mac", NULL}, {"address", NULL},

@@ -7,7 +7,8 @@
 #define B(ID) CTL_BIT(CTL_##ID)
 
 #define CHANGE      (B(IF_REVISION) | B(WAIT))
-#define HOST        (B(VTEP) | B(ENCAP) | B(REGION) | B(ZONE) | B(RACK))
+#define HOST        (B(VTEP) | B(ENCAP) | B(REGION) | B(ZONE) | B(RACK) \
+                     | B(VNIS))
 #define GROUP_FIXED (B(ADDRESS) | B(PROTOCOL) | B(PORT) | B(SLOTS))
 #define GROUP_SET   (B(ALGORITHM) | B(AFFINITY) | B(AFFINITY_TIMEOUT) \
                      | B(RAMP) | B(DISTANCE) | B(ON_HOST_DEATH) \
@@ -18,7 +19,7 @@
                      | B(HEALTH_PORT) | B(HEALTH_STATUS) | B(HEALTH_PATH) \
                      | B(HEALTH_SOURCE))
 #define ENDPOINT    (B(HOST) | B(MAC) | B(WEIGHT) | B(STATE) | B(COST) \
-                     | B(PRIORITY) | B(QUIC_ID))
+                     | B(PRIORITY) | B(QUIC_ID) | B(IFACE))
 #define WORKLOAD    (B(HOST) | B(MAC) | B(ADDRESS) | B(PUBLIC_ADDRESS))
 #define POOL        (B(FIRST) | B(LAST) | B(PREFIX_LENGTH) | B(ROUTER) \
                      | B(TERM))

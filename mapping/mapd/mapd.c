@@ -18,7 +18,9 @@
 #include "mapping/catalog/catalog.h"
 #include "mapping/mapd/audit.h"
 #include "mapping/mapd/directory.h"
+#include "mapping/mapd/revoked.h"
 #include "mapping/mapd/server.h"
+#include "mapping/mapd/store-copy.h"
 #include "mapping/mapd/store.h"
 #include "mapping/mapd/unix-listener.h"
 #include "mapping/metrics-server.h"
@@ -37,13 +39,16 @@ VLOG_DEFINE_THIS_MODULE(mapd);
 
 struct options {
     struct store_options store;
+    const char *copy_from;      /* A store, or NULL. */
     const char *unixctl;        /* NULL: the default. */
     const char *metrics;        /* [IP:]PORT, or NULL. */
     unsigned int host_timeout;  /* ms. */
     struct svec listen;
     char *address;              /* Owned, if not given. */
     char *audit_log;            /* NULL: none. */
+    bool any_vni;               /* For hosts that are given none. */
     char *private_key, *certificate, *ca_cert; /* NULL: not given. */
+    char *revoked_file;         /* NULL: none. */
 };
 
 /* Set by a signal or `exit`: the main loop is to end. */
@@ -106,6 +111,27 @@ unixctl_backup(struct unixctl_conn *conn, int argc OVS_UNUSED,
     }
 }
 
+/* "mapd/reload-revoked": at once, and says what is wrong. */
+static void
+unixctl_reload_revoked(struct unixctl_conn *conn, int argc OVS_UNUSED,
+                       const char *argv[] OVS_UNUSED, void *revoked)
+{
+    struct diagnosis diag;
+
+    if (revoked_reload(revoked, &diag)) {
+        char *text = xasprintf("%s; %s", diag.message, diag.hint);
+
+        unixctl_command_reply_error(conn, text);
+        free(text);
+    } else {
+        char *text = xasprintf("%"PRIuSIZE" certificates are revoked",
+                               revoked_count(revoked));
+
+        unixctl_command_reply(conn, text);
+        free(text);
+    }
+}
+
 OVS_NO_RETURN static void
 usage(void)
 {
@@ -118,6 +144,8 @@ usage(void)
            "/var/lib/grapnel/grapnel.db)\n"
            "  --store=etcd:URL,...      keep them in etcd, with other "
            "grapnel-mapds\n"
+           "  --copy-from=STORE         copy all of STORE to the new store "
+           "--store, and end\n"
            "  --etcd-prefix=PREFIX      of all keys there (default: "
            STORE_ETCD_PREFIX")\n"
            "  --etcd-user=USER, --etcd-password-file=FILE, --etcd-ca=FILE,\n"
@@ -143,6 +171,14 @@ usage(void)
            "  --private-key=FILE        of mapd's certificate\n"
            "  --certificate=FILE        whose name is mapd:NAME\n"
            "  --ca-cert=FILE            of the CA that vouches for peers\n"
+           "  --revoked-file=FILE       names certificates that are good no "
+           "more\n"
+           "  --host-vnis=granted|any   what hosts with certificates may see "
+           "if their\n"
+           "                            records give them no VNIs: those of "
+           "their\n"
+           "                            endpoints and workloads (default), or "
+           "all\n"
            "  --audit-log=FILE          append a line of JSON for each "
            "change\n"
            "  --host-timeout=SECONDS    take a host for dead when it has been "
@@ -166,6 +202,7 @@ usage(void)
 
 enum {
     OPT_STORE = UCHAR_MAX + 1,
+    OPT_COPY_FROM,
     OPT_LISTEN,
     OPT_UNIXCTL,
     OPT_HOST_TIMEOUT,
@@ -179,9 +216,11 @@ enum {
     OPT_ADVERTISE,
     OPT_NAME,
     OPT_AUDIT_LOG,
+    OPT_HOST_VNIS,
     OPT_PRIVATE_KEY,
     OPT_CERTIFICATE,
     OPT_CA_CERT,
+    OPT_REVOKED_FILE,
     VLOG_OPTION_ENUMS,
     DAEMON_OPTION_ENUMS,
 };
@@ -190,6 +229,7 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {"store", required_argument, NULL, OPT_STORE},
+    {"copy-from", required_argument, NULL, OPT_COPY_FROM},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"unixctl", required_argument, NULL, OPT_UNIXCTL},
     {"host-timeout", required_argument, NULL, OPT_HOST_TIMEOUT},
@@ -202,10 +242,12 @@ static const struct option long_options[] = {
     {"etcd-key", required_argument, NULL, OPT_ETCD_KEY},
     {"advertise", required_argument, NULL, OPT_ADVERTISE},
     {"name", required_argument, NULL, OPT_NAME},
+    {"host-vnis", required_argument, NULL, OPT_HOST_VNIS},
     {"audit-log", required_argument, NULL, OPT_AUDIT_LOG},
     {"private-key", required_argument, NULL, OPT_PRIVATE_KEY},
     {"certificate", required_argument, NULL, OPT_CERTIFICATE},
     {"ca-cert", required_argument, NULL, OPT_CA_CERT},
+    {"revoked-file", required_argument, NULL, OPT_REVOKED_FILE},
     DAEMON_LONG_OPTIONS,
     VLOG_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -281,6 +323,15 @@ parse_timeout(const char *text)
                   "0 to %g", text, max);
     }
     return seconds > 0 && seconds < 0.001 ? 1 : seconds * 1000 + 0.5;
+}
+
+static bool
+parse_host_vnis(const char *text)
+{
+    if (strcmp(text, "granted") && strcmp(text, "any")) {
+        ovs_fatal(0, "--host-vnis: \"%s\" is neither granted nor any", text);
+    }
+    return !strcmp(text, "any");
 }
 
 /* A daemon changes its directory. */
@@ -396,6 +447,10 @@ parse_options(int argc, char *argv[], struct options *options)
             options->store.target = optarg;
             break;
 
+        case OPT_COPY_FROM:
+            options->copy_from = optarg;
+            break;
+
         case OPT_LISTEN:
             svec_add(&options->listen, optarg);
             break;
@@ -423,6 +478,10 @@ parse_options(int argc, char *argv[], struct options *options)
             parse_store_option(c, optarg, &options->store);
             break;
 
+        case OPT_HOST_VNIS:
+            options->any_vni = parse_host_vnis(optarg);
+            break;
+
         case OPT_AUDIT_LOG:
             set_file(&options->audit_log, optarg);
             break;
@@ -437,6 +496,10 @@ parse_options(int argc, char *argv[], struct options *options)
 
         case OPT_CA_CERT:
             set_file(&options->ca_cert, optarg);
+            break;
+
+        case OPT_REVOKED_FILE:
+            set_file(&options->revoked_file, optarg);
             break;
 
         VLOG_OPTION_HANDLERS
@@ -500,6 +563,26 @@ use_tls(const struct options *options)
         && tls_use(&files, &diag)) {
         die(&diag);
     }
+}
+
+/* NULL if 'file' is. */
+static struct revoked *
+open_revoked(const char *file, struct server *server)
+{
+    struct revoked *revoked = NULL;
+    struct diagnosis diag;
+
+    if (file) {
+        if (revoked_open(file, &revoked, &diag)) {
+            die(&diag);
+        }
+        VLOG_INFO("%s: %"PRIuSIZE" certificates are revoked", file,
+                  revoked_count(revoked));
+        server_set_revoked(server, revoked);
+        unixctl_command_register("mapd/reload-revoked", "", 0, 0,
+                                 unixctl_reload_revoked, revoked);
+    }
+    return revoked;
 }
 
 static void
@@ -566,6 +649,26 @@ run(struct server *server, struct unixctl_server *unixctl,
     }
 }
 
+/* Ends the program. */
+OVS_NO_RETURN static void
+copy_store(const struct options *options)
+{
+    struct store_options from = options->store;
+    struct store_copied copied;
+    struct diagnosis diag;
+
+    from.target = options->copy_from;
+    if (store_copy(&from, &options->store, &copied, &diag)) {
+        ovs_fatal(0, "nothing was copied: %s%s%s", diag.message,
+                  diag.hint[0] ? "; " : "", diag.hint);
+    }
+    printf("%s: revision %"PRIu64" copied: %"PRIuSIZE" hosts, %"PRIuSIZE
+           " groups, %"PRIuSIZE" endpoints, %"PRIuSIZE" other records\n",
+           options->store.target, copied.revision, copied.n_hosts,
+           copied.n_groups, copied.n_endpoints, copied.n_others);
+    exit(EXIT_SUCCESS);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -579,6 +682,7 @@ main(int argc, char *argv[])
     struct catalog *catalog;
     struct diagnosis diag;
     struct server *server;
+    struct revoked *revoked;
     struct audit *audit;
     struct hash_key key;
     struct store *store;
@@ -590,6 +694,9 @@ main(int argc, char *argv[])
     parse_options(argc, argv, &options);
     fatal_ignore_sigpipe();
     signal(SIGXFSZ, SIG_IGN);   /* A file size limit is an error, not death. */
+    if (options.copy_from) {
+        copy_store(&options);
+    }
     daemonize_start(false);
     catch_signals();
     check_unixctl(options.unixctl);
@@ -612,7 +719,9 @@ main(int argc, char *argv[])
         die(&diag);
     }
     server_set_audit(server, audit);
+    server_set_any_vni(server, options.any_vni);
     use_tls(&options);
+    revoked = open_revoked(options.revoked_file, server);
     listen_all(server, &options.listen);
     metrics = open_metrics(options.metrics, server);
     unixctl_command_register("exit", "", 0, 0, unixctl_exit, NULL);
@@ -631,6 +740,7 @@ main(int argc, char *argv[])
     service_notify_stopping();
     metrics_server_destroy(metrics);
     server_destroy(server);
+    revoked_close(revoked);
     audit_close(audit);
     store_close(store);
     catalog_destroy(catalog);
@@ -641,6 +751,7 @@ main(int argc, char *argv[])
     free(options.private_key);
     free(options.certificate);
     free(options.ca_cert);
+    free(options.revoked_file);
     service_stop();
     vlog_disable_async();
     latch_destroy(&quit);

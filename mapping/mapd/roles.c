@@ -27,6 +27,7 @@ static const struct {
     unsigned int roles;
 } rights[] = {
     /* Requests. */
+    { "claim", HOST | ADMIN }, /* And roles_check_claim(). */
     { "dump", READER | ADMIN },
     { "echo", ALL },
     { "list", READER | ADMIN },
@@ -110,6 +111,24 @@ roles_check_register(const struct role *role, const char *name,
     return error;
 }
 
+int
+roles_check_claim(const struct role *role, const char *name,
+                  struct diagnosis *diag)
+{
+    int error;
+
+    if (roles_is_admin(role)
+        || (role->kind == ROLE_HOST && !strcmp(role->name, name))) {
+        return 0;
+    }
+    error = diagnosis_set(diag, DIAG_DENIED, "host", name,
+                          "%s:%s may not claim ports for host %.63s",
+                          names[role->kind], role->name, name);
+    diagnosis_set_hint(diag, "each host claims what it has, with a "
+                       "certificate for host:NAME");
+    return error;
+}
+
 /* The record that 'op' sets, or NULL. */
 static const struct json *
 get_set_record(const struct json *op)
@@ -151,7 +170,8 @@ is_own(const struct catalog *catalog, const char *name,
         return false;
     }
     if (key.kind == RECORD_HOST) {
-        return !strcmp(key.host.name, name);
+        return (!strcmp(key.host.name, name)
+                && !shash_find(json_object(json), "vnis"));
     }
     return (key.kind == RECORD_ENDPOINT && has_only_state(json)
             && catalog_find_record(catalog, &key, &record)
@@ -173,8 +193,9 @@ roles_check_op(const struct role *role, const struct catalog *catalog,
         return 0;
     }
     error = diagnosis_set(diag, DIAG_DENIED, "op", NULL,
-                          "%s:%s may set the record of its host, and the "
-                          "state of endpoints on it, and nothing else",
+                          "%s:%s may set the record of its host, but for "
+                          "its vnis, and the state of endpoints on it, and "
+                          "nothing else",
                           names[role->kind], role->name);
     diagnosis_set_hint(diag, "an admin may: use a certificate for "
                        "admin:NAME");

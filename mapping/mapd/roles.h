@@ -49,14 +49,18 @@ bool roles_is_admin(const struct role *);
  * in the table is for admins. */
 bool roles_may_use(const struct role *role, const char *method);
 
-/* Whether 'role' may register host 'name'.  Returns 0, or a positive errno
+/* Whether 'role' may say which ports are at host 'name'; and whether it may
+ * register it.  Returns 0, or a positive errno
  * with '*diag' filled in. */
+int roles_check_claim(const struct role *role, const char *name,
+                      struct diagnosis *diag);
 int roles_check_register(const struct role *role, const char *name,
                          struct diagnosis *diag);
 
 /* Whether 'role' may do 'op', one of those of `transact`, which need not be
- * well-formed.  A host sets the record of its own, and the state of endpoints
- * on it.  Returns 0, or a positive errno with '*diag' filled in. */
+ * well-formed.  A host sets the record of its own, but for the VNIs that it
+ * may see, and the state of endpoints on it.  Returns 0, or a positive errno
+ * with '*diag' filled in. */
 int roles_check_op(const struct role *role, const struct catalog *catalog,
                    const struct json *op, struct diagnosis *diag);
 

@@ -57,16 +57,18 @@ int
 server_change_merge(struct server *server, struct catalog_txn *txn,
                     const struct record *record, struct diagnosis *diag)
 {
-    struct record old;
+    struct record old, new = *record;
     struct json *json;
     int error;
 
     if (!catalog_find_record(server->catalog, record, &old)) {
         return catalog_add(txn, record, false, diag);
-    } else if (record_equal(&old, record)) {
+    }
+    record_adopt_binding(&new, &old);
+    if (record_equal(&old, &new)) {
         return 0;
     }
-    json = record_to_json(record);
+    json = record_to_json(&new);
     error = catalog_set(txn, json, diag);
     json_destroy(json);
     return error;
@@ -178,10 +180,12 @@ server_committed(struct server *server, struct catalog_txn *txn,
     const struct catalog_change *changes;
     size_t n;
 
+    server_vnis_changed(server, txn);
     server_publish(server, txn, encoded);
     changes = catalog_txn_changes(txn, &n);
     forget_removed_hosts(server, changes, n);
     server_liveness_committed(server, txn);
+    server_iface_committed(server, txn);
     catalog_commit(txn);
     presence_committed(&server->presence, catalog_revision(server->catalog),
                        time_msec());

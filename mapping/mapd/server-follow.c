@@ -98,5 +98,6 @@ server_follow_run(struct server *server)
         server_health_lead(server, leads);
     }
     server->leads = leads;
+    server_iface_follow(server);
     server_health_run(server);
 }

@@ -65,6 +65,7 @@ static const struct {
     const char *name;
     server_method *function;
 } forwarded[] = {
+    { "claim", server_claimed },
     { "load", server_load },
     { "register", server_enroll },
     { "transact", server_transact },
@@ -151,7 +152,7 @@ refuse_unknown(struct server_forwards *f, struct forward *forward)
 /* Whether 'conn' may have this done.  The leader takes our word for it, as it
  * knows only us. */
 static bool
-may_forward(const struct connection *conn, const char *method,
+may_forward(struct connection *conn, const char *method,
             const struct json *params)
 {
     const struct json *param = (params && params->type == JSON_ARRAY
@@ -159,6 +160,9 @@ may_forward(const struct connection *conn, const char *method,
                                 ? json_array(params)->elems[0] : NULL);
     struct diagnosis diag;
 
+    if (!strcmp(method, "claim")) {
+        return !server_iface_check(conn, params, &diag);
+    }
     if (roles_is_admin(&conn->role)) {
         return true;
     }
@@ -293,17 +297,33 @@ lose_session(struct server_forwards *f)
 
 /* Others that the CAs vouch for, such as hosts, must not pass for mapd. */
 static bool
-is_mapd(struct server_forwards *f)
+is_mapd(const struct server *server)
 {
+    struct server_forwards *f = server->forwards;
     const char *name = jsonrpc_session_get_id(f->session);
 
-    if (strncmp(f->address, "ssl:", 4) || tls_is_mapd(name)) {
+    if (strncmp(f->address, "ssl:", 4)) {
+        return true;
+    } else if (server_trust_is_revoked(server, name)) {
+        VLOG_WARN_RL(&rl, "%s: the certificate of %.64s is revoked",
+                     f->address, name);
+        jsonrpc_session_force_reconnect(f->session);
+        return false;
+    } else if (tls_is_mapd(name)) {
         return true;
     }
     VLOG_WARN_RL(&rl, "%s: is not mapd: its certificate is for \"%.64s\", not "
                  "for "TLS_MAPD_PREFIX"NAME", f->address, name ? name : "");
     jsonrpc_session_force_reconnect(f->session);
     return false;
+}
+
+void
+server_forward_check(struct server *server)
+{
+    struct server_forwards *f = server->forwards;
+
+    f->usable = f->usable && is_mapd(server);
 }
 
 /* To be open while there is somebody to talk to and something to say.  One who
@@ -338,7 +358,7 @@ run_session(struct server *server)
             f->seqno = jsonrpc_session_get_seqno(f->session);
             lose_session(f);
             f->usable = (jsonrpc_session_is_connected(f->session)
-                         && is_mapd(f));
+                         && is_mapd(server));
         }
     }
 }

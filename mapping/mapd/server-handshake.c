@@ -26,6 +26,7 @@ enum { WORK_MS = 10 };          /* At a time. */
 struct handshake {
     struct ovs_list node;       /* In server->handshakes, oldest first. */
     struct stream *stream;
+    struct ssl_st *session;     /* Of 'stream'. */
     size_t address_length;      /* Of its name, without the port. */
     long long int deadline;     /* time_msec(). */
 };
@@ -93,8 +94,11 @@ finish(struct server *server, struct handshake *h)
     const char *name = stream_get_peer_id(h->stream);
     struct role role = roles_from_common_name(name);
     char *who = printable(name);
+    struct connection *conn;
 
-    server_add_connection(server, h->stream, false, &role, who);
+    conn = server_add_connection(server, h->stream, false, &role, who);
+    tls_get_peer(h->session, &conn->peer);
+    server_trust_check(conn);
     free(who);
     handshake_destroy(server, h);
 }
@@ -136,6 +140,7 @@ server_handshake_start(struct server *server, struct stream *stream)
     size_t n_same = 0;
 
     h->stream = stream;
+    h->session = tls_newest_session();
     h->address_length = strrchr(name, ':') - name;
     h->deadline = time_msec() + SERVER_HANDSHAKE_MS;
     LIST_FOR_EACH (other, node, &server->handshakes) {

@@ -263,7 +263,7 @@ check_room(const struct server *server, struct stream *stream, bool is_local)
     return false;
 }
 
-void
+struct connection *
 server_add_connection(struct server *server, struct stream *stream,
                       bool is_local, const struct role *role, const char *who)
 {
@@ -278,6 +278,8 @@ server_add_connection(struct server *server, struct stream *stream,
     conn->active = time_msec();
     ovs_list_push_back(&server->connections, &conn->node);
     server->n_connections++;
+    server_watch_connection(conn);
+    return conn;
 }
 
 static void

@@ -31,6 +31,7 @@ enum {
     PROBES      = 3,            /* In the time after which a host is dead. */
     SUSPECT_MIN = 4,            /* Hosts, from which on mapd may doubt. */
     RETRY_MS    = 1000,         /* After the store has failed. */
+    LOOK_MS     = 10,           /* Between looks at all hosts, at least. */
 };
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
@@ -219,6 +220,11 @@ server_liveness_run(struct server *server)
     if (!server->leads || time_msec() < server->mark_after) {
         return;
     }
+    server->liveness_skipped = time_msec() < server->liveness_run;
+    if (server->liveness_skipped) {
+        return;
+    }
+    server->liveness_run = time_msec() + LOOK_MS;
     if (is_anyone(server, is_back)) {
         mark(server, true);
     } else if (server->host_timeout && is_anyone(server, is_due)) {
@@ -237,6 +243,9 @@ server_liveness_wait(const struct server *server)
 {
     if (server->host_timeout && !hmap_is_empty(&server->presence.hosts)) {
         poll_timer_wait_until(server->tick_time + max_step(server));
+    }
+    if (server->liveness_skipped) {
+        poll_timer_wait_until(server->liveness_run);
     }
     if (server->leads && time_msec() < server->mark_after) {
         poll_timer_wait_until(server->mark_after);
@@ -270,4 +279,16 @@ server_liveness_probe(struct connection *conn)
     } else if (silent >= server->host_timeout / PROBES && !conn->probed) {
         server_send_probe(conn, SERVER_PROBE_ID);
     }
+}
+
+/* Should ticks have passed more slowly by then, it asks again. */
+void
+server_liveness_wait_probe(const struct connection *conn)
+{
+    const struct server *server = conn->server;
+    long long int silence = (conn->probed ? patience(server, conn->host)
+                             : server->host_timeout / PROBES);
+
+    poll_timer_wait_until(server->tick_time + conn->host->heard + silence
+                          - server->tick);
 }

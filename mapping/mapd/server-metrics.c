@@ -13,7 +13,7 @@
 
 /* Peers choose what they send: all that is not here counts as the last. */
 static const char *const methods[SERVER_METRICS_METHODS] = {
-    "applied", "dump", "echo", "flows", "forwarded", "health", "list", "load",
+    "applied", "claim", "dump", "echo", "flows", "forwarded", "health", "list", "load",
     "register", "report", "status", "subscribe", "trace", "traced", "transact",
     "wait", "want_flows", "watch", "other",
 };
@@ -109,6 +109,10 @@ write_connections(const struct server *server, struct metrics *m)
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_connections",
                    "Connections of hosts, operators and others.",
                    server->n_connections);
+    metrics_single(m, METRICS_COUNTER,
+                   "grapnel_mapd_revoked_connections_total",
+                   "Connections that were refused or closed, because their "
+                   "certificates are revoked.", server->metrics.n_revoked);
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_max_connections",
                    "Connections that there is room for.",
                    server->max_connections);
@@ -135,6 +139,18 @@ write_methods(const struct server_metrics *sm, struct metrics *m)
                    "Of these: refused, with an error that says why.");
     for (size_t i = 0; i < SERVER_METRICS_METHODS; i++) {
         metrics_put(m, sm->methods[i].refused, "method", methods[i]);
+    }
+}
+
+static void
+write_trust(struct metrics *m)
+{
+    if (tls_certificate()) {
+        metrics_single(m, METRICS_GAUGE,
+                       "grapnel_mapd_certificate_expiry_seconds",
+                       "For how long mapd's certificate is valid yet; "
+                       "negative: it is not.",
+                       tls_seconds_left(tls_certificate()));
     }
 }
 
@@ -178,6 +194,7 @@ server_write_metrics(const struct server *server, struct metrics *m)
     write_catalog(server, m);
     write_hosts(server, m);
     write_connections(server, m);
+    write_trust(m);
     write_counts(server, m);
 }
 

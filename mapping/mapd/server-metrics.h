@@ -8,7 +8,7 @@
 
 #include "mapping/metrics.h"
 
-enum { SERVER_METRICS_METHODS = 19 };
+enum { SERVER_METRICS_METHODS = 20 };
 
 /* All zero to begin with. */
 struct server_metrics {
@@ -19,6 +19,7 @@ struct server_metrics {
     uint64_t n_failed_commits;
     uint64_t n_sent;            /* Messages. */
     uint64_t n_snapshots;       /* Of these. */
+    uint64_t n_revoked;         /* Connections whose certificates are. */
     uint64_t n_overruns;        /* Subscribers that read too slowly. */
 };
 

@@ -25,13 +25,12 @@ enum { NOTIFY_MAX_VNIS = 65536 }; /* In one filter. */
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 
-/* Reads a filter of VNIs.  0 and '*vnis', owned by the caller, or an error. */
+/* Reads a filter of VNIs into 'vnis'.  0, or a positive errno. */
 static int
-parse_vnis(const struct json *json, uint32_t **vnisp, size_t *np,
+parse_vnis(const struct json *json, struct vni_set *vnis,
            struct diagnosis *diag)
 {
     const struct json_array *array = json_array(json);
-    uint32_t *vnis;
 
     if (array->n > NOTIFY_MAX_VNIS) {
         int error = diagnosis_set(diag, DIAG_INVALID, "vnis", NULL,
@@ -40,7 +39,6 @@ parse_vnis(const struct json *json, uint32_t **vnisp, size_t *np,
         diagnosis_set_hint(diag, "leave it out to subscribe to all");
         return error;
     }
-    vnis = xmalloc(MAX(array->n, 1) * sizeof *vnis);
     for (size_t i = 0; i < array->n; i++) {
         const struct json *elem = array->elems[i];
 
@@ -51,13 +49,11 @@ parse_vnis(const struct json *json, uint32_t **vnisp, size_t *np,
                                       "vnis: %.64s is not an integer from 1 "
                                       "to %d", text, VNI_MAX);
             free(text);
-            free(vnis);
             return error;
         }
-        vnis[i] = json_integer(elem);
+        vni_set_add(vnis, json_integer(elem), json_integer(elem));
     }
-    *vnisp = vnis;
-    *np = array->n;
+    vni_set_normalize(vnis);
     return 0;
 }
 
@@ -65,12 +61,9 @@ int
 server_subscribe(struct connection *conn, const struct json *id,
                  const struct json *params, struct diagnosis *diag)
 {
-    struct server *server = conn->server;
-    struct subscription_view *old = conn->view;
+    struct vni_set vnis = VNI_SET_EMPTY;
     const struct json *array;
-    uint32_t *vnis = NULL;
     struct params p;
-    size_t n = 0;
     int error;
 
     params_open(&p, params, diag);
@@ -83,15 +76,16 @@ server_subscribe(struct connection *conn, const struct json *id,
         diagnosis_set_hint(diag, "wait for it");
     }
     if (!error && array) {
-        error = parse_vnis(array, &vnis, &n, diag);
+        error = parse_vnis(array, &vnis, diag);
+    } else if (!error) {
+        vni_set_fill(&vnis);
     }
     if (error) {
+        vni_set_destroy(&vnis);
         return error;
     }
 
-    conn->view = subscription_view_get(&server->views, vnis, n);
-    subscription_view_put(&server->views, old);
-    free(vnis);
+    server_vnis_subscribe(conn, &vnis);
     server_cancel_snapshot(conn);
     server_queue_snapshot(conn, id);
     return 0;

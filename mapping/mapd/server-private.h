@@ -4,8 +4,9 @@
  * server-records.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
  * server-lease.c, server-relay.c, server-report.c, server-health.c,
+ * server-iface.c,
  * server-trace.c, server-incident.c, server-metrics.c, server-handshake.c,
- * server-trust.c, barrier.c; and for
+ * server-trust.c, server-vnis.c, barrier.c; and for
  * stores that are shared server-follow.c, server-forward.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
@@ -18,6 +19,10 @@
 #include "mapping/mapd/server-incident.h"
 #include "mapping/mapd/server-metrics.h"
 #include "mapping/mapd/server.h"
+#include "mapping/mapd/stations.h"
+#include "mapping/tls.h"
+#include "mapping/vni-set.h"
+#include "mapping/mapd/waitset.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "openvswitch/token-bucket.h"
@@ -48,17 +53,24 @@ struct server {
     struct ovs_list listeners;
     struct ovs_list connections;
     size_t n_connections, max_connections;
+    struct waitset waitset;     /* Of connections. */
+    struct ovs_list doomed;     /* Connections to be closed. */
+    size_t unfinished;          /* Bytes of messages that have begun. */
     long long int accept_after; /* time_msec(); before it, none is taken. */
     struct ovs_list snapshot_queue; /* Connections that are due one. */
     bool snapshots_wait;        /* Some of them, for room, ... */
     long long int snapshots_wait_since; /* ... since time_msec(). */
     bool snapshots_pause;       /* There is room, after other work. */
     struct hmap views;          /* Of subscription.h. */
+    struct stations stations;   /* server-vnis.c */
+    bool any_vni;               /* For hosts that are given none. */
     struct presence presence;
     unsigned int host_timeout;  /* ms; 0: hosts never die. */
     long long int tick;         /* Clock of 'presence', ... */
     long long int tick_time;    /* ... last set at this time_msec(). */
     long long int mark_after;   /* time_msec(): the store is tried again. */
+    long long int liveness_run; /* time_msec() of the next look at hosts. */
+    bool liveness_skipped;      /* One was due before that. */
     struct lease_clock lease_clock;
     long long int lease_run;    /* time_msec() of the next look at leases. */
     long long int lead_since;   /* time_msec() when this mapd began to see to
@@ -73,6 +85,7 @@ struct server {
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
     bool leads;                 /* Made changes in the last run. */
+    struct server_ifaces *ifaces; /* server-iface.c */
     bool health_is_old;         /* It is another mapd's, until ... */
     long long int health_at;    /* ... after this time_msec(). */
 
@@ -82,6 +95,8 @@ struct server {
     bool handshakes_pause;      /* Some can go on, after other work. */
     struct refusals refusals;
     struct audit *audit;        /* NULL: none. */
+    struct revoked *revoked;    /* NULL: nobody. */
+    unsigned int revoked_seqno; /* That connections were checked against. */
     struct connection *actor;   /* Whose request is being dealt with, or was
                                  * last; NULL: it is gone. */
     const struct json *actor_for; /* For whom 'actor' asks; NULL: itself. */
@@ -97,21 +112,28 @@ struct server {
 struct connection {
     struct ovs_list node;       /* In server->connections. */
     struct server *server;
+    struct waitset_member member; /* Of server->waitset. */
     struct jsonrpc *rpc;
     char *who;                  /* By certificate, or user of this machine; or
                                  * NULL: nobody knows. */
     struct role role;
+    struct tls_peer peer;       /* All zero without TLS. */
+    bool revoked;               /* Its certificate; its role is ROLE_NONE. */
     long long int stranger_until; /* time_msec(): then one of ROLE_NONE has
                                    * been told so. */
     unsigned int received;      /* jsonrpc_get_received_bytes() ... */
     unsigned int message_start; /* ... now, and after the last message. */
+    size_t unfinished;          /* Its part of server->unfinished. */
     size_t backlog;             /* jsonrpc_get_backlog(), last time. */
     bool probes;                /* The kernel does not say if it dies. */
     bool probed;                /* An echo request is out. */
     long long int active;       /* time_msec() of the last sign of life. */
-    bool doomed;                /* To be closed by server_run(). */
+    bool doomed;                /* To be closed by server_run(): */
+    struct ovs_list doomed_node; /* in server->doomed. */
 
     struct subscription_view *view; /* NULL: not subscribed. */
+    struct vni_set wanted;      /* VNIs that it has subscribed to, */
+    struct vni_set refused;     /* and those of them that it may not see. */
     bool stale;                 /* A snapshot is due: no updates until it. */
     struct ovs_list queue_node; /* In server->snapshot_queue, if 'stale'. */
     struct json *subscribe_id;  /* Of the request it answers, or NULL. */
@@ -126,6 +148,8 @@ struct connection {
     struct server_relay *relay; /* server-relay.c; NULL: never used. */
     struct token_bucket healths; /* server-health.c */
     bool has_healths;           /* That was initialized. */
+    struct token_bucket claim_bucket; /* server-iface.c */
+    bool claims;                /* It has claimed ports; so it was, too. */
     struct server_report *report; /* server-report.c; likewise. */
 };
 
@@ -184,6 +208,8 @@ void server_forward_init(struct server *);
 void server_forward_destroy(struct server *);
 void server_forward_run(struct server *);
 void server_forward_wait(struct server *);
+/* The leader's certificate may be revoked now. */
+void server_forward_check(struct server *);
 /* 'conn' is going away. */
 void server_forward_drop(struct connection *);
 /* Does request 'method' here and now, and answers it. */
@@ -210,6 +236,8 @@ void server_liveness_heard(struct connection *);
 /* Whether 'conn' is a host's, and to be probed by the next. */
 bool server_liveness_probes(const struct connection *);
 void server_liveness_probe(struct connection *);
+/* Has the poll loop wake up when that is due. */
+void server_liveness_wait_probe(const struct connection *);
 /* Whether some host should be marked as dead, and is not because so many seem
  * to be gone. */
 bool server_suspects_itself(const struct server *);
@@ -256,6 +284,27 @@ server_relay_handler server_health;
 void server_health_lead(struct server *, bool leads);
 void server_health_run(struct server *);
 
+/* Ports that are at hosts, and the endpoints found by them. */
+void server_iface_init(struct server *);
+void server_iface_destroy(struct server *);
+/* Looks whether another mapd makes changes now: to be called before messages
+ * are read. */
+void server_iface_follow(struct server *);
+/* What the prepared 'txn' changes is now committed. */
+void server_iface_committed(struct server *, const struct catalog_txn *);
+/* Binds what is to be bound: to be called after messages were read. */
+void server_iface_run(struct server *);
+/* Whether `claim` is about the host of 'conn', and not too often: 0, or a
+ * positive errno with '*diag' filled in. */
+int server_iface_check(struct connection *conn, const struct json *params,
+                       struct diagnosis *diag);
+/* Why 'endpoint', if it is up, is not found; NULL: it is. */
+const char *
+server_iface_why_unbound(const struct record_endpoint *endpoint);
+/* What an operator should know of it, which the caller frees; or NULL. */
+char *server_iface_problem(const struct server *,
+                           const struct record_endpoint *endpoint);
+
 /* Method `trace`, answered when the host has answered by `traced`.  As
  * server_subscribe(). */
 int server_trace(struct connection *, const struct json *id,
@@ -277,6 +326,9 @@ typedef struct json *server_method(struct connection *,
 server_method server_transact; /* -change.c */
 server_method server_load; /* -load.c */
 server_method server_register, server_enroll; /* -register.c */
+/* `claim` of a host that is connected here; and to any mapd, which has checked
+ * that. */
+server_method server_claim, server_claimed; /* -iface.c */
 server_method server_forwarded; /* -forward.c */
 server_method server_list, server_dump, server_status; /* -query.c */
 server_method server_watch; /* -notify.c */
@@ -290,6 +342,15 @@ int server_list_records(const struct server *, enum record_kind kind,
  * positive errno with '*diag' filled in and nothing to come. */
 int server_subscribe(struct connection *, const struct json *id,
                      const struct json *params, struct diagnosis *diag);
+
+/* 'conn' asks for the VNIs in 'wanted', which this takes over: chooses what it
+ * sees. */
+void server_vnis_subscribe(struct connection *, struct vni_set *wanted);
+/* Those that 'conn' asks for and may not see, for people; NULL: none.  The
+ * caller frees it. */
+char *server_vnis_refused(const struct connection *);
+/* What 'txn' changes is about to be told: chooses anew where that matters. */
+void server_vnis_changed(struct server *, const struct catalog_txn *txn);
 
 /* Queues a snapshot for 'conn', which has missed an update or asked for it
  * by request 'id' (NULL: it did not).  Copies 'id'. */
@@ -314,11 +375,15 @@ void server_listen_run(struct server *);
 void server_listen_wait(const struct server *);
 void server_listen_close(struct server *);
 
+/* Has 'conn' run and wait in server->waitset. */
+void server_watch_connection(struct connection *);
 /* Has 'stream', which it takes over, send and receive messages from now on.
  * 'role' is that of the peer, whose name 'who' is copied (NULL: it has
- * none). */
-void server_add_connection(struct server *, struct stream *, bool is_local,
-                           const struct role *role, const char *who);
+ * none).  Returns the connection. */
+struct connection *server_add_connection(struct server *, struct stream *,
+                                         bool is_local,
+                                         const struct role *role,
+                                         const char *who);
 
 /* TLS connections that have yet to show who they are.  Begins with 'stream',
  * which it takes over: it becomes a connection, or is closed. */
@@ -344,5 +409,13 @@ void server_trust_refused(struct connection *conn,
 void server_trust_changed(struct server *, const struct json *changes);
 /* 'conn' is going away. */
 void server_trust_drop(struct connection *conn);
+
+/* Takes away all rights of 'conn' if its certificate is revoked. */
+void server_trust_check(struct connection *conn);
+/* Whether the certificate of 'name' is revoked, of which no more is known. */
+bool server_trust_is_revoked(const struct server *, const char *name);
+/* Follows the list of those, and closes connections. */
+void server_trust_run(struct server *);
+void server_trust_wait(const struct server *);
 
 #endif /* mapping/mapd/server-private.h */

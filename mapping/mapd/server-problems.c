@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "mapping/mapd/audit.h"
+#include "mapping/mapd/revoked.h"
 #include "mapping/mapd/store.h"
 #include "mapping/tls.h"
 #include "openvswitch/dynamic-string.h"
@@ -53,7 +54,7 @@ add_station(struct problems *problems, const struct catalog *catalog,
     const struct record_workload *w = catalog_find_station(catalog, e->vni,
                                                            &e->mac);
 
-    if (w && strcmp(w->host, e->host)) {
+    if (w && record_is_bound(e) && strcmp(w->host, e->host)) {
         add(problems, "endpoint %"PRIu32"/%s/%s and workload %"PRIu32"/%s "
             "have the same MAC, but are on hosts %s and %s", e->vni, e->group,
             e->name, w->vni, w->name, e->host, w->host);
@@ -67,17 +68,24 @@ add_group(struct problems *problems, const struct catalog *catalog,
           const struct catalog_group *group)
 {
     const struct record_group *r = &group->record;
-    size_t n_up = 0, n_lost = 0;
+    size_t n_up = 0, n_lost = 0, n_unbound = 0;
 
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct catalog_endpoint *e = group->endpoints[i];
         bool serves = catalog_endpoint_serves(catalog, e);
 
         n_up += serves;
-        n_lost += e->record.state == ENDPOINT_UP && !serves;
+        n_lost += (e->record.state == ENDPOINT_UP && !serves
+                   && record_is_bound(&e->record));
+        n_unbound += (e->record.state == ENDPOINT_UP
+                      && !record_is_bound(&e->record));
         add_station(problems, catalog, &e->record);
     }
-    if (!n_up && n_lost) {
+    if (!n_up && n_unbound) {
+        add(problems, "group %"PRIu32"/%s: none of its endpoints that are up "
+            "gets flows: %"PRIuSIZE" unbound, %"PRIuSIZE" on dead hosts",
+            r->vni, r->name, n_unbound, n_lost);
+    } else if (!n_up && n_lost) {
         add(problems, "group %"PRIu32"/%s: the hosts of all its endpoints "
             "that are up are dead", r->vni, r->name);
     } else if (!n_up) {
@@ -120,6 +128,22 @@ add_health(struct problems *problems, const struct catalog *catalog,
     }
 }
 
+/* Endpoints that are found by their port. */
+static void
+add_ifaces(struct problems *problems, const struct server *server,
+           const struct catalog_group *group)
+{
+    for (size_t i = 0; i < group->n_endpoints; i++) {
+        char *text = server_iface_problem(server,
+                                          &group->endpoints[i]->record);
+
+        if (text) {
+            add(problems, "%s", text);
+            free(text);
+        }
+    }
+}
+
 static bool
 lags(const struct presence_host *host)
 {
@@ -148,6 +172,24 @@ add_host(struct problems *problems, const struct server *server,
     }
 }
 
+/* What hosts ask for and may not see. */
+static void
+add_refused_vnis(struct problems *problems, const struct server *server)
+{
+    const struct connection *conn;
+
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        char *vnis = server_vnis_refused(conn);
+
+        if (vnis && conn->host && !conn->doomed) {
+            add(problems, "host %s asks for VNI %s, which it may not see; "
+                "grapnelctl host set %s --vnis lets it", conn->host->name,
+                vnis, conn->host->name);
+        }
+        free(vnis);
+    }
+}
+
 /* Counts the endpoints of 'group' by host in 'counts', as uintptr_t. */
 static void
 count_endpoints(const struct catalog_group *group, struct shash *counts)
@@ -156,6 +198,9 @@ count_endpoints(const struct catalog_group *group, struct shash *counts)
         const char *host = group->endpoints[i]->record.host;
         struct shash_node *node = shash_find(counts, host);
 
+        if (!host[0]) {
+            continue;
+        }
         if (!node) {
             node = shash_add(counts, host, NULL);
         }
@@ -223,6 +268,39 @@ add_families(struct problems *problems, const struct catalog *catalog)
 /* Less than this is left of the certificate: time to renew it. */
 enum { RENEW_S = 14 * 24 * 3600 };
 
+/* Who has not renewed in time finds out when its connection ends. */
+static void
+add_peers(struct problems *problems, const struct server *server)
+{
+    const struct connection *conn, *first = NULL;
+    size_t n = 0;
+
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        /* Others have none, or have been told. */
+        if (conn->role.kind == ROLE_HOST && conn->host && !conn->doomed
+            && conn->peer.expires - time_wall() < RENEW_S) {
+            n++;
+            if (!first || conn->peer.expires < first->peer.expires) {
+                first = conn;
+            }
+        }
+    }
+    if (n) {
+        long long int left = first->peer.expires - time_wall();
+        char *rest = (n > 1 ? xasprintf("; %"PRIuSIZE" more hosts' will soon",
+                                        n - 1) : xstrdup(""));
+
+        if (left < 0) {
+            add(problems, "the certificate of host %s has expired: it cannot "
+                "connect again%s", first->host->name, rest);
+        } else {
+            add(problems, "the certificate of host %s expires in %lld hours%s",
+                first->host->name, left / 3600, rest);
+        }
+        free(rest);
+    }
+}
+
 static void
 add_trust(struct problems *problems, const struct server *server)
 {
@@ -239,6 +317,11 @@ add_trust(struct problems *problems, const struct server *server)
     } else if (left < RENEW_S) {
         add(problems, "certificate %s expires in %d hours", certificate,
             left / 3600);
+    }
+    add_peers(problems, server);
+    if (server->revoked && revoked_problem(server->revoked)) {
+        add(problems, "%s; what was read before stays in force",
+            revoked_problem(server->revoked));
     }
     if (audit) {
         add(problems, "%s", audit);
@@ -266,10 +349,12 @@ server_problems(const struct server *server)
     add_trust(&problems, server);
     add_incidents(&problems, server);
     add_families(&problems, server->catalog);
+    add_refused_vnis(&problems, server);
     groups = catalog_groups(server->catalog, &n);
     for (size_t i = 0; i < n; i++) {
         add_group(&problems, server->catalog, groups[i]);
         add_health(&problems, server->catalog, groups[i]);
+        add_ifaces(&problems, server, groups[i]);
         count_endpoints(groups[i], &counts);
     }
     free(groups);

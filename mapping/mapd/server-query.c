@@ -98,7 +98,10 @@ static const char *
 why_idle(const struct catalog *catalog, const struct catalog_group *group,
          const struct catalog_endpoint *endpoint)
 {
-    return (!catalog_endpoint_serves(catalog, endpoint) ? "host dead"
+    const char *unbound = server_iface_why_unbound(&endpoint->record);
+
+    return (unbound ? unbound
+            : !catalog_endpoint_serves(catalog, endpoint) ? "host dead"
             : !takes_flows(catalog, group, endpoint) ? "unhealthy"
             : "fewer slots than endpoints");
 }

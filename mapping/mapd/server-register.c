@@ -17,6 +17,18 @@ VLOG_DEFINE_THIS_MODULE(server_register);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
 
+/* Others say what it may see. */
+static int
+refuse_vnis(const char *name, struct diagnosis *diag)
+{
+    int error = diagnosis_set(diag, DIAG_DENIED, "vnis", NULL, "vnis: a host "
+                              "that registers does not say what it may see");
+
+    diagnosis_set_hint(diag, "an admin does: grapnelctl host set %s --vnis "
+                       "VNIS", name);
+    return error;
+}
+
 /* The second parameter, {"version":TEXT}, is optional. */
 static int
 parse_register(const struct json *params, struct record *record,
@@ -39,6 +51,9 @@ parse_register(const struct json *params, struct record *record,
                               record_kind_name(record->kind),
                               "kind must be host, not %s",
                               record_kind_name(record->kind));
+    }
+    if (!error && record->host.vnis.n) {
+        error = refuse_vnis(record->host.name, diag);
     }
     if (error) {
         return error;
@@ -97,9 +112,9 @@ keep_label(record_label label, const record_label old)
 }
 
 /* A switch need not know where it stands: labels that it leaves empty stay as
- * operators set them. */
+ * operators set them.  What it may see is for them alone. */
 static void
-keep_labels(const struct catalog *catalog, struct record_host *record)
+keep_settings(const struct catalog *catalog, struct record_host *record)
 {
     const struct record_host *old = catalog_find_host(catalog, record->name);
 
@@ -107,6 +122,7 @@ keep_labels(const struct catalog *catalog, struct record_host *record)
         keep_label(record->region, old->region);
         keep_label(record->zone, old->zone);
         keep_label(record->rack, old->rack);
+        record->vnis = old->vnis;
     }
 }
 
@@ -117,7 +133,7 @@ enroll(struct server *server, struct record *record, struct diagnosis *diag)
     struct catalog_txn *txn;
     struct json *result;
 
-    keep_labels(server->catalog, &record->host);
+    keep_settings(server->catalog, &record->host);
     txn = server_begin(server);
     if (server_change_merge(server, txn, record, diag)) {
         catalog_abort(txn);

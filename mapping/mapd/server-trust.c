@@ -9,7 +9,9 @@
 
 #include "jsonrpc.h"
 #include "mapping/mapd/audit.h"
+#include "mapping/mapd/revoked.h"
 #include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "timeval.h"
 #include "util.h"
@@ -35,7 +37,12 @@ server_trust_begin(struct connection *conn, const char *method,
     if (roles_may_use(&conn->role, method)) {
         return 0;
     }
-    if (conn->role.kind == ROLE_NONE) {
+    if (conn->revoked) {
+        error = diagnosis_set(diag, DIAG_DENIED, "certificate", conn->who,
+                              "the certificate of %s is revoked", conn->who);
+        diagnosis_set_hint(diag, "use another one; --revoked-file of "
+                           "grapnel-mapd names those that are");
+    } else if (conn->role.kind == ROLE_NONE) {
         error = diagnosis_set(diag, DIAG_DENIED, "certificate",
                               conn->who ? conn->who : "",
                               "the certificate's name \"%.64s\" stands for "
@@ -106,6 +113,80 @@ server_trust_changed(struct server *server, const struct json *changes)
     /* Of liveness and health there are revisions without changes. */
     if (json_array(changes)->n) {
         write_audit(server, &entry);
+    }
+}
+
+/* Certificates that are revoked. */
+
+void
+server_set_revoked(struct server *server, struct revoked *revoked)
+{
+    server->revoked = revoked;
+    server->revoked_seqno = revoked_seqno(revoked);
+}
+
+bool
+server_trust_is_revoked(const struct server *server, const char *name)
+{
+    return server->revoked && revoked_has(server->revoked, name, NULL);
+}
+
+void
+server_trust_check(struct connection *conn)
+{
+    struct server *server = conn->server;
+
+    if (server->revoked
+        && revoked_has(server->revoked, conn->who, conn->peer.fingerprint)) {
+        conn->revoked = true;
+        conn->role = (struct role) { .kind = ROLE_NONE };
+        server->metrics.n_revoked++;
+    }
+}
+
+/* Of connections without TLS, who comes is not known by a certificate. */
+static bool
+has_certificate(const struct connection *conn)
+{
+    static const struct tls_peer none;
+
+    return memcmp(&conn->peer, &none, sizeof none);
+}
+
+void
+server_trust_run(struct server *server)
+{
+    struct connection *conn;
+
+    if (!server->revoked) {
+        return;
+    }
+    revoked_run(server->revoked);
+    if (server->revoked_seqno == revoked_seqno(server->revoked)) {
+        return;
+    }
+    server->revoked_seqno = revoked_seqno(server->revoked);
+    server_forward_check(server);
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        if (!conn->doomed && !conn->revoked && has_certificate(conn)) {
+            server_trust_check(conn);
+            if (conn->revoked) {
+                VLOG_WARN("%s: the certificate of %s is revoked, closing",
+                          jsonrpc_get_name(conn->rpc), conn->who);
+                server_doom(conn);
+            }
+        }
+    }
+}
+
+void
+server_trust_wait(const struct server *server)
+{
+    if (server->revoked) {
+        revoked_wait(server->revoked);
+        if (server->revoked_seqno != revoked_seqno(server->revoked)) {
+            poll_immediate_wake();
+        }
     }
 }
 

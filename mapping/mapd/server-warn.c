@@ -61,7 +61,15 @@ warn_endpoint(const struct record_group *g, const struct record_endpoint *e,
           g->algorithm != ALGORITHM_AVAILABILITY && e->priority },
     };
 
+    const struct json *host = shash_find_data(json_object(given), "host");
+
     warn(members, ARRAY_SIZE(members), key, given, warnings);
+    if (e->iface[0] && host && host->type == JSON_STRING
+        && *json_string(host)) {
+        json_array_add(warnings, json_string_create_nocopy(
+                           xasprintf("%s: host is where port %s is, whatever "
+                                     "is given", key, e->iface)));
+    }
 }
 
 void

@@ -35,6 +35,7 @@ static const struct {
     const char *name;
     server_method *function;
 } methods[] = {
+    { "claim", server_claim },
     { "dump", server_dump },
     { "forwarded", server_forwarded },
     { "list", server_list },
@@ -60,15 +61,23 @@ server_create(struct catalog *catalog, struct store *store,
         return error;
     }
     server = xzalloc(sizeof *server);
+    error = waitset_init(&server->waitset);
+    if (error) {
+        free(server);
+        return diagnosis_set(diag, DIAG_BUSY, NULL, NULL, "epoll: %s",
+                             ovs_strerror(error));
+    }
     server->catalog = catalog;
     server->store = store;
     server->key = *key;
     ovs_list_init(&server->listeners);
     ovs_list_init(&server->connections);
+    ovs_list_init(&server->doomed);
     ovs_list_init(&server->snapshot_queue);
     ovs_list_init(&server->handshakes);
     server->max_connections = max_connections;
     hmap_init(&server->views);
+    stations_init(&server->stations, catalog);
     presence_init(&server->presence);
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
@@ -78,6 +87,7 @@ server_create(struct catalog *catalog, struct store *store,
     server_liveness_init(server, host_timeout);
     server_lease_init(server);
     server_forward_init(server);
+    server_iface_init(server);
     *serverp = server;
     return 0;
 }
@@ -96,8 +106,15 @@ connection_close(struct connection *conn)
     server_cancel_snapshot(conn);
     server_set_host(conn, NULL);
     subscription_view_put(&server->views, conn->view);
+    vni_set_destroy(&conn->wanted);
+    vni_set_destroy(&conn->refused);
+    waitset_remove(&server->waitset, &conn->member);
     jsonrpc_close(conn->rpc);
     ovs_list_remove(&conn->node);
+    if (conn->doomed) {
+        ovs_list_remove(&conn->doomed_node);
+    }
+    server->unfinished -= conn->unfinished;
     server->n_connections--;
     free(conn->who);
     free(conn);
@@ -115,12 +132,15 @@ server_destroy(struct server *server)
         connection_close(conn);
     }
     server_forward_destroy(server);
+    server_iface_destroy(server);
     server_handshake_close(server);
     server_listen_close(server);
+    waitset_destroy(&server->waitset);
     free(server->batch.requests);
     free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
+    stations_destroy(&server->stations);
     hmap_destroy(&server->loads);
     free(server);
 }
@@ -132,12 +152,16 @@ server_send(struct connection *conn, struct jsonrpc_msg *msg)
 {
     conn->server->metrics.n_sent++;
     jsonrpc_send(conn->rpc, msg);
+    waitset_touch(&conn->server->waitset, &conn->member);
 }
 
 void
 server_doom(struct connection *conn)
 {
-    conn->doomed = true;
+    if (!conn->doomed) {
+        conn->doomed = true;
+        ovs_list_push_back(&conn->server->doomed, &conn->doomed_node);
+    }
 }
 
 /* Of a peer that closes its connection, this is when it lived last; of one
@@ -161,6 +185,7 @@ server_set_host(struct connection *conn, struct presence_host *host)
         presence_disconnect(&server->presence, conn->host, tick);
     }
     conn->host = host;
+    waitset_touch(&server->waitset, &conn->member);
     if (host) {
         host->mapd[0] = '\0';
         store_put_seen(server->store, host->name);
@@ -408,7 +433,16 @@ unfinished_bytes(const struct connection *conn)
 }
 
 static void
-drop_largest(struct server *server, size_t unfinished)
+note_unfinished(struct connection *conn)
+{
+    size_t unfinished = unfinished_bytes(conn);
+
+    conn->server->unfinished += unfinished - conn->unfinished;
+    conn->unfinished = unfinished;
+}
+
+static void
+drop_largest(struct server *server)
 {
     struct connection *conn, *largest = NULL;
 
@@ -421,7 +455,7 @@ drop_largest(struct server *server, size_t unfinished)
     if (largest) {
         server_reject(largest, "has the largest of the unfinished messages "
                       "(%"PRIuSIZE" bytes), which are %"PRIuSIZE" bytes in "
-                      "all", unfinished_bytes(largest), unfinished);
+                      "all", unfinished_bytes(largest), server->unfinished);
     }
 }
 
@@ -450,6 +484,7 @@ connection_run(struct connection *conn)
 {
     jsonrpc_run(conn->rpc);
     receive(conn);
+    note_unfinished(conn);
     note_activity(conn);
     if (server_liveness_probes(conn)) {
         server_liveness_probe(conn);
@@ -463,22 +498,54 @@ connection_run(struct connection *conn)
     }
 }
 
+/* For what depends on 'conn' alone. */
 static void
-connection_wait(struct connection *conn)
+connection_wait(struct waitset_member *member)
 {
+    struct connection *conn = CONTAINER_OF(member, struct connection, member);
+
+    conn->backlog = jsonrpc_get_backlog(conn->rpc);
     jsonrpc_wait(conn->rpc);
-    if (jsonrpc_get_backlog(conn->rpc) <= SERVER_MAX_UNREAD) {
+    if (conn->backlog <= SERVER_MAX_UNREAD) {
         jsonrpc_recv_wait(conn->rpc);
     }
-    if (conn->probes && !server_liveness_probes(conn)) {
+    if (server_liveness_probes(conn)) {
+        server_liveness_wait_probe(conn);
+    } else if (conn->probes) {
         poll_timer_wait_until(conn->active + (conn->probed + 1)
                               * SERVER_PROBE_MS);
     }
     if (conn->role.kind == ROLE_NONE) {
         poll_timer_wait_until(conn->stranger_until);
     }
-    if (conn->doomed) {
-        poll_immediate_wake();
+}
+
+void
+server_watch_connection(struct connection *conn)
+{
+    waitset_add(&conn->server->waitset, &conn->member, connection_wait);
+}
+
+/* Those that have something to do. */
+static void
+run_connections(struct server *server)
+{
+    struct waitset_member *member;
+
+    waitset_run(&server->waitset);
+    while ((member = waitset_next(&server->waitset))) {
+        struct connection *conn = CONTAINER_OF(member, struct connection,
+                                               member);
+
+        if (!conn->doomed) {
+            if (server_batch_is_due(server)) {
+                server_batch_flush(server);
+            }
+            connection_run(conn);
+        }
+    }
+    if (server->unfinished > SERVER_MAX_UNFINISHED) {
+        drop_largest(server);
     }
 }
 
@@ -486,33 +553,21 @@ void
 server_run(struct server *server)
 {
     struct connection *conn;
-    size_t unfinished = 0;
 
+    server_trust_run(server);
     server_listen_run(server);
     server_handshake_run(server);
     server_liveness_tick(server);
     server_lease_tick(server);
     server_follow_run(server);
-    LIST_FOR_EACH (conn, node, &server->connections) {
-        if (!conn->doomed) {
-            if (server_batch_is_due(server)) {
-                server_batch_flush(server);
-            }
-            connection_run(conn);
-            unfinished += unfinished_bytes(conn);
-        }
-    }
-    if (unfinished > SERVER_MAX_UNFINISHED) {
-        drop_largest(server, unfinished);
-    }
+    run_connections(server);
     server_forward_run(server);
     server_batch_flush(server); /* Before connections are closed. */
+    server_iface_run(server);
     barrier_run(server);
     server_trace_run(server);
-    LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
-        if (conn->doomed) {
-            connection_close(conn);
-        }
+    LIST_FOR_EACH_SAFE (conn, doomed_node, &server->doomed) {
+        connection_close(conn);
     }
     server_liveness_run(server);
     server_lease_run(server);
@@ -522,8 +577,7 @@ server_run(struct server *server)
 void
 server_wait(struct server *server)
 {
-    struct connection *conn;
-
+    server_trust_wait(server);
     server_listen_wait(server);
     server_handshake_wait(server);
     server_liveness_wait(server);
@@ -532,8 +586,9 @@ server_wait(struct server *server)
     server_forward_wait(server);
     store_wait(server->store);
     server_wait_snapshots(server);
-    LIST_FOR_EACH (conn, node, &server->connections) {
-        connection_wait(conn);
+    waitset_wait(&server->waitset);
+    if (!ovs_list_is_empty(&server->doomed)) {
+        poll_immediate_wake();
     }
     barrier_wait(server);
 }
@@ -550,6 +605,8 @@ server_show(const struct server *server, struct ds *ds)
     ds_put_format(ds, "messages between hosts dropped: %"PRIu64"\n",
                   server->n_relay_drops);
     LIST_FOR_EACH (conn, node, &server->connections) {
+        char *vnis;
+
         ds_put_format(ds, "%s:", jsonrpc_get_name(conn->rpc));
         if (conn->who) {
             ds_put_format(ds, " %s,", conn->who);
@@ -557,6 +614,11 @@ server_show(const struct server *server, struct ds *ds)
         if (conn->host) {
             ds_put_format(ds, " host %s, revision %"PRIu64",",
                           conn->host->name, conn->host->applied);
+        }
+        vnis = server_vnis_refused(conn);
+        if (vnis) {
+            ds_put_format(ds, " may not see VNI %s,", vnis);
+            free(vnis);
         }
         ds_put_format(ds, "%s%s unsent %"PRIuSIZE" bytes\n",
                       conn->view ? " subscribed," : "",

@@ -23,6 +23,7 @@
 struct audit;
 struct ds;
 struct metrics;
+struct revoked;
 struct server;
 struct store;
 
@@ -51,6 +52,8 @@ enum {
     SERVER_REPORTED_MAX    = 65536, /* of so many endpoints. */
     SERVER_HEALTH_RATE     = 5, /* Reports of health a second per host, */
     SERVER_HEALTH_BURST    = 100, /* with so many at a time. */
+    SERVER_CLAIM_RATE      = 10, /* Claims of ports a second per host, */
+    SERVER_CLAIM_BURST     = 100, /* with so many at a time. */
     SERVER_MAX_TRACES      = 64, /* Under way, */
     SERVER_TRACE_MS        = 5 * 1000, /* and for how long at most. */
     SERVER_PATIENCE        = 10, /* Times that, for a host that is still to
@@ -69,6 +72,14 @@ void server_destroy(struct server *);
 /* Has each change, and what is refused for lack of rights, written to 'audit',
  * which stays the caller's and must outlive the server. */
 void server_set_audit(struct server *, struct audit *audit);
+
+/* Whose certificates are not good any more; it stays the caller's and must
+ * outlive the server.  Those that are connected are cut off at once. */
+void server_set_revoked(struct server *, struct revoked *revoked);
+
+/* Whether a host that has shown a certificate, and whose record gives it no
+ * VNIs, may see all of them; at first it may not. */
+void server_set_any_vni(struct server *, bool any);
 
 /* Listens on 'target': "punix:PATH", "pssl:[PORT][:IP]" (TLS with client
  * certificates, after tls_use()), where IP is 0.0.0.0 unless given, or

@@ -54,15 +54,20 @@ fill(sqlite3 *db, const struct hash_key *key)
 /* Stores in '*data', to be freed with sqlite3_free(), and '*size' the bytes of
  * an empty store.  It is made in memory, so that SQLite leaves no files. */
 static int
-make_contents(const char *path, unsigned char **data, sqlite3_int64 *size,
+make_contents(const char *path, const struct hash_key *given,
+              unsigned char **data, sqlite3_int64 *size,
               struct diagnosis *diag)
 {
     struct hash_key key;
     sqlite3 *db = NULL;
-    int error;
+    int error = 0;
     int rc;
 
-    error = get_entropy(&key, sizeof key);
+    if (given) {
+        key = *given;
+    } else {
+        error = get_entropy(&key, sizeof key);
+    }
     if (error) {
         return store_refuse(path, "look at /dev/urandom", diag,
                             "no random number for its key (%s)",
@@ -190,7 +195,8 @@ publish(const char *temporary, const char *path, const void *data, size_t size,
 }
 
 int
-store_create(const char *path, struct diagnosis *diag)
+store_create(const char *path, const struct hash_key *key,
+             struct diagnosis *diag)
 {
     unsigned char *data = NULL;
     sqlite3_int64 size;
@@ -202,7 +208,7 @@ store_create(const char *path, struct diagnosis *diag)
         error = make_directory(path, diag);
     }
     if (!error) {
-        error = make_contents(path, &data, &size, diag);
+        error = make_contents(path, key, &data, &size, diag);
     }
     if (!error) {
         temporary = temporary_name(path);

@@ -8,6 +8,7 @@
 #ifndef MAPPING_MAPD_STORE_CREATE_H
 #define MAPPING_MAPD_STORE_CREATE_H 1
 
+#include "anycast/flow-hash.h"
 #include "mapping/diagnosis.h"
 
 enum {
@@ -15,8 +16,10 @@ enum {
 };
 
 /* Creates the store 'path', unless another process is faster, and its
- * directory.  Returns 0, or a positive errno with '*diag' filled in. */
-int store_create(const char *path, struct diagnosis *diag);
+ * directory, with 'key', or one of its own if that is NULL.  Returns 0, or a
+ * positive errno with '*diag' filled in. */
+int store_create(const char *path, const struct hash_key *key,
+                 struct diagnosis *diag);
 
 /* Removes what a creator of 'path' left behind, if it is not at work. */
 void store_create_clean(const char *path);

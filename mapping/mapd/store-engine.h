@@ -27,6 +27,7 @@ struct store_engine {
     int (*check_leader)(const struct store *, struct diagnosis *);
     const char *(*leader_name)(const struct store *);
     const char *(*leader_address)(const struct store *);
+    int64_t (*leader_term)(const struct store *);
     const char *(*own_name)(const struct store *);
     void (*put_seen)(struct store *, const char *host);
     void (*drop_seen)(struct store *, const char *host, long long silent_ms);

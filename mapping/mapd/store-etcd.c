@@ -433,15 +433,17 @@ etcd_store_wait(struct store *store_)
 /* Opening. */
 
 static char *
-make_meta(void)
+make_meta(const struct hash_key *given)
 {
-    uint64_t key[2];
+    struct hash_key key;
 
-    if (get_entropy(key, sizeof key)) {
+    if (given) {
+        key = *given;
+    } else if (get_entropy(&key, sizeof key)) {
         return NULL;
     }
     return xasprintf("{\"format\":%d,\"hash_key\":\"%016"PRIx64"%016"PRIx64
-                     "\"}", ETCD_FORMAT, key[0], key[1]);
+                     "\"}", ETCD_FORMAT, key.word[0], key.word[1]);
 }
 
 static int
@@ -472,12 +474,12 @@ parse_meta(const struct store_etcd *store, const struct etcd_kv *kv,
  * it is read afterwards. */
 static int
 create_meta(struct store_etcd *store, const char *path,
-            struct diagnosis *diag)
+            const struct hash_key *key, struct diagnosis *diag)
 {
     const struct etcd_compare compare = {
         .key = store_etcd_bytes(path), .target = ETCD_CREATE_REVISION,
     };
-    char *value = make_meta();
+    char *value = make_meta(key);
     const struct etcd_op op = { .type = ETCD_PUT,
                                 .key = store_etcd_bytes(path),
                                 .value = store_etcd_bytes(value ? value
@@ -492,8 +494,19 @@ create_meta(struct store_etcd *store, const char *path,
 }
 
 static int
-load_meta(struct store_etcd *store, struct hash_key *key,
-          struct diagnosis *diag)
+refuse_missing(const struct store_etcd *store, struct diagnosis *diag)
+{
+    int error = diagnosis_set(diag, DIAG_NOT_FOUND, "store", store->name,
+                              "%s: no store below %s", store->name,
+                              store->prefix);
+
+    diagnosis_set_hint(diag, "check the URLs and --etcd-prefix");
+    return error;
+}
+
+static int
+load_meta(struct store_etcd *store, const struct store_options *options,
+          struct hash_key *key, struct diagnosis *diag)
 {
     char *path = store_etcd_key(store, "meta");
     bool found = false;
@@ -510,7 +523,8 @@ load_meta(struct store_etcd *store, struct hash_key *key,
         }
         found = kvs.n > 0;
         error = (found ? parse_meta(store, &kvs.kvs[0], key, diag)
-                 : create_meta(store, path, diag));
+                 : options->must_exist ? refuse_missing(store, diag)
+                 : create_meta(store, path, options->first_key, diag));
         etcd_kvs_destroy(&kvs);
     }
     free(path);
@@ -613,7 +627,7 @@ etcd_open(const struct store_options *options, const char *urls,
     int error = connect_etcd(options, urls, &store->etcd, diag);
 
     if (!error) {
-        error = load_meta(store, key, diag);
+        error = load_meta(store, options, key, diag);
     }
     if (!error) {
         error = list(store, catalog, 0, &txn, diag);
@@ -670,6 +684,12 @@ etcd_leader_address(const struct store *store)
     return store_etcd_cast(store)->leader_address;
 }
 
+static int64_t
+etcd_leader_term(const struct store *store)
+{
+    return store_etcd_cast(store)->leader_term;
+}
+
 static const char *
 etcd_own_name(const struct store *store)
 {
@@ -691,6 +711,7 @@ const struct store_engine store_etcd = {
     .check_leader = store_etcd_check_leader,
     .leader_name = etcd_leader_name,
     .leader_address = etcd_leader_address,
+    .leader_term = etcd_leader_term,
     .own_name = etcd_own_name,
     .put_seen = store_etcd_put_seen,
     .drop_seen = store_etcd_drop_seen,

@@ -44,6 +44,10 @@ static const char schema_3[] =
     " record TEXT NOT NULL, digest INTEGER NOT NULL,"
     " PRIMARY KEY (kind, key)) WITHOUT ROWID;";
 
+/* Version 4 has the same tables as version 3.  Endpoints have members (iface,
+ * mac_from) that an older mapd does not know, and hosts may be "": it is to
+ * refuse the store as a whole, not one of its rows. */
+
 enum statement {
     PUT_META,
     PUT_HOST,
@@ -206,14 +210,17 @@ store_rows_upgrade(sqlite3 *db, int version)
 {
     int rc = SQLITE_OK;
 
-    ovs_assert(version >= 1 && STORE_ROWS_VERSION == 3);
+    ovs_assert(version >= 1 && STORE_ROWS_VERSION == 4);
     if (version < 2) {
         rc = sqlite3_exec(db, schema_2, NULL, NULL, NULL);
         if (!rc) {
             rc = add_previous(db);
         }
     }
-    return rc ? rc : sqlite3_exec(db, schema_3, NULL, NULL, NULL);
+    if (!rc && version < 3) {
+        rc = sqlite3_exec(db, schema_3, NULL, NULL, NULL);
+    }
+    return rc;
 }
 
 int

@@ -14,7 +14,7 @@
 #include "mapping/catalog/catalog.h"
 
 /* user_version of the schema. */
-enum { STORE_ROWS_VERSION = 3 };
+enum { STORE_ROWS_VERSION = 4 };
 
 /* Creates the tables in the empty database 'db', with no records and 'key'.
  * Returns an SQLite result code. */

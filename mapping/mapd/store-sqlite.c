@@ -330,7 +330,7 @@ sqlite_close(struct store *store_)
 }
 
 static int
-sqlite_open(const struct store_options *options OVS_UNUSED, const char *place,
+sqlite_open(const struct store_options *options, const char *place,
             struct catalog *catalog, struct hash_key *key,
             struct store **storep, struct diagnosis *diag)
 {
@@ -342,8 +342,8 @@ sqlite_open(const struct store_options *options OVS_UNUSED, const char *place,
     store->path = abs_file_name(NULL, place);
     store->name = xasprintf("sqlite:%s", store->path);
 
-    if (lstat(store->path, &s) && errno == ENOENT) {
-        error = store_create(store->path, diag);
+    if (!options->must_exist && lstat(store->path, &s) && errno == ENOENT) {
+        error = store_create(store->path, options->first_key, diag);
     }
     store_create_clean(store->path);
     if (!error) {

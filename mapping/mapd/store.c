@@ -153,6 +153,12 @@ store_leader_address(const struct store *store)
             : NULL);
 }
 
+int64_t
+store_leader_term(const struct store *store)
+{
+    return store_is_shared(store) ? store->engine->leader_term(store) : 0;
+}
+
 const char *
 store_own_name(const struct store *store)
 {

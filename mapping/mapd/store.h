@@ -21,13 +21,16 @@ struct store_options {
     const char *name;           /* This mapd's, unique; its address. */
     const char *address;        /* Where other mapds reach it: "tcp:IP:PORT"
                                  * or "unix:PATH". */
+
+    bool must_exist;            /* Create no store. */
+    const struct hash_key *first_key; /* Of a store that is created; NULL:
+                                 * from the system's random source. */
 };
 
 #define STORE_ETCD_PREFIX "/grapnel/"
 
 /* Opens (or creates) the store that 'options->target' names, loads its
- * contents into the empty 'catalog' and its flow-hash key into '*key' (made
- * from the system's random source when the store is created).  Returns 0 and
+ * contents into the empty 'catalog' and its flow-hash key into '*key'.  Returns 0 and
  * '*store', owned by the caller; or a positive errno with '*diag' filled in: a
  * file that is not ours, corrupt, read-only, locked by another process, or of
  * a newer version is refused and left as it is. */
@@ -83,6 +86,9 @@ int store_check_leader(const struct store *, struct diagnosis *diag);
  * none.  Of a store of one user: NULL. */
 const char *store_leader_name(const struct store *);
 const char *store_leader_address(const struct store *);
+/* A number that is another one for each leader, also for one that is it again;
+ * 0: there is none, or the store is of one user. */
+int64_t store_leader_term(const struct store *);
 /* This mapd's. */
 const char *store_own_name(const struct store *);
 

@@ -15,6 +15,7 @@
 #include "hash.h"
 #include "mapping/catalog/slot-history.h"
 #include "mapping/slot-codec.h"
+#include "mapping/vni-set.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
@@ -22,8 +23,7 @@ struct subscription_view {
     struct hmap_node node;      /* By filter, in 'views'. */
     const struct hmap *views;
     size_t n_refs;
-    uint32_t *vnis;             /* Sorted; NULL for all. */
-    size_t n_vnis;
+    struct vni_set vnis;
 
     /* The last texts made, with their revisions.  NULL if there are none. */
     struct json *snapshot, *update;
@@ -62,58 +62,21 @@ to_text(struct json *json)
 
 /* Views. */
 
-static int
-compare_vnis(const void *a_, const void *b_)
-{
-    const uint32_t *a = a_, *b = b_;
-
-    return *a < *b ? -1 : *a > *b;
-}
-
-/* Sorts the 'n' VNIs at 'vnis' and returns how many different ones there are,
- * which then come first. */
-static size_t
-sort_unique(uint32_t *vnis, size_t n)
-{
-    size_t unique = 0;
-
-    qsort(vnis, n, sizeof *vnis, compare_vnis);
-    for (size_t i = 0; i < n; i++) {
-        if (!unique || vnis[i] != vnis[unique - 1]) {
-            vnis[unique++] = vnis[i];
-        }
-    }
-    return unique;
-}
-
 bool
 subscription_view_sees(const struct subscription_view *view, uint32_t vni)
 {
-    return !vni || !view->vnis
-           || bsearch(&vni, view->vnis, view->n_vnis, sizeof vni,
-                      compare_vnis);
+    return !vni || vni_set_has(&view->vnis, vni);
 }
 
 struct subscription_view *
-subscription_view_get(struct hmap *views, const uint32_t *vnis, size_t n)
+subscription_view_get_set(struct hmap *views, const struct vni_set *vnis)
 {
     struct subscription_view *view;
-    uint32_t *sorted = NULL;
-    uint32_t hash;
+    uint32_t hash = hash_bytes(vnis->ranges, vnis->n * sizeof *vnis->ranges,
+                               0);
 
-    if (vnis) {
-        sorted = xmalloc(MAX(n, 1) * sizeof *sorted);
-        memcpy(sorted, vnis, n * sizeof *sorted);
-        n = sort_unique(sorted, n);
-    } else {
-        n = 0;
-    }
-
-    hash = hash_bytes32(sorted, n * sizeof *sorted, !vnis);
     HMAP_FOR_EACH_WITH_HASH (view, node, hash, views) {
-        if (!view->vnis == !vnis && view->n_vnis == n
-            && (!n || !memcmp(view->vnis, sorted, n * sizeof *sorted))) {
-            free(sorted);
+        if (vni_set_equal(&view->vnis, vnis)) {
             view->n_refs++;
             return view;
         }
@@ -122,9 +85,27 @@ subscription_view_get(struct hmap *views, const uint32_t *vnis, size_t n)
     view = xzalloc(sizeof *view);
     view->n_refs = 1;
     view->views = views;
-    view->vnis = sorted;
-    view->n_vnis = n;
+    vni_set_assign(&view->vnis, vnis->ranges, vnis->n);
     hmap_insert(views, &view->node, hash);
+    return view;
+}
+
+struct subscription_view *
+subscription_view_get(struct hmap *views, const uint32_t *vnis, size_t n)
+{
+    struct subscription_view *view;
+    struct vni_set set = VNI_SET_EMPTY;
+
+    if (!vnis) {
+        vni_set_fill(&set);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            vni_set_add(&set, vnis[i], vnis[i]);
+        }
+        vni_set_normalize(&set);
+    }
+    view = subscription_view_get_set(views, &set);
+    vni_set_destroy(&set);
     return view;
 }
 
@@ -137,7 +118,7 @@ subscription_view_put(struct hmap *views, struct subscription_view *view)
         json_destroy(view->update);
         json_destroy(view->hosts);
         json_destroy(view->dead);
-        free(view->vnis);
+        vni_set_destroy(&view->vnis);
         free(view);
     }
 }
@@ -150,9 +131,6 @@ encode_record(enum record_kind kind, const void *contents)
     struct record record = { .kind = kind };
 
     switch (kind) {
-    case RECORD_HOST:
-        record.host = *(const struct record_host *) contents;
-        break;
     case RECORD_GROUP:
         record.group = *(const struct record_group *) contents;
         break;
@@ -163,6 +141,16 @@ encode_record(enum record_kind kind, const void *contents)
         OVS_NOT_REACHED();
     }
     return record_to_json(&record);
+}
+
+static struct json *
+encode_host(const struct record_host *host)
+{
+    struct record record = { .kind = RECORD_HOST, .host = *host };
+    struct json *json = record_to_json(&record);
+
+    json_destroy(shash_find_and_delete(json_object(json), "vnis"));
+    return json;
 }
 
 /* What is encoded, and when. */
@@ -421,20 +409,14 @@ encode_groups(const struct encoder *e, const struct subscription_view *view,
               bool *ramping)
 {
     struct json *array = json_array_create_empty();
-    size_t n;
 
-    if (view->vnis) {
-        for (size_t i = 0; i < view->n_vnis; i++) {
-            const struct catalog_group *const *groups
-                = catalog_groups_in(e->catalog, view->vnis[i], &n);
+    for (size_t i = 0; i < view->vnis.n; i++) {
+        const struct vni_range *r = &view->vnis.ranges[i];
+        const struct catalog_group *const *groups;
+        size_t n;
 
-            put_groups(array, e, groups, n, ramping);
-        }
-    } else {
-        const struct catalog_group **groups = catalog_groups(e->catalog, &n);
-
+        groups = catalog_groups_between(e->catalog, r->first, r->last, &n);
         put_groups(array, e, groups, n, ramping);
-        free(groups);
     }
     return array;
 }
@@ -449,7 +431,7 @@ encode_hosts(const struct catalog *catalog, struct subscription_view *view)
 
     records = catalog_hosts(catalog, &n);
     for (size_t i = 0; i < n; i++) {
-        json_array_add(hosts, encode_record(RECORD_HOST, records[i]));
+        json_array_add(hosts, encode_host(records[i]));
         if (!catalog_host_is_alive(catalog, records[i]->name)) {
             json_array_add(dead, json_string_create(records[i]->name));
         }
@@ -678,7 +660,7 @@ subscription_update_create(const struct catalog *catalog,
         const struct record *after = changes[i].after;
 
         if (after && after->kind == RECORD_HOST) {
-            add_change(update, 0, "host", record_to_json(after));
+            add_change(update, 0, "host", encode_host(&after->host));
         }
     }
     add_liveness(update, txn);

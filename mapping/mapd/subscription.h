@@ -1,5 +1,6 @@
 /* What subscribers are sent: snapshots, and the updates that follow from a
- * transaction, encoded as text once for all who see the same.
+ * transaction, encoded as text once for all who see the same.  Hosts go out
+ * without their 'vnis', which is nobody else's affair.
  *
  * A view is what subscribers with the same filter of VNIs share.  It lives as
  * long as somebody holds a reference.  Not thread-safe. */
@@ -17,6 +18,7 @@
 
 struct json;
 struct subscription_view;
+struct vni_set;
 
 /* The view in 'views' (which holds nothing else) of the 'n' VNIs at 'vnis',
  * in any order; of all VNIs if 'vnis' is NULL.  Takes a reference for the
@@ -24,6 +26,9 @@ struct subscription_view;
 struct subscription_view *subscription_view_get(struct hmap *views,
                                                 const uint32_t *vnis,
                                                 size_t n);
+/* The same of the VNIs in 'vnis'. */
+struct subscription_view *
+subscription_view_get_set(struct hmap *views, const struct vni_set *vnis);
 void subscription_view_put(struct hmap *views, struct subscription_view *);
 
 /* The snapshot of 'catalog' (with no transaction open) that 'view' sees at

@@ -104,10 +104,23 @@ compare_quic_ids(const void *a_, const void *b_)
     return x < y ? -1 : x > y;
 }
 
+static bool
+has_mac(const struct record_endpoint *endpoint)
+{
+    return !record_mac_is_zero(&endpoint->mac);
+}
+
+static bool
+has_quic_id(const struct record_endpoint *endpoint)
+{
+    return endpoint->quic_id.length;
+}
+
 /* Returns 0 if no two of the group's endpoints are equal by 'compare', which
- * looks at 'field'; if 'quic', of those that have a QUIC id. */
+ * looks at 'field', among those that count (NULL: all). */
 static int
-check_unique(const struct replica_group *group, const char *field, bool quic,
+check_unique(const struct replica_group *group, const char *field,
+             bool (*counts)(const struct record_endpoint *),
              int (*compare)(const void *, const void *),
              struct diagnosis *diag)
 {
@@ -117,7 +130,7 @@ check_unique(const struct replica_group *group, const char *field, bool quic,
 
     sorted = xmalloc(MAX(group->n_endpoints, 1) * sizeof *sorted);
     for (size_t i = 0; i < group->n_endpoints; i++) {
-        if (!quic || group->endpoints[i].record.quic_id.length) {
+        if (!counts || counts(&group->endpoints[i].record)) {
             sorted[n++] = &group->endpoints[i];
         }
     }
@@ -300,13 +313,14 @@ decode_contents(struct replica_group *group, const struct json_member m[],
 static int
 check_group(const struct replica_group *group, struct diagnosis *diag)
 {
-    int error = check_unique(group, "name", false, compare_names, diag);
+    int error = check_unique(group, "name", NULL, compare_names, diag);
 
     if (!error) {
-        error = check_unique(group, "mac", false, compare_macs, diag);
+        error = check_unique(group, "mac", has_mac, compare_macs, diag);
     }
     if (!error) {
-        error = check_unique(group, "quic_id", true, compare_quic_ids, diag);
+        error = check_unique(group, "quic_id", has_quic_id, compare_quic_ids,
+                             diag);
     }
     if (!error) {
         error = check_owners(group, diag);

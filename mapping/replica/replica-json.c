@@ -27,7 +27,8 @@ up_ms(const struct replica *replica, const struct replica_endpoint *endpoint,
     const struct replica_host *host
         = replica_index_host(replica, endpoint->record.host);
 
-    if (endpoint->record.state != ENDPOINT_UP || !host->alive) {
+    if (endpoint->record.state != ENDPOINT_UP
+        || !record_is_bound(&endpoint->record) || !host->alive) {
         return 0;
     }
     return MIN(MAX(now_ms - endpoint->up_at_ms, 0), INT32_MAX);

@@ -182,7 +182,7 @@ check_group(const struct replica *replica, const struct replica_group *group,
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const struct record_endpoint *e = &group->endpoints[i].record;
 
-        if (!replica_index_host(replica, e->host)) {
+        if (e->host[0] && !replica_index_host(replica, e->host)) {
             return diagnosis_set(diag, DIAG_NOT_FOUND, "host", e->host,
                                  "endpoint %"PRIu32"/%s/%s is on host %s, "
                                  "which is unknown here", e->vni, e->group,

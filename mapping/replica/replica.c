@@ -458,7 +458,7 @@ hosts_alike(const struct replica_group *group, const struct replica *a,
     for (size_t i = 0; i < group->n_endpoints; i++) {
         const char *host = group->endpoints[i].record.host;
 
-        if (replica_index_host(a, host)->alive
+        if (host[0] && replica_index_host(a, host)->alive
             != replica_index_host(b, host)->alive) {
             return false;
         }

@@ -1,6 +1,6 @@
-/* The connections are watched by one epoll instance rather than OVS's poll
- * loop, which looks at each of them every time: what is measured is mapd, not
- * a thousand hosts on one machine. */
+/* The connections are watched by epoll rather than OVS's poll loop, which
+ * looks at each of them every time: what is measured is mapd, not a thousand
+ * hosts on one machine. */
 
 #include <config.h>
 #include "tests/bench/mapping-world.h"
@@ -30,6 +30,7 @@
 enum {
     PATIENCE_MS = 120 * 1000,   /* Then a run has failed. */
     EVENTS      = 64,
+    CROWD       = 4,            /* Hosts without a replica, at a time. */
 };
 
 int64_t
@@ -106,16 +107,25 @@ world_start_mapd(struct world *w)
     close(fd);
 }
 
-static struct jsonrpc *
-open_rpc(struct world *w, void *tag)
+/* 'tag' NULL: the operator. */
+static int
+open_fd(struct world *w, int epoll, struct subscriber *tag)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = tag };
-    struct stream *stream;
     int fd = try_connect(w);
 
-    if (fd < 0 || epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event)) {
+    if (fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)) {
         fail("cannot connect to grapnel-mapd");
     }
+    return fd;
+}
+
+static struct jsonrpc *
+open_rpc(struct world *w, struct subscriber *tag)
+{
+    int fd = open_fd(w, w->first, tag);
+    struct stream *stream;
+
     new_fd_stream(xstrdup("bench"), fd, 0, AF_UNIX, &stream);
     return jsonrpc_open(stream);
 }
@@ -135,13 +145,33 @@ send_msg(struct jsonrpc *rpc, struct jsonrpc_msg *msg)
     }
 }
 
+static void
+send_from(struct subscriber *s, struct jsonrpc_msg *msg)
+{
+    if (s->has_replica) {
+        send_msg(s->rpc, msg);
+    } else if (!crowd_send(&s->crowd, msg)) {
+        fail("connection lost");
+    }
+}
+
 /* Receiving. */
+
+static uint64_t
+revision_of(const struct json *json)
+{
+    const struct json *revision = shash_find_data(json_object(json),
+                                                  "revision");
+
+    return revision ? json_integer(revision) : 0;
+}
 
 static void
 take_snapshot(struct subscriber *s, const struct json *json)
 {
     struct diagnosis diag = { .op = -1 };
 
+    s->revision = revision_of(json);
     if (replica_load_snapshot(&s->replica, json, world_now_us() / 1000,
                               &diag)) {
         fail(diag.message);
@@ -153,6 +183,7 @@ take_update(struct subscriber *s, const struct json *json)
 {
     struct diagnosis diag = { .op = -1 };
 
+    s->revision = revision_of(json);
     if (replica_apply_update(&s->replica, json, world_now_us() / 1000,
                              &diag)) {
         fail(diag.message);
@@ -166,10 +197,9 @@ report_applied(struct subscriber *s)
 
     s->applied_us = world_now_us();
     if (s->name[0]) {
-        json_object_put(json, "revision",
-                        json_integer_create(s->replica.revision));
-        send_msg(s->rpc, jsonrpc_create_notify("applied",
-                                               json_array_create_1(json)));
+        json_object_put(json, "revision", json_integer_create(s->revision));
+        send_from(s, jsonrpc_create_notify("applied",
+                                           json_array_create_1(json)));
     } else {
         json_destroy(json);
     }
@@ -197,18 +227,40 @@ take_message(struct subscriber *s, const struct jsonrpc_msg *msg)
 }
 
 static void
+receive_crowd(struct subscriber *s)
+{
+    struct crowd_message message;
+    bool lost;
+
+    while (crowd_receive(&s->crowd, &message, &lost)) {
+        if (message.is_error) {
+            fail("a host's request was refused");
+        }
+        if (message.is_table) {
+            s->revision = message.revision;
+            report_applied(s);
+        }
+    }
+    if (lost) {
+        fail("connection lost");
+    }
+    s->bytes = s->crowd.bytes;
+}
+
+static void
 take_reply(struct world *w, const struct jsonrpc_msg *msg)
 {
-    const struct json *revision;
+    const struct json *changes;
 
     if (msg->type != JSONRPC_REPLY) {
         char *text = json_to_string(msg->error ? msg->error : msg->params, 0);
 
         fail(text);
     }
-    revision = shash_find_data(json_object(msg->result), "revision");
-    w->replied = revision ? json_integer(revision) : 0;
+    w->replied = revision_of(msg->result);
     w->n_replies++;
+    changes = shash_find_data(json_object(msg->result), "changes");
+    w->n_changes += changes ? json_array(changes)->n : 0;
 }
 
 static void
@@ -238,10 +290,17 @@ static void
 poll_once(struct world *w, int64_t until)
 {
     struct epoll_event events[EVENTS];
-    int n = epoll_wait(w->epoll, events, EVENTS, 1000);
+    int n = epoll_wait(w->epoll, events, CROWD, 1000);
 
     for (int i = 0; i < n; i++) {
-        receive(w, events[i].data.ptr);
+        if (events[i].data.ptr != w) {
+            receive_crowd(events[i].data.ptr);
+        }
+    }
+    while ((n = epoll_wait(w->first, events, EVENTS, 0)) > 0) {
+        for (int i = 0; i < n; i++) {
+            receive(w, events[i].data.ptr);
+        }
     }
     if (world_now_us() > until) {
         fail("waited too long");
@@ -300,8 +359,8 @@ send_subscribe(struct subscriber *s)
         json_object_put(json, "vnis", json_array_create_1(
                             json_integer_create(s->vni)));
     }
-    send_msg(s->rpc, jsonrpc_create_request("subscribe",
-                                            json_array_create_1(json), NULL));
+    send_from(s, jsonrpc_create_request("subscribe",
+                                        json_array_create_1(json), NULL));
 }
 
 static void
@@ -314,16 +373,23 @@ send_register(struct subscriber *s)
     json_object_put_string(json, "name", s->name);
     json_object_put_format(json, "vtep", "192.0.%d.%d", i / 200 + 2,
                            i % 200 + 1);
-    send_msg(s->rpc, jsonrpc_create_request("register",
-                                            json_array_create_1(json), NULL));
+    send_from(s, jsonrpc_create_request("register",
+                                        json_array_create_1(json), NULL));
 }
 
 static void
 close_subscribers(struct world *w)
 {
     for (size_t i = 0; i < w->n_subscribers; i++) {
-        jsonrpc_close(w->subscribers[i].rpc);
-        replica_destroy(&w->subscribers[i].replica);
+        struct subscriber *s = &w->subscribers[i];
+
+        if (s->is_open && s->has_replica) {
+            jsonrpc_close(s->rpc);
+            replica_destroy(&s->replica);
+        } else if (s->is_open) {
+            crowd_close(&s->crowd);
+        }
+        s->is_open = false;
     }
 }
 
@@ -335,24 +401,32 @@ world_resubscribe(struct world *w)
     for (size_t i = 0; i < w->n_subscribers; i++) {
         struct subscriber *s = &w->subscribers[i];
 
-        replica_init(&s->replica);
-        s->rpc = open_rpc(w, s);
+        s->revision = 0;
+        s->is_open = true;
+        if (s->has_replica) {
+            replica_init(&s->replica);
+            s->rpc = open_rpc(w, s);
+        } else {
+            crowd_open(&s->crowd, open_fd(w, w->epoll, s));
+        }
         if (s->name[0]) {
             send_register(s);
         }
         send_subscribe(s);
     }
     for (size_t i = 0; i < w->n_subscribers; i++) {
-        while (!w->subscribers[i].replica.generation) {
+        while (!w->subscribers[i].revision) {
             poll_once(w, until);
         }
     }
 }
 
 void
-world_subscribe(struct world *w, size_t n, bool named,
+world_subscribe(struct world *w, size_t n, size_t n_replicas, bool named,
                 uint32_t (*vni)(size_t i))
 {
+    size_t distance = n / MIN(n, n_replicas);
+
     world_unsubscribe(w);
     w->subscribers = xcalloc(n, sizeof *w->subscribers);
     w->n_subscribers = n;
@@ -360,6 +434,7 @@ world_subscribe(struct world *w, size_t n, bool named,
         struct subscriber *s = &w->subscribers[i];
 
         s->vni = vni(i);
+        s->has_replica = i % distance == distance / 2;
         if (named) {
             snprintf(s->name, sizeof s->name, "h%"PRIuSIZE, i);
         }
@@ -382,7 +457,7 @@ world_wait_applied(struct world *w, uint64_t revision)
     int64_t until = deadline();
 
     for (size_t i = 0; i < w->n_subscribers; i++) {
-        while (w->subscribers[i].replica.revision < revision) {
+        while (w->subscribers[i].revision < revision) {
             poll_once(w, until);
         }
     }
@@ -391,16 +466,29 @@ world_wait_applied(struct world *w, uint64_t revision)
 /* Life. */
 
 void
+world_init(struct world *w, const char *store)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = w };
+
+    *w = (struct world) { .store = store };
+    w->first = epoll_create1(EPOLL_CLOEXEC);
+    w->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (w->first < 0 || w->epoll < 0
+        || epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->first, &event)) {
+        fail("no epoll");
+    }
+}
+
+void
 world_start(struct world *w, const char *store)
 {
-    *w = (struct world) { .store = store };
+    world_init(w, store);
     ovs_strlcpy(w->directory, "/tmp/bench-mapping-XXXXXX",
                 sizeof w->directory);
     if (!mkdtemp(w->directory)) {
         fail("no temporary directory");
     }
     snprintf(w->socket, sizeof w->socket, "%s/mapd.sock", w->directory);
-    w->epoll = epoll_create1(EPOLL_CLOEXEC);
     world_start_mapd(w);
     world_connect_operator(w);
 }
@@ -424,6 +512,7 @@ world_stop(struct world *w)
     world_kill_mapd(w);
     free(w->subscribers);
     close(w->epoll);
+    close(w->first);
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         char *path = xasprintf("%s/%s", w->directory, files[i]);
 

@@ -1,6 +1,11 @@
 /* A mapd of its own, an operator's connection to it, and many hosts in this
- * process: real connections, each with the product's replica, which report
- * what they have applied as switches do. */
+ * process: real connections, which report what they have applied as switches
+ * do.
+ *
+ * Some of them, evenly spread, have the product's replica, and times are
+ * theirs.  The others are there for mapd: they read all that they are sent,
+ * and look for the revision only.  Those with a replica have their turn first,
+ * for in earnest no host waits for the processor of another. */
 
 #ifndef TESTS_BENCH_MAPPING_WORLD_H
 #define TESTS_BENCH_MAPPING_WORLD_H 1
@@ -11,6 +16,7 @@
 #include <sys/types.h>
 
 #include "mapping/replica/replica.h"
+#include "tests/bench/mapping-crowd.h"
 
 struct json;
 struct jsonrpc;
@@ -20,8 +26,12 @@ int64_t world_now_us(void);
 
 /* A host. */
 struct subscriber {
-    struct jsonrpc *rpc;
+    bool has_replica;
+    struct jsonrpc *rpc;        /* If it has one; */
     struct replica replica;
+    struct crowd_host crowd;    /* if not. */
+    bool is_open;               /* One of the two. */
+    uint64_t revision;          /* That it has; 0: no snapshot yet. */
     char name[24];              /* "" if it does not register. */
     uint32_t vni;               /* 0: all. */
     uint64_t bytes;             /* Received by its last connection. */
@@ -34,13 +44,19 @@ struct world {
     char directory[64];
     char socket[96];
     pid_t mapd;
-    int epoll;
+    int first;                  /* epoll: the operator, and hosts that have a
+                                 * replica; */
+    int epoll;                  /* the others, and 'first'. */
     struct jsonrpc *operator;
     unsigned int n_replies;     /* That the operator has got, in all. */
+    unsigned int n_changes;     /* That these say were made. */
     uint64_t replied;           /* Revision of the last one. */
     struct subscriber *subscribers;
     size_t n_subscribers;
 };
+
+/* The sets that connections are in: for worlds that are not started. */
+void world_init(struct world *, const char *store);
 
 /* All of these exit with a message when something fails. */
 void world_start(struct world *, const char *store);
@@ -57,9 +73,10 @@ uint64_t world_call(struct world *, const char *method, struct json *params);
 /* Until the operator has had 'n' replies. */
 void world_wait_replies(struct world *, unsigned int n);
 
-/* Connects 'n' hosts, each subscribed to the VNI that 'vni' says, and returns
- * when all have their snapshots. */
-void world_subscribe(struct world *, size_t n, bool named,
+/* Connects 'n' hosts, each subscribed to the VNI that 'vni' says, of which
+ * 'n_replicas' (at least one) have a replica, and returns when all have their
+ * snapshots. */
+void world_subscribe(struct world *, size_t n, size_t n_replicas, bool named,
                      uint32_t (*vni)(size_t i));
 /* Connects those that there are anew. */
 void world_resubscribe(struct world *);

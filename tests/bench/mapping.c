@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 
 enum {
     HOSTS         = 1000,
+    REPLICAS      = 20,         /* Of them that times are taken of. */
     ENDPOINTS     = 10,         /* Of each group. */
     SMALL_GROUPS  = 10,
     SMALL_SLOTS   = 1024,
@@ -32,7 +32,8 @@ enum {
     BIG_ENDPOINTS = 100,        /* ... when it gets the last of these. */
     LARGE_GROUPS  = 10000,
     LARGE_VNIS    = 1000,
-    RATE_CHANGES  = 1000,       /* For changes per second. */
+    RATE_CHANGES  = 1000,       /* For changes per second, ... */
+    RATE_WEIGHT   = 200,        /* ... which are of weights, from this on. */
     WINDOW        = 64,         /* Requests under way, if more than one. */
     BIG_VNI       = 100000,
 };
@@ -132,6 +133,20 @@ flip(uint32_t vni, size_t group, size_t i, bool add)
     return change(add ? "add" : "remove", endpoint_record(vni, group, i));
 }
 
+/* Changes a record of its own for as many 'i' as there are endpoints, so that
+ * changes that are made together do not undo each other. */
+static struct json *
+weigh(size_t i)
+{
+    size_t n = SMALL_GROUPS * ENDPOINTS;
+    struct json *record = endpoint_record(1, i % SMALL_GROUPS,
+                                          i / SMALL_GROUPS % ENDPOINTS);
+
+    json_object_put(record, "weight",
+                    json_integer_create(RATE_WEIGHT + i / n));
+    return change("set", record);
+}
+
 static void
 load(struct world *w, struct json *records)
 {
@@ -208,10 +223,13 @@ is_wanted(const char *only, const char *name)
     return !only || !strcmp(only, name);
 }
 
-/* Fills 'ms' with the times of CHANGES changes to each subscriber. */
-static void
+/* Fills 'ms' with the times of CHANGES changes to each replica, and returns how
+ * many these are. */
+static size_t
 propagate(struct world *w, double *ms)
 {
+    size_t n = 0;
+
     for (size_t i = 0; i < CHANGES; i++) {
         int64_t start = world_now_us();
 
@@ -219,9 +237,12 @@ propagate(struct world *w, double *ms)
                                          flip(1, i / 2 % SMALL_GROUPS,
                                               ENDPOINTS, i % 2 == 0)));
         for (size_t j = 0; j < w->n_subscribers; j++) {
-            *ms++ = (w->subscribers[j].applied_us - start) / 1e3;
+            if (w->subscribers[j].has_replica) {
+                ms[n++] = (w->subscribers[j].applied_us - start) / 1e3;
+            }
         }
     }
+    return n;
 }
 
 static void
@@ -231,11 +252,12 @@ bench_propagation(struct world *w, size_t n)
     double p50[RUNS], p99[RUNS];
     char more[64];
 
-    world_subscribe(w, n, true, first_vni);
+    world_subscribe(w, n, REPLICAS, true, first_vni);
     for (int run = 0; run < RUNS; run++) {
-        propagate(w, ms);
-        p50[run] = quantile(ms, CHANGES * n, 0.50);
-        p99[run] = quantile(ms, CHANGES * n, 0.99);
+        size_t n_times = propagate(w, ms);
+
+        p50[run] = quantile(ms, n_times, 0.50);
+        p99[run] = quantile(ms, n_times, 0.99);
     }
     snprintf(more, sizeof more, ",\"subscribers\":%"PRIuSIZE, n);
     print_result(w, "propagation_ms_p50", more, median(p50, RUNS), "ms");
@@ -248,7 +270,7 @@ bench_bytes(struct world *w)
 {
     double bytes[RUNS];
 
-    world_subscribe(w, 1, false, big_vni);
+    world_subscribe(w, 1, 1, false, big_vni);
     for (int run = 0; run < RUNS; run++) {
         uint64_t before = w->subscribers[0].bytes;
 
@@ -267,21 +289,22 @@ bench_bytes(struct world *w)
 static void
 bench_rate(struct world *w, unsigned int window, size_t n)
 {
-    unsigned int replies = w->n_replies;
+    unsigned int replies = w->n_replies, changes = w->n_changes;
+    static size_t next;         /* No two runs change to the same. */
     int64_t start;
     char more[64];
 
-    world_subscribe(w, n, true, first_vni);
+    world_subscribe(w, n, REPLICAS, true, first_vni);
     start = world_now_us();
     for (unsigned int i = 0; i < RATE_CHANGES; i++) {
         if (i >= window) {
             world_wait_replies(w, replies + i + 1 - window);
         }
-        world_send(w, "transact", flip(1, i / 2 % SMALL_GROUPS, ENDPOINTS,
-                                       i % 2 == 0));
+        world_send(w, "transact", weigh(next++));
     }
     world_wait_replies(w, replies + RATE_CHANGES);
     world_wait_applied(w, w->replied);
+    ovs_assert(w->n_changes - changes == RATE_CHANGES);
     snprintf(more, sizeof more, ",\"window\":%u,\"subscribers\":%"PRIuSIZE,
              window, n);
     print_result(w, "changes_per_second", more,
@@ -294,7 +317,7 @@ bench_recovery(struct world *w)
 {
     double ms[RUNS];
 
-    world_subscribe(w, 100, true, first_vni);
+    world_subscribe(w, 100, REPLICAS, true, first_vni);
     for (int run = 0; run < RUNS; run++) {
         int64_t start = world_now_us();
 
@@ -315,7 +338,7 @@ bench_cold_start(struct world *w)
 {
     int64_t start;
 
-    world_subscribe(w, HOSTS, true, large_vni);
+    world_subscribe(w, HOSTS, REPLICAS, true, large_vni);
     world_kill_mapd(w);
     start = world_now_us();
     world_start_mapd(w);
@@ -345,10 +368,11 @@ bench_host_resident(const struct world *w)
 static void
 be_host(const char *store, const char *socket)
 {
-    struct world w = { .store = store, .epoll = epoll_create1(0) };
+    struct world w;
 
+    world_init(&w, store);
     ovs_strlcpy(w.socket, socket, sizeof w.socket);
-    world_subscribe(&w, 1, false, all_vnis);
+    world_subscribe(&w, 1, 1, false, all_vnis);
     print_result(&w, "resident_bytes",
                  ",\"process\":\"host\",\"groups\":10000",
                  world_resident(getpid()), "bytes");

@@ -28,6 +28,14 @@ write_seed(const char *target, int number, const uint8_t *data, size_t size)
 }
 
 static void
+write_texts(const char *target, const char *const texts[], size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        write_seed(target, i, (const uint8_t *) texts[i], strlen(texts[i]));
+    }
+}
+
+static void
 seed_parse(void)
 {
     static uint8_t quote[FRAME_MAX], quote6[FRAME_MAX], frame[FRAME_MAX];
@@ -311,10 +319,137 @@ seed_record(void)
         "\"gateway\":\"g\"}",
     };
 
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        write_seed("fuzz-record", i, (const uint8_t *) texts[i],
-                   strlen(texts[i]));
-    }
+    write_texts("fuzz-record", texts, sizeof texts / sizeof *texts);
+}
+
+/* Inputs of fuzz-mapd.c: who ('0': an admin, '1': host h1, '4': host new, '5':
+ * a reader, '6': another mapd; '8' and '9': the first two, with a store that
+ * fails), and messages. */
+static void
+seed_mapd(void)
+{
+#define ASK(METHOD, PARAMS) \
+    "{\"id\":1,\"method\":\"" METHOD "\",\"params\":[" PARAMS "]}"
+#define TELL(METHOD, PARAMS) \
+    "{\"id\":null,\"method\":\"" METHOD "\",\"params\":[" PARAMS "]}"
+#define H1 "{\"kind\":\"host\",\"name\":\"h1\",\"vtep\":\"192.0.2.1\"}"
+#define NEW "{\"kind\":\"host\",\"name\":\"new\",\"vtep\":\"192.0.2.7\"}"
+#define P "\"kind\":\"lease\",\"vni\":1,\"pool\":\"p\","
+#define A "{\"kind\":\"endpoint\",\"vni\":1,\"group\":\"g\",\"name\":\"a\""
+    static const char *const texts[] = {
+        "1" ASK("register", H1 ",{\"version\":\"1\"}")
+        ASK("subscribe", "{\"vnis\":[1,2]}")
+        TELL("applied", "{\"revision\":1}")
+        TELL("health", "{\"all\":true,\"endpoints\":[[1,0,false,\"off\"]]}")
+        TELL("health", "{\"all\":false,\"endpoints\":[[1,0,true,\"\"],"
+             "[1,1,false,\"x\"]]}")
+        TELL("report", "{\"loads\":[[1,0,5,300],[1,1,0,0],[1,0,0,0]]}"),
+        "1" ASK("register", H1) ASK("subscribe", "{}")
+        TELL("want_flows", "{\"vni\":1,\"source\":\"10.0.0.9\"}")
+        TELL("flows", "{\"host\":\"h2\",\"vni\":1,\"source\":\"10.0.0.9\","
+             "\"flows\":[[1,1024,80,0,\"open\",3]]}")
+        TELL("traced", "{\"id\":1,\"text\":\"t\"}")
+        "{\"id\":\"synced\",\"result\":[],\"error\":null}",
+        "1" ASK("transact", "{\"ops\":[{\"op\":\"set\",\"record\":" A
+                ",\"state\":\"down\"}}]}")
+        ASK("transact", "{\"ops\":[{\"op\":\"set\",\"record\":{\"kind\":"
+            "\"host\",\"name\":\"h1\",\"rack\":\"r\"}}]}")
+        ASK("transact", "{\"ops\":[{\"op\":\"set\",\"record\":{\"kind\":"
+            "\"endpoint\",\"vni\":1,\"group\":\"g\",\"name\":\"b\","
+            "\"weight\":5}}]}"),
+        "4" ASK("register", NEW)
+        TELL("health", "{\"all\":true,\"endpoints\":[]}"),
+        "0" ASK("transact", "{\"ops\":[{\"op\":\"add\",\"record\":" A
+                "2\",\"host\":\"h2\",\"mac\":\"02:00:00:00:00:09\"}}],"
+                "\"if_revision\":1,\"dry_run\":false}")
+        ASK("transact", "{\"ops\":[{\"op\":\"remove\",\"record\":{\"kind\":"
+            "\"group\",\"vni\":1,\"name\":\"g\"},\"cascade\":true}]}"),
+        "0" ASK("transact", "{\"ops\":[{\"op\":\"allocate\",\"record\":{" P
+                "\"client\":\"c\"}},{\"op\":\"reassign\",\"record\":{" P
+                "\"address\":\"10.0.0.8\",\"client\":\"1/w\"}}]}")
+        ASK("transact", "{\"ops\":[{\"op\":\"renew\",\"record\":{" P
+            "\"client\":\"1/w\",\"term\":5}},{\"op\":\"return\",\"record\":{" P
+            "\"address\":\"10.0.0.8\"},\"if_exists\":true}]}"),
+        "0" ASK("transact", "{\"ops\":[{\"op\":\"set\",\"record\":{\"kind\":"
+                "\"gateway\",\"name\":\"gw\",\"active\":\"h2\"},"
+                "\"if_epoch\":0}]}")
+        ASK("load", "{\"records\":[" H1 "," NEW "],\"prune\":true,"
+            "\"force\":true}"),
+        "0" ASK("watch", "{}") ASK("wait", "{\"revision\":1,"
+                                   "\"timeout_ms\":1}")
+        ASK("trace", "{\"host\":\"h1\",\"vni\":1,\"src\":\"10.0.0.9\","
+            "\"dst\":\"10.0.0.1\",\"dst_port\":80}"),
+        "5" ASK("list", "{\"kind\":\"endpoint\",\"vni\":1,\"group\":\"g\"}")
+        ASK("list", "{\"kind\":\"lease\",\"pool\":\"p\"}")
+        ASK("list", "{\"kind\":\"host\"}") ASK("dump", "") ASK("status", "")
+        ASK("subscribe", "{}"),
+        "6" ASK("forwarded", "\"register\",[" H1 "],{\"who\":\"h\",\"role\":"
+                "\"host:h1\",\"from\":\"x\"}"),
+        "8" ASK("register", NEW) ASK("load", "{\"records\":[" NEW "]}"),
+        "9" ASK("register", H1) "{\"id\":\"echo\",\"result\":[],"
+        "\"error\":null}" ASK("echo", "7"),
+    };
+
+    write_texts("fuzz-mapd", texts, sizeof texts / sizeof *texts);
+}
+
+/* Inputs of fuzz-replica.c, and what fuzz-table-file.c makes files of. */
+
+#define HOST(N) "{\"kind\":\"host\",\"name\":\"h" N "\",\"vtep\":" \
+    "\"192.0.2." N "\"}"
+#define GROUP_RECORD "{\"kind\":\"group\",\"vni\":1,\"name\":\"g\"," \
+    "\"address\":\"10.0.0.1\",\"slots\":256}"
+#define ENDPOINT(N) "{\"record\":{\"kind\":\"endpoint\",\"vni\":1," \
+    "\"group\":\"g\",\"name\":\"e" N "\",\"host\":\"h" N "\"," \
+    "\"mac\":\"02:00:00:00:00:0" N "\"},\"index\":" N ",\"up_ms\":5}"
+/* The slots: 256 of endpoint 1; and 16 of them had endpoint 2 before. */
+#define GROUP "{\"record\":" GROUP_RECORD ",\"id\":1,\"epoch\":1," \
+    "\"slots\":\"AIACAQ==\",\"previous\":[\"ABAC\",\"\"],\"endpoints\":[" \
+    ENDPOINT("1") "," ENDPOINT("2") "]}"
+#define WORKLOAD "{\"kind\":\"workload\",\"vni\":1,\"name\":\"w\"," \
+    "\"host\":\"h1\",\"mac\":\"02:00:00:00:00:09\",\"address\":\"10.0.0.9\"}"
+#define SNAPSHOT "{\"revision\":1,\"hash_key\":" \
+    "\"0123456789abcdef0123456789abcdef\",\"hosts\":[" HOST("1") "," \
+    HOST("2") "],\"dead\":[\"h2\"],\"groups\":[" GROUP "]," \
+    "\"records\":[" WORKLOAD "]}"
+#define UPDATE(REVISION, CHANGES) \
+    "\n{\"revision\":" REVISION ",\"changes\":[" CHANGES "]}"
+
+static void
+seed_replica(void)
+{
+    static const char *const texts[] = {
+        SNAPSHOT,
+        SNAPSHOT UPDATE("2", "{\"host\":" HOST("3") "},{\"host_alive\":"
+                        "{\"name\":\"h2\",\"alive\":true}}")
+        UPDATE("3", "{\"host_removed\":\"h3\"},{\"record_removed\":{\"kind\":"
+               "\"workload\",\"vni\":1,\"name\":\"w\"}}"),
+        SNAPSHOT UPDATE("2", "{\"group_delta\":{\"vni\":1,\"name\":\"g\","
+                        "\"from_epoch\":1,\"epoch\":2,\"slots\":\"EBAC\","
+                        "\"previous\":[],\"endpoints\":[],"
+                        "\"endpoints_removed\":[]}}")
+        UPDATE("3", "{\"group_removed\":{\"vni\":1,\"name\":\"g\"}},"
+               "{\"record\":" WORKLOAD "}"),
+        SNAPSHOT UPDATE("2", "{\"group_delta\":{\"vni\":1,\"name\":\"g\","
+                        "\"from_epoch\":1,\"epoch\":2,\"slots\":\"\","
+                        "\"previous\":[\"ABD//wM=\",\"\"],\"endpoints\":[],"
+                        "\"endpoints_removed\":[\"e2\"]}}") "\n" SNAPSHOT,
+    };
+
+    write_texts("fuzz-replica", texts, sizeof texts / sizeof *texts);
+}
+
+static void
+seed_table_file(void)
+{
+    static const char *const texts[] = {
+        "s" SNAPSHOT, "s{}", "s",
+        "{\"bytes\":2,\"digest\":\"bf21a9e8fbc5a3846fb05b4fa0859e0917b2202f\","
+        "\"grapnel\":\"table\",\"host\":\"h1\",\"revision\":1,\"version\":1}"
+        "\n{}\n",
+    };
+
+    write_texts("fuzz-table-file", texts, sizeof texts / sizeof *texts);
 }
 
 int
@@ -334,5 +469,8 @@ main(int argc, char *argv[])
     seed_store();
     seed_etcd();
     seed_record();
+    seed_mapd();
+    seed_replica();
+    seed_table_file();
     return 0;
 }

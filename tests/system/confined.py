@@ -112,10 +112,12 @@ def main(argv):
               for directory in writable.split(',')]
     if unit['ProtectSystem'] == ['strict']:
         mounts.append('mount -o remount,ro,bind /')
+    with open(__file__) as this:
+        source = this.read()    # USER may not be able to read it.
     os.execvp('unshare', [
         'unshare', '--mount', 'bash', '-ec', '\n'.join(mounts) + '\nexec "$@"',
-        'bash', *setpriv, sys.executable, os.path.abspath(__file__), path,
-        'confined', '-', *argv[4:]])
+        'bash', *setpriv, sys.executable, '-c', source, path, 'confined', '-',
+        *argv[4:]])
 
 
 if __name__ == '__main__':

@@ -97,7 +97,7 @@ class Cluster:
 
     def __init__(self, n=3, tls=False, quota=None, options=(), ips=None,
                  parent=None):
-        self.dir = tempfile.mkdtemp(prefix="grapnel-etcd-", dir=parent)
+        self.dir = tempfile.mkdtemp(prefix="test-etcd.", dir=parent)
         os.chmod(self.dir, 0o700)
         self.tls = tls
         self.user = None        # "name:password" for etcdctl.

@@ -30,11 +30,11 @@ def until(condition, what, seconds=WITHIN):
 class World:
     """An etcd, and 'n' mapds on it."""
 
-    def __init__(self, n=2, options=()):
+    def __init__(self, n=2, options=(), env=None):
         self.cluster = Cluster()
         self.cluster.start()
         self.mapds = [Mapd(target="etcd:" + self.cluster.urls, allow=NOISE,
-                           options=options) for _ in range(n)]
+                           options=options, env=env) for _ in range(n)]
 
     def __enter__(self):
         return self

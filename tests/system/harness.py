@@ -24,13 +24,21 @@ sys.path.insert(0, os.path.join(TOP, 'sim'))
 
 import node                     # noqa: E402
 import sandbox                  # noqa: E402
-from node import Failed         # noqa: E402
+from node import Failed, SLOW_MACHINE   # noqa: E402,F401
 
 
 def check(condition, message, *args):
     """Raises Failed with 'message' % 'args' unless 'condition' holds."""
     if not condition:
         raise Failed(message % args)
+
+
+def log_directory():
+    """Makes the folder for what this script's daemons have logged."""
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    path = os.path.join(TOP, 'build', 'test-logs', name.split('-', 1)[1])
+    os.makedirs(path, exist_ok=True)
+    return path
 
 
 class Tests:

@@ -20,7 +20,9 @@ FRESH_DIRECTORIES = '''
     mount -t tmpfs tmpfs /var/log
     mkdir etc etc.work
     mount -t overlay overlay -o lowerdir=/etc,upperdir=etc,workdir=etc.work \
-        /etc'''
+        /etc
+    mkdir -p /etc/grapnel
+    mount -t tmpfs tmpfs /etc/grapnel'''
 
 
 def text(section):

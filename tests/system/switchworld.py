@@ -13,9 +13,9 @@ import re
 import shutil
 import socketserver
 import subprocess
-import tempfile
 import threading
 
+import harness
 from fakemapd import Peer
 from node import run, wait_until
 from openvswitch import OpenVSwitch
@@ -224,7 +224,7 @@ class Switch:
                 and not any(re.search(e, line) for e in self.expected_log)]
 
     def collect_logs(self):
-        directory = tempfile.mkdtemp(prefix='grapnel-test-switch-')
+        directory = harness.log_directory()
         shutil.copytree(self.ovs.directory, directory, dirs_exist_ok=True,
                         ignore=lambda where, names: [
                             n for n in names if not n.endswith('.log')])

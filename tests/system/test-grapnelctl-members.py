@@ -17,7 +17,7 @@ ALGORITHMS = ['weighted', 'hash', 'round-robin', 'least-connections',
 
 # Of members that `set` takes: values that are not the default.
 HOST_CHANGES = {'vtep': '2001:db8::9', 'encap': 'vxlan', 'region': 'eu',
-                'zone': 'eu-1', 'rack': 'r.7'}
+                'zone': 'eu-1', 'rack': 'r.7', 'vnis': '5-9,77'}
 GROUP_CHANGES = {'algorithm': 'nearest', 'affinity': 'source',
                  'affinity_timeout': 60, 'ramp': 30, 'distance': 'measured',
                  'on_host_death': 'reset', 'when_empty': 'reject',

@@ -14,15 +14,13 @@ import time
 
 from harness import TOP, check
 from node import wait_until
+from sandbox import STOP_SECONDS
 
 DEMO = os.path.join(TOP, 'sim', 'demo')
 MARK = 'GRAPNEL_TEST=%d' % os.getpid()
 PLACES = ('/run', '/var/run', '/tmp', '/var/tmp', '/var/log', '/dev/shm',
-          '/run/netns', os.path.join(TOP, 'sim'))
-
-
-def output(*argv):
-    return subprocess.run(argv, capture_output=True, text=True).stdout
+          '/run/netns', os.path.join(TOP, 'sim'), tempfile.gettempdir())
+GONE_SECONDS = 20
 
 
 class Demo:
@@ -89,7 +87,7 @@ class World:
     def check_same(self, directory):
         """Raises Failed if there is more now."""
         wait_until('all processes ended',
-                   lambda: not self._our_processes(), 5)
+                   lambda: not self._our_processes(), GONE_SECONDS)
         now = World()
         mine = {path for path in now.files if path.startswith(directory)}
         for what in ('interfaces', 'mounts'):
@@ -97,7 +95,9 @@ class World:
             check(not more, 'left behind: %s: %s', what, more)
         more = {path for path in now.files - self.files - mine
                 if self._is_ours(path)}
-        check(not more, 'left behind: %s', more)
+        # What others make does not stay for long, either.
+        wait_until('left behind: %s' % more,
+                   lambda: not any(map(os.path.lexists, more)), GONE_SECONDS)
         check(now.sysctls == self.sysctls, 'sysctls changed: %s, before %s',
               now.sysctls, self.sysctls)
 
@@ -116,7 +116,7 @@ def ends_by_signal(number, moment):
             demo = Demo(directory)
             demo.wait_for(moment)
             demo.process.send_signal(number)
-            status = demo.process.wait(20)
+            status = demo.process.wait(2 * STOP_SECONDS)
             expected = (-number if number == signal.SIGKILL
                         else 128 + number)
             check(status == expected, 'exit status %d', status)

@@ -148,7 +148,6 @@ class Fleet:
             for who in host:h1 host:h2 admin:alice; do
                 ovs-pki -u req+sign $who switch
             done
-            mkdir /etc/grapnel
             cp %s/controllerca/cacert.pem /etc/grapnel/mapd-ca.pem''' % PKI)
 
     def start_host(self, host):

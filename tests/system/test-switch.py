@@ -16,7 +16,7 @@ import time
 import harness
 from fakemapd import Peer
 from harness import check
-from node import Failed, wait_until
+from node import SLOW_MACHINE, Failed, wait_until
 from switchworld import SETTLE_SECONDS, Switch, add_bridge, add_port
 
 COOKIE = 0x677261706e656c
@@ -25,11 +25,11 @@ V6 = '2001:db8::a01:64'
 GROUPS = [(RED, '10.1.0.100'), (RED, '10.1.0.101'), (BLUE, '10.1.0.100'),
           (RED, V6)]
 RED_ADDRESSES = [address for vni, address in GROUPS if vni == RED]
-STALL_SECONDS = 0.25            # The main thread forwards packets.
+STALL_SECONDS = 0.06            # The main thread forwards packets.
 MANY = 20000                    # Groups, two or three rules for each.
 
 EXPECTED_LOG = [
-    r'timeval\|WARN\|(Unreasonably long|faults|disk|context switches)',
+    SLOW_MACHINE,
     r'ovs_rcu.*\|WARN\|blocked \d+ ms waiting',
     r'steering\|WARN\|.* are wanted by any0 and by any1, and go to any0',
     r'steering_set\|WARN\|br-red: table 250: steering rule not added',
@@ -129,7 +129,7 @@ def expect_rules(switch, expected, seconds=SETTLE_SECONDS):
             break
         if time.monotonic() > deadline:
             raise Failed('missing %s; too many %s' % (
-                sorted(want - found), sorted(found - want)))
+                sorted(want - found)[:9], sorted(found - want)[:9]))
         time.sleep(0.05)
     time.sleep(0.3)             # Longer than from one look to the next.
     found = rules(switch)
@@ -485,7 +485,26 @@ def many_groups_are_taken_from_one_port_to_another_without_a_stall(switch):
     check(rules(switch) == address_rules(5, addresses, vni=RED)
           | return_rule(5, RED) | hints_rule(5), 'not the right rules')
     switch.mapd.set_groups([])
-    expect_rules(switch, hints_rule(5))
+    expect_rules(switch, hints_rule(5), seconds=20)
+
+
+@tests.add
+def ports_come_and_go_without_a_stall_while_a_large_mapping_is_read(switch):
+    groups = many_groups()
+    switch.renew([], 'options:steer=false')
+
+    def work(_):
+        revision = switch.mapd.set_groups(groups)
+        deadline = time.monotonic() + 30
+        while (revision not in switch.mapd.applied
+               and time.monotonic() < deadline):
+            switch.ovs.vsctl('add-port', 'br-red', 'p1', '--', 'set',
+                             'interface', 'p1', 'type=internal')
+            switch.ovs.vsctl('del-port', 'br-red', 'p1')
+        switch.mapd.wait_applied(revision)
+
+    check_stalls_not(switch, work)
+    switch.mapd.set_groups([])
 
 
 def goes_to(switch, flow):

@@ -101,6 +101,32 @@ def a_host_is_itself_and_no_other(world):
 
 
 @tests.add
+def a_host_claims_ports_for_itself_and_binds_what_an_admin_made(world):
+    def claim(name, *here):
+        return {'host': name, 'all': False, 'gone': [],
+                'here': [[port, '02:00:00:00:07:01', 0] for port in here]}
+
+    found = {'kind': 'endpoint', 'vni': 1, 'group': 'web', 'name': 'found',
+             'iface': 'vm-7'}
+    with world.client('host:h1') as host, world.client('admin:alice') as admin:
+        host.call('register', record_host(1))
+        admin.ops(op('add', found))
+        n = len(world.audit())
+        host.denied('claim', claim('h2', 'vm-7'))
+        host.denied('transact', {'ops': [op('set', {**found, 'host': 'h1'})]})
+        host.call('claim', claim('h1', 'vm-7', 'vm-8'))
+        line = world.audit()[-1]
+        check((line['who'], line['method'], line['result'],
+               line['n_changes'], line['changes'][0]['record']['host'])
+              == ('host:h1', 'claim', 'done', 1, 'h1'), '%s', line)
+        check([x['result'] for x in world.audit()[n:]].count('done') == 1,
+              '%s', world.audit()[n:])
+        with world.client('reader:bob') as reader:
+            reader.denied('claim', claim('h1'))
+        admin.ops(op('remove', found))
+
+
+@tests.add
 def an_unknown_name_is_told_so_and_logged_once(world):
     before = len(world.audit())
     for _ in range(5):
@@ -271,14 +297,8 @@ def the_silent_are_dropped_and_few(world):
         check(other.call('echo') == [], 'another address suffers')
     check(all(is_cut_off(x, TLS_SECONDS + 10) for x in left),
           'some stay for ever')
-    show = appctl(world, 'mapd/show')
+    show = world.appctl('mapd/show')
     check('TLS handshakes under way: 0' in show, '%s', show)
-
-
-def appctl(world, *argv):
-    return run(Here(), ['ovs-appctl', '-t', world.path('mapd.ctl'), *argv],
-               env=dict(os.environ, PATH=os.environ['PATH'] + ':'
-                        + harness.TOP + '/.deps/openvswitch/utilities')).stdout
 
 
 @tests.add

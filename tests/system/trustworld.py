@@ -14,15 +14,17 @@ import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import time
 
+from etcdcluster import Cluster
+import harness
 from node import Daemon, Failed, run, wait_until
 from openvswitch import BUILD, TOP, OpenVSwitch
 from sandbox import RUN_DIR
 from switchworld import Here
 
 PORT = 6670
+FLEET_SECONDS = 30              # To begin, on a busy machine.
 TLS_SECONDS = 5                 # For a handshake, as docs/protocol.md says.
 
 
@@ -182,14 +184,14 @@ class World:
         self.ovs.start_switch()
         self.ovs.wait_for_switch()
 
-    def start_mapd(self, who='mapd:m1', kind='switch'):
+    def start_mapd(self, who='mapd:m1', kind='switch', options=()):
         self.mapd = Daemon(
             Here(), 'grapnel-mapd',
             [BUILD + '/grapnel-mapd',
              '--store=sqlite:' + self.path('grapnel.db'), '--host-timeout=0',
              '--listen=punix:' + self.path('mapd.sock'),
              '--listen=pssl:%d' % PORT, *self.good.options(who, kind),
-             '--audit-log=' + self.path('audit.jsonl'),
+             '--audit-log=' + self.path('audit.jsonl'), *options,
              '--unixctl=' + self.path('mapd.ctl'), '-vconsole:off',
              '-vsyslog:off', '--log-file=' + self.path('mapd.log')],
             self.directory, {'OVS_RUNDIR': self.directory})
@@ -209,6 +211,11 @@ class World:
         environment['OVS_RUNDIR'] = self.directory
         return run(Here(), [BUILD + '/grapnelctl', '--mapd', remote, *argv],
                    check=check, env={**environment, **(env or {})})
+
+    def appctl(self, *argv):
+        path = '%s:%s/.deps/openvswitch/utilities' % (os.environ['PATH'], TOP)
+        return run(Here(), ['ovs-appctl', '-t', self.path('mapd.ctl'), *argv],
+                   env={**os.environ, 'PATH': path}).stdout
 
     def log(self):
         with open(self.path('mapd.log')) as log:
@@ -231,12 +238,56 @@ class World:
         return []
 
     def collect_logs(self):
-        directory = tempfile.mkdtemp(prefix='grapnel-test-trust-')
+        directory = harness.log_directory()
         for path in (self.path('mapd.log'), self.path('audit.jsonl'),
                      self.ovs.path('grapnel-vswitchd.log')):
             if os.path.exists(path):
                 shutil.copy(path, directory)
         return directory
+
+
+class Fleet:
+    """Two mapds on an etcd, at the next ports: 'leader' and 'follower'."""
+
+    def __init__(self, world, options=()):
+        self.world = world
+        self.cluster = Cluster()
+        self.cluster.start()
+        both = world.path('both-cas.pem')
+        with open(both, 'w') as file:
+            for kind in ('switch', 'controller'):
+                file.write(open(world.good.ca(kind)).read())
+        key, certificate, _ = world.good.files('mapd:m1')
+        self.daemons = [Daemon(
+            Here(), 'fleet-%d' % n,
+            [BUILD + '/grapnel-mapd', '--store=etcd:' + self.cluster.urls,
+             '--listen=pssl:%d:127.0.0.1' % port, '--private-key=' + key,
+             '--certificate=' + certificate, '--ca-cert=' + both, *options,
+             '--unixctl=' + world.path('fleet%d.ctl' % n), '-vconsole:off',
+             '-vsyslog:off', '--log-file=' + world.path('fleet%d.log' % n)],
+            world.directory, {'OVS_RUNDIR': world.directory})
+            for n, port in enumerate((PORT + 1, PORT + 2), 1)]
+        for port in (PORT + 1, PORT + 2):
+            wait_until('it listens', lambda port=port: not socket.socket().
+                       connect_ex(('127.0.0.1', port)), FLEET_SECONDS)
+        self.leader, self.follower = wait_until(
+            'one of them leads', self.find, FLEET_SECONDS)
+
+    def find(self):
+        with self.world.client('admin:alice', port=PORT + 1) as admin:
+            status = admin.call('status')
+        return (None if not status['leader'] else (PORT + 1, PORT + 2)
+                if status['leader'] == status['mapd']
+                else (PORT + 2, PORT + 1))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for daemon in self.daemons:
+            daemon.stop()
+        self.cluster.stop()
+        self.cluster.__exit__()
 
 
 def is_cut_off(peer, seconds):

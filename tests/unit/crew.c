@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -302,6 +303,9 @@ void
 crew_end(struct crew_worker *w)
 {
     __atomic_store_n(&w->n_batches, w->n_batches + 1, __ATOMIC_SEQ_CST);
+    if (w->n_batches % CREW_TURN == 0) {
+        sched_yield();
+    }
 }
 
 /* A scene. */

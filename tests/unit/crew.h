@@ -26,6 +26,8 @@ enum {
     CREW_WORKERS  = 3,
     CREW_FLOWS    = 96,         /* Of each worker. */
     CREW_ITEMS    = FRAGMENTS_HELD * 2 + ENGINE_BATCH,
+    CREW_TURN     = 128,        /* Batches until it is another one's turn, for
+                                 * want of processors. */
     CREW_VNI      = 5001,
     CREW_HERE     = 0,          /* The endpoint on this host, which is to stay
                                  * up. */

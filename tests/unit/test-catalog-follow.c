@@ -38,6 +38,12 @@ change_endpoint(struct catalog_txn *txn, int vni, const char *group)
     struct diagnosis diag;
     struct json *json;
 
+    if (!rnd(3)) {
+        snprintf(r.endpoint.iface, sizeof r.endpoint.iface, "p%d", rnd(6));
+        if (rnd(2)) {
+            r.endpoint.host[0] = '\0'; /* At no host. */
+        }
+    }
     if (!rnd(4)) {
         catalog_remove(txn, &r, true, false, &diag);
     }

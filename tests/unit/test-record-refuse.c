@@ -46,8 +46,8 @@ static const struct refusal refusals[] = {
       "workload, pool, lease, gateway, vip", NULL },
     { "{" ENDPOINT ",'wieght':1,'zzz':2}", "wieght", "",
       "wieght: unknown member of an endpoint record",
-      "its members are kind, vni, group, name, host, mac, weight, state, "
-      "cost, priority, quic_id" },
+      "its members are kind, vni, group, name, iface, host, mac, mac_from, "
+      "weight, state, cost, priority, quic_id" },
     { "{" HOST ",'\\u001b[2J':1}", "\\x1b[2J", "",
       "\\x1b[2J: unknown member of a host record", "vtep" },
     { "{'kind':'host','vtep':'192.0.2.1'}", "name", "",
@@ -55,7 +55,7 @@ static const struct refusal refusals[] = {
     { "{'kind':'group','vni':1,'name':'a'}", "address", "",
       "address: required in a group record", NULL },
     { "{'kind':'endpoint','vni':1,'name':'a','group':'b','host':'h'}", "mac",
-      "", "mac: required in an endpoint record", NULL },
+      "", "mac: required in an endpoint record", "or give iface" },
 
     /* Names. */
     { "{'kind':'host','name':'','vtep':'192.0.2.1'}", "name", "",
@@ -141,6 +141,16 @@ static const struct refusal refusals[] = {
       "a234567890123456789012345678901234567890...",
       "rack: \"a234567890123456789012345678901234567890...\" is 64 characters "
       "long, more than 63", "1 to 63" },
+    { "{" HOST ",'vnis':'1,'}", "vnis", "1,",
+      "vnis: \"1,\" is not a list of VNIs and ranges of them",
+      "write it like 100,200-299" },
+    { "{" HOST ",'vnis':7}", "vnis", "7",
+      "vnis: 7 is not a list of VNIs and ranges of them", "100,200-299" },
+    { "{" HOST ",'vnis':'1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31,33,35,37,"
+      "39,41,43,45,47,49,51,53,55,57,59,61,63,65'}", "vnis",
+      "1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,...",
+      "vnis: \"1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,...\" has 33 ranges, "
+      "more than 32", "wider ranges" },
     { "{" ENDPOINT ",'quic_id':'0'}", "quic_id", "0",
       "quic_id: \"0\" is not up to 8 bytes in hexadecimal",
       "quic_id_length" },

@@ -108,6 +108,27 @@ random_label(char label[RECORD_NAME_MAX + 1])
     }
 }
 
+/* VNIs and ranges, as they are printed: ascending, and not adjacent. */
+static void
+random_vnis(char vnis[RECORD_VNIS_MAX * 20], struct record_vnis *expected)
+{
+    uint32_t vni = 1;
+
+    vnis[0] = '\0';
+    expected->n = random_range(RECORD_VNIS_MAX + 1);
+    for (size_t i = 0; i < expected->n; i++) {
+        uint32_t first = vni + random_range(2 * VNI_MAX / 3 / RECORD_VNIS_MAX);
+        uint32_t last = random_range(2) ? first : first + random_range(1000);
+
+        sprintf(strchr(vnis, '\0'), "%s%u", i ? "," : "", first);
+        if (last > first) {
+            sprintf(strchr(vnis, '\0'), "-%u", last);
+        }
+        expected->ranges[i] = (struct vni_range) { first, last };
+        vni = last + 2;
+    }
+}
+
 static uint64_t
 read_be64(const uint8_t *bytes)
 {
@@ -125,6 +146,8 @@ a_host_survives_the_round_trip(void **state OVS_UNUSED)
     for (int i = 0; i < 2000; i++) {
         bool vxlan = random_range(2);
         record_label region, zone, rack;
+        char vnis[RECORD_VNIS_MAX * 20];
+        struct record_vnis expected;
         char address[INET6_ADDRSTRLEN];
         struct record record;
         record_name name;
@@ -135,11 +158,13 @@ a_host_survives_the_round_trip(void **state OVS_UNUSED)
         random_label(zone);
         random_label(rack);
         random_inet(a, address);
+        random_vnis(vnis, &expected);
         record = read_back(xasprintf(
             "{\"encap\":\"%s\",\"kind\":\"host\",\"name\":\"%s\","
-            "\"rack\":\"%s\",\"region\":\"%s\",\"vtep\":\"%s\","
-            "\"zone\":\"%s\"}", vxlan ? "vxlan" : "geneve", name, rack,
-            region, address, zone));
+            "\"rack\":\"%s\",\"region\":\"%s\",\"vnis\":\"%s\","
+            "\"vtep\":\"%s\",\"zone\":\"%s\"}",
+            vxlan ? "vxlan" : "geneve", name, rack, region, vnis, address,
+            zone));
         assert_int_equal(record.kind, RECORD_HOST);
         assert_string_equal(record.host.name, name);
         assert_true(record.host.vtep.hi == read_be64(a));
@@ -149,6 +174,9 @@ a_host_survives_the_round_trip(void **state OVS_UNUSED)
         assert_string_equal(record.host.region, region);
         assert_string_equal(record.host.zone, zone);
         assert_string_equal(record.host.rack, rack);
+        assert_int_equal(record.host.vnis.n, expected.n);
+        assert_memory_equal(record.host.vnis.ranges, expected.ranges,
+                            expected.n * sizeof expected.ranges[0]);
     }
 }
 
@@ -244,11 +272,13 @@ an_endpoint_survives_the_round_trip(void **state OVS_UNUSED)
         char quic[17] = "";
         struct record record;
         record_name group, name, host;
+        record_label iface;
         uint8_t m[6], q[8] = { 0 };
 
         random_name(group);
         random_name(name);
         random_name(host);
+        random_label(iface);
         random_bytes(m, 6);
         m[0] = (m[0] & 0xfe) | 2;
         random_bytes(q + 8 - quic_length, quic_length);
@@ -260,17 +290,20 @@ an_endpoint_survives_the_round_trip(void **state OVS_UNUSED)
         }
         record = read_back(xasprintf(
             "{\"cost\":%d,\"group\":\"%s\",\"host\":\"%s\","
-            "\"kind\":\"endpoint\","
-            "\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\",\"name\":\"%s\","
+            "\"iface\":\"%s\",\"kind\":\"endpoint\","
+            "\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\","
+            "\"mac_from\":\"%s\",\"name\":\"%s\","
             "\"priority\":%d,\"quic_id\":\"%s\",\"state\":\"%s\","
-            "\"vni\":%d,\"weight\":%d}", cost, group, host,
-            m[0], m[1], m[2], m[3], m[4], m[5], name, priority, quic,
+            "\"vni\":%d,\"weight\":%d}", cost, group, host, iface,
+            m[0], m[1], m[2], m[3], m[4], m[5],
+            iface[0] && i % 2 ? "iface" : "given", name, priority, quic,
             names[s], 1 + i, weight));
         assert_int_equal(record.kind, RECORD_ENDPOINT);
         assert_int_equal(record.endpoint.vni, 1 + i);
         assert_string_equal(record.endpoint.group, group);
         assert_string_equal(record.endpoint.name, name);
         assert_string_equal(record.endpoint.host, host);
+        assert_string_equal(record.endpoint.iface, iface);
         assert_memory_equal(&record.endpoint.mac, m, 6);
         assert_int_equal(record.endpoint.weight, weight);
         assert_int_equal(record.endpoint.state, states[s]);
@@ -291,6 +324,7 @@ members_left_out_have_their_defaults(void **state OVS_UNUSED)
     assert_string_equal(record.host.region, "");
     assert_string_equal(record.host.zone, "");
     assert_string_equal(record.host.rack, "");
+    assert_int_equal(record.host.vnis.n, 0);
     record = catalog_text_record("{" GROUP "}");
     assert_int_equal(record.group.protocol, 6);
     assert_int_equal(record.group.port, 0);
@@ -366,6 +400,8 @@ records_that_differ_in_one_member_differ(void **state OVS_UNUSED)
         { HOST, "'vtep':'192.0.2.2'" }, { HOST, "'vtep':'fd00::1'" },
         { HOST, "'encap':'vxlan'" }, { HOST, "'region':'r'" },
         { HOST, "'zone':'z'" }, { HOST, "'rack':'r'" },
+        { HOST, "'vnis':'1'" }, { HOST, "'vnis':'1-2'" },
+        { HOST, "'vnis':'1,3'" },
         { GROUP, "'protocol':'udp'" }, { GROUP, "'port':1" },
         { GROUP, "'port':1,'port_last':2" }, { GROUP, "'algorithm':'hash'" },
         { GROUP, "'affinity':'source'" }, { GROUP, "'affinity_timeout':1" },

@@ -32,6 +32,7 @@ test_every_method_for_every_role(void **state OVS_UNUSED)
         const char *method, *may;
     } rows[] = {
         { "applied",    "yyy--" },
+        { "claim",      "yyy--" },
         { "dump",       "yy-y-" },
         { "echo",       "yyyy-" },
         { "flows",      "yyy--" },
@@ -91,7 +92,7 @@ test_names(void **state OVS_UNUSED)
 }
 
 static void
-test_a_host_registers_only_itself(void **state OVS_UNUSED)
+test_a_host_registers_and_claims_only_for_itself(void **state OVS_UNUSED)
 {
     static const struct {
         const char *peer, *host;
@@ -111,6 +112,13 @@ test_a_host_registers_only_itself(void **state OVS_UNUSED)
 
         if (!error != cases[i].may) {
             fail_msg("%s registers %s", cases[i].peer, cases[i].host);
+        } else if (error) {
+            assert_int_equal(diag.code, DIAG_DENIED);
+            assert_non_null(strstr(diag.message, cases[i].host));
+        }
+        error = roles_check_claim(&r, cases[i].host, &diag);
+        if (!error != cases[i].may) {
+            fail_msg("%s claims for %s", cases[i].peer, cases[i].host);
         } else if (error) {
             assert_int_equal(diag.code, DIAG_DENIED);
             assert_non_null(strstr(diag.message, cases[i].host));
@@ -193,6 +201,8 @@ test_a_host_changes_only_its_own(void **state OVS_UNUSED)
         "{'op':'add','record':{'kind':'host','name':'h1',"
         "'vtep':'192.0.2.9'}}",
         "{'op':'remove','record':{'kind':'host','name':'h1'}}",
+        "{'op':'set','record':{'kind':'host','name':'h1','vnis':'7'}}",
+        "{'op':'set','record':{'kind':'host','name':'h1','vnis':''}}",
         "{'op':'set','record':{" ENDPOINT "'e2','state':'down'}}",
         "{'op':'set','record':{" ENDPOINT "'e3','state':'down'}}",
         "{'op':'set','record':{" ENDPOINT "'e1','weight':1000}}",
@@ -282,7 +292,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_method_for_every_role),
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_a_host_registers_only_itself),
+        cmocka_unit_test(test_a_host_registers_and_claims_only_for_itself),
         cmocka_unit_test(test_a_host_changes_only_its_own),
         cmocka_unit_test(test_refusals_are_told_once_a_minute),
         cmocka_unit_test(test_the_oldest_refusals_make_room),

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/old-store-2.h"
+#include "tests/unit/old-store-3.h"
 #include "tests/unit/old-store.h"
 #include "tests/unit/opened.h"
 #include "util.h"
@@ -285,6 +286,34 @@ store_of_version_2_is_brought_up_to_date(void **state OVS_UNUSED)
     opened_close(&o);
 }
 
+/* Its endpoints are where they were, and others need not be anywhere. */
+static void
+store_of_version_3_is_brought_up_to_date(void **state OVS_UNUSED)
+{
+    const struct catalog_group *group;
+    const struct record_endpoint *w2;
+    struct opened o;
+
+    opened_sql(old_store_3_sql);
+    opened_open(&o);
+    assert_int_equal(7, catalog_revision(o.catalog));
+    group = catalog_find_group(o.catalog, 5001, "web");
+    w2 = &catalog_find_endpoint(group, "w2")->record;
+    assert_string_equal("h2", w2->host);
+    assert_string_equal("", w2->iface);
+    assert_int_equal(MAC_GIVEN, w2->mac_from);
+    assert_int_equal(1, catalog_count(o.catalog, RECORD_GATEWAY));
+    check_stored(&o);
+    assert_int_equal(0, opened_changef(&o, "add", "{'kind':'endpoint',"
+                                       "'vni':5001,'group':'web','name':'w3',"
+                                       "'iface':'vm-3'}"));
+    assert_int_equal(0, opened_changef(&o, "set", "{'kind':'endpoint',"
+                                       "'vni':5001,'group':'web','name':'w1',"
+                                       "'iface':'vm-1','host':''}"));
+    check_stored(&o);
+    opened_close(&o);
+}
+
 /* Not even its version is changed. */
 static void
 damaged_store_of_version_1_is_left_alone(void **state OVS_UNUSED)
@@ -299,8 +328,8 @@ damaged_store_of_version_1_is_left_alone(void **state OVS_UNUSED)
 static void
 newer_or_impossible_version_is_refused(void **state OVS_UNUSED)
 {
-    opened_sql("PRAGMA user_version=4");
-    opened_refused("version 4");
+    opened_sql("PRAGMA user_version=5");
+    opened_refused("version 5");
     opened_sql("PRAGMA user_version=0");
     opened_refused("version 0");
 }
@@ -593,6 +622,8 @@ main(void)
         cmocka_unit_test_setup(store_of_version_1_is_brought_up_to_date,
                                opened_setup),
         cmocka_unit_test_setup(store_of_version_2_is_brought_up_to_date,
+                               opened_setup),
+        cmocka_unit_test_setup(store_of_version_3_is_brought_up_to_date,
                                opened_setup),
         cmocka_unit_test_setup(plain_records_are_kept, opened_setup),
         cmocka_unit_test_setup(damaged_plain_records_are_refused,

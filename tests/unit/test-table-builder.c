@@ -307,6 +307,60 @@ test_a_dead_host_loses_its_endpoints(void **state OVS_UNUSED)
     replica_destroy(&replica);
 }
 
+/* Endpoints of which nobody knows where they are, or by which MAC, keep their
+ * flows, which lead nowhere, and get no new ones. */
+static void
+test_who_is_unbound_keeps_its_flows(void **state OVS_UNUSED)
+{
+    static const char text[]
+        = "{'revision':1,'hash_key':'00112233445566778899aabbccddeeff',"
+        "'hosts':[{'kind':'host','name':'h1','vtep':'198.51.100.1'}],"
+        "'dead':[],'groups':[{'record':{'kind':'group','vni':5001,"
+        "'name':'web','address':'10.1.0.100','port':80,'slots':256},'id':3,"
+        "'epoch':1,'slots':'AIACAA==','previous':['',''],'endpoints':["
+        "{'record':{'kind':'endpoint','vni':5001,'group':'web','name':'w1',"
+        "'host':'h1','mac':'02:00:00:00:00:01'},'index':0,'up_ms':0},"
+        "{'record':{'kind':'endpoint','vni':5001,'group':'web','name':'w2',"
+        "'iface':'a'},'index':1,'up_ms':0},"
+        "{'record':{'kind':'endpoint','vni':5001,'group':'web','name':'w3',"
+        "'iface':'b','host':'h1'},'index':2,'up_ms':0},"
+        "{'record':{'kind':'endpoint','vni':5001,'group':'web','name':'w4',"
+        "'iface':'c','state':'down'},'index':3,'up_ms':0}]}]}";
+    struct table_builder *b = table_builder_create();
+    char *copy = xstrdup(text);
+    struct anycast_table *table;
+    const struct group *web;
+    struct replica replica;
+    struct diagnosis diag;
+    struct json *json;
+
+    for (char *p = copy; *p; p++) {
+        *p = *p == '\'' ? '"' : *p;
+    }
+    json = json_from_string(copy);
+    replica_init(&replica);
+    if (replica_load_snapshot(&replica, json, 0, &diag)) {
+        fail_msg("%s", diag.message);
+    }
+    table = build(b, &replica, "h9");
+    web = find(table, 0x0a010064);
+    assert_int_equal(web->endpoints[0].state, ENDPOINT_UP);
+    assert_int_equal(table->tunnels[web->endpoints[0].host].type,
+                     TUNNEL_GENEVE);
+    assert_int_equal(web->endpoints[1].state, ENDPOINT_DRAINING);
+    assert_false(web->endpoints[1].local);
+    assert_int_equal(table->tunnels[web->endpoints[1].host].type,
+                     TUNNEL_NONE);
+    assert_int_equal(web->endpoints[2].state, ENDPOINT_DRAINING);
+    assert_int_equal(web->endpoints[3].state, ENDPOINT_DOWN);
+    table_builder_published(b);
+    anycast_table_destroy(table);
+    table_builder_destroy(b);
+    replica_destroy(&replica);
+    json_destroy(json);
+    free(copy);
+}
+
 /* The states of the endpoints w10...w13 in the next table of 'b'. */
 static void
 check_states(struct table_builder *b, const struct replica *replica,
@@ -445,6 +499,7 @@ main(void)
         cmocka_unit_test(test_endpoints_lead_to_their_hosts),
         cmocka_unit_test(test_only_what_changed_is_built_anew),
         cmocka_unit_test(test_a_dead_host_loses_its_endpoints),
+        cmocka_unit_test(test_who_is_unbound_keeps_its_flows),
         cmocka_unit_test(test_who_is_out_of_reach_gets_no_new_flows),
         cmocka_unit_test(test_flows_stay_counted),
         cmocka_unit_test(test_hosts_come_and_go),

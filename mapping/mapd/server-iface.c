@@ -1,0 +1,501 @@
+/* Endpoints that are found by their port: method `claim`, by which hosts say
+ * which ports they have, and the changes of records that follow from it.
+ *
+ * A port that goes counts as there for as long as a host that is silent does:
+ * when it comes elsewhere meanwhile, as a VM that moves does, no slot has
+ * moved.
+ *
+ * Where several mapds share a store, the one that makes changes hears of all
+ * hosts, by way of those that they are connected to; one that has just begun
+ * to knows nothing, so all mapds ask their hosts for the whole then.  Until a
+ * host has told, its endpoints stay where they are; as they do when it dies:
+ * then nobody knows what it has. */
+
+#include <config.h>
+
+#include "mapping/mapd/server-private.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jsonrpc.h"
+#include "mapping/claims.h"
+#include "mapping/mapd/ifaces.h"
+#include "mapping/mapd/store.h"
+#include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/shash.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(server_iface);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
+
+enum {
+    TOKEN    = 1000,            /* A bucket gets 'rate' tokens per ms. */
+    BATCH    = 256,             /* Ports in one transaction. */
+    RETRY_MS = 1000,            /* After the store has failed. */
+};
+
+struct server_ifaces {
+    struct ifaces *ifaces;
+    struct shash refused;       /* Ports whose endpoints cannot be bound: why,
+                                 * as char *. */
+    struct shash leaving;       /* Ports that no host has any more: until when
+                                 * they count as there, as long long int *. */
+    long long int leaving_at;   /* time_msec() of the first of these. */
+    int64_t term;               /* Of the leader, whom hosts have told. */
+    long long int retry_at;     /* time_msec(): not before it. */
+};
+
+void
+server_iface_init(struct server *server)
+{
+    server->ifaces = xzalloc(sizeof *server->ifaces);
+    server->ifaces->ifaces = ifaces_create();
+    shash_init(&server->ifaces->refused);
+    shash_init(&server->ifaces->leaving);
+    server->ifaces->leaving_at = LLONG_MAX;
+}
+
+void
+server_iface_destroy(struct server *server)
+{
+    ifaces_destroy(server->ifaces->ifaces);
+    shash_destroy_free_data(&server->ifaces->refused);
+    shash_destroy_free_data(&server->ifaces->leaving);
+    free(server->ifaces);
+}
+
+/* Ports that are leaving. */
+
+/* Whether some endpoint is where 'iface' is not any more. */
+static bool
+is_gone(const struct server *server, const char *iface)
+{
+    const struct ifaces *ifaces = server->ifaces->ifaces;
+    struct record_endpoint *endpoints;
+    struct ifaces_claim claim;
+    bool gone = false;
+    size_t n;
+
+    if (ifaces_find(ifaces, iface, "", &claim)) {
+        return false;
+    }
+    endpoints = catalog_endpoints_of(server->catalog, iface, &n);
+    for (size_t i = 0; i < n; i++) {
+        gone |= (endpoints[i].host[0]
+                 && ifaces_has_told(ifaces, endpoints[i].host));
+    }
+    free(endpoints);
+    return gone;
+}
+
+/* Whether 'iface' is gone, and still counts as there. */
+static bool
+lingers(struct server *server, const char *iface)
+{
+    struct server_ifaces *si = server->ifaces;
+    long long int *until;
+
+    if (!is_gone(server, iface)) {
+        free(shash_find_and_delete(&si->leaving, iface));
+        return false;
+    }
+    until = shash_find_data(&si->leaving, iface);
+    if (!until) {
+        until = xmalloc(sizeof *until);
+        *until = time_msec() + server->host_timeout;
+        shash_add(&si->leaving, iface, until);
+    }
+    si->leaving_at = MIN(si->leaving_at, *until);
+    return time_msec() < *until;
+}
+
+/* Those that have lingered long enough are pending again. */
+static void
+end_lingering(struct server_ifaces *si)
+{
+    struct shash_node *node;
+
+    if (time_msec() < si->leaving_at) {
+        return;
+    }
+    si->leaving_at = LLONG_MAX;
+    SHASH_FOR_EACH (node, &si->leaving) {
+        const long long int *until = node->data;
+
+        if (time_msec() >= *until) {
+            ifaces_push(si->ifaces, node->name);
+        } else {
+            si->leaving_at = MIN(si->leaving_at, *until);
+        }
+    }
+}
+
+/* What becomes of endpoints. */
+
+/* How 'e' is to be bound, in '*e'.  Returns true if that is new. */
+static bool
+find_binding(const struct ifaces *ifaces, struct record_endpoint *e)
+{
+    const struct record_endpoint old = *e;
+    struct ifaces_claim claim;
+
+    if (ifaces_find(ifaces, e->iface, e->host, &claim)) {
+        ovs_strlcpy(e->host, claim.host, sizeof e->host);
+        if (e->mac_from == MAC_OF_IFACE && !record_mac_is_zero(&claim.mac)) {
+            e->mac = claim.mac;
+        }
+    } else if (e->host[0] && ifaces_has_told(ifaces, e->host)) {
+        e->host[0] = '\0';      /* With another port there it may be back. */
+    }
+    return (strcmp(e->host, old.host)
+            || memcmp(&e->mac, &old.mac, sizeof e->mac));
+}
+
+/* Binds the endpoints of 'iface' in 'txn'.  0, or a positive errno. */
+static int
+bind_port(struct server *server, struct catalog_txn *txn, const char *iface,
+          struct diagnosis *diag)
+{
+    struct record_endpoint *endpoints;
+    int error = 0;
+    size_t n;
+
+    endpoints = catalog_endpoints_of(server->catalog, iface, &n);
+    for (size_t i = 0; i < n && !error; i++) {
+        struct record record = { .kind = RECORD_ENDPOINT,
+                                 .endpoint = endpoints[i] };
+
+        if (find_binding(server->ifaces->ifaces, &record.endpoint)) {
+            struct json *json = record_to_json(&record);
+
+            error = catalog_set(txn, json, diag);
+            json_destroy(json);
+        }
+    }
+    free(endpoints);
+    return error;
+}
+
+static void
+set_refused(struct server_ifaces *si, const char *iface, const char *why)
+{
+    free(shash_find_and_delete(&si->refused, iface));
+    if (why) {
+        VLOG_WARN_RL(&rl, "port %s: its endpoint cannot be bound: %s", iface,
+                     why);
+        shash_add(&si->refused, iface, xstrdup(why));
+    }
+}
+
+/* Binds all endpoints of the 'n' ports, in one transaction.  Returns 'n'; or
+ * which of them is at fault, with nothing done, and -1 if it is none. */
+static int
+bind_together(struct server *server, const record_iface *ports, int n,
+              struct diagnosis *diag)
+{
+    struct catalog_txn *txn = server_begin(server);
+    struct json *result;
+
+    diag->op = -1;
+    for (int i = 0; i < n; i++) {
+        catalog_set_op(txn, i);
+        if (bind_port(server, txn, ports[i], diag)) {
+            catalog_abort(txn);
+            return i;
+        }
+    }
+    result = server_finish(server, txn, false, diag);
+    if (!result) {
+        return diag->op >= 0 && diag->op < n ? diag->op : -1;
+    }
+    json_destroy(result);
+    return n;
+}
+
+static bool
+has_endpoint(const struct catalog *catalog, const char *iface)
+{
+    size_t n;
+
+    free(catalog_endpoints_of(catalog, iface, &n));
+    return n > 0;
+}
+
+/* Binds what is pending, as far as one transaction goes.  Most ports are not
+ * those of endpoints. */
+static void
+bind_pending(struct server *server)
+{
+    struct server_ifaces *si = server->ifaces;
+    record_iface ports[BATCH];
+    struct diagnosis diag;
+    int n = 0, done;
+
+    while (n < BATCH && ifaces_pop(si->ifaces, ports[n])) {
+        set_refused(si, ports[n], NULL);
+        n += (!lingers(server, ports[n])
+              && has_endpoint(server->catalog, ports[n]));
+    }
+    while (n > 0 && (done = bind_together(server, ports, n, &diag)) != n) {
+        if (done < 0) {
+            VLOG_WARN_RL(&rl, "endpoints cannot be bound: %s", diag.message);
+            si->retry_at = time_msec() + RETRY_MS;
+            for (int i = 0; i < n; i++) {
+                ifaces_push(si->ifaces, ports[i]);
+            }
+            return;
+        }
+        set_refused(si, ports[done], diag.message);
+        memmove(&ports[done], &ports[done + 1],
+                (--n - done) * sizeof *ports);
+    }
+}
+
+/* Method: claim. */
+
+static bool
+may_send(struct connection *conn)
+{
+    if (!conn->claims) {
+        token_bucket_init(&conn->claim_bucket, SERVER_CLAIM_RATE,
+                          SERVER_CLAIM_BURST * TOKEN);
+        conn->claims = true;
+    }
+    return token_bucket_withdraw(&conn->claim_bucket, TOKEN);
+}
+
+static int
+parse_claims(const struct json *params, struct claims *claims,
+             struct diagnosis *diag)
+{
+    if (!params || params->type != JSON_ARRAY || json_array(params)->n != 1) {
+        return diagnosis_set(diag, DIAG_INVALID, "params", NULL,
+                             "params must be an array of one object");
+    }
+    return claims_from_json(json_array(params)->elems[0], claims, diag);
+}
+
+int
+server_iface_check(struct connection *conn, const struct json *params,
+                   struct diagnosis *diag)
+{
+    struct claims claims;
+    int error = parse_claims(params, &claims, diag);
+
+    if (error) {
+        return error;
+    }
+    error = roles_check_claim(&conn->role, claims.host, diag);
+    if (error) {
+        /* Fall through. */
+    } else if (!conn->host || strcmp(conn->host->name, claims.host)) {
+        error = diagnosis_set(diag, DIAG_INVALID, "host", claims.host,
+                              "this connection is not that of host %s",
+                              claims.host);
+        diagnosis_set_hint(diag, "register first");
+    } else if (!may_send(conn)) {
+        error = diagnosis_set(diag, DIAG_BUSY, NULL, NULL,
+                              "more than %d a second", SERVER_CLAIM_RATE);
+    }
+    claims_uninit(&claims);
+    return error;
+}
+
+/* Those that are thought to be there, and perhaps are not. */
+static void
+push_bound(struct server *server, const char *host)
+{
+    record_iface *ports;
+    size_t n;
+
+    ports = catalog_ifaces_on(server->catalog, host, &n);
+    for (size_t i = 0; i < n; i++) {
+        ifaces_push(server->ifaces->ifaces, ports[i]);
+    }
+    free(ports);
+}
+
+struct json *
+server_claimed(struct connection *conn, const struct json *params,
+               struct diagnosis *diag)
+{
+    struct server *server = conn->server;
+    struct claims claims;
+    int error = parse_claims(params, &claims, diag);
+
+    if (error) {
+        return NULL;
+    }
+    if (!catalog_find_host(server->catalog, claims.host)) {
+        error = diagnosis_set(diag, DIAG_NOT_FOUND, "host", claims.host,
+                              "host %s is not known", claims.host);
+    }
+    if (!error) {
+        error = ifaces_take(server->ifaces->ifaces, &claims, time_msec(),
+                            diag);
+    }
+    if (!error) {
+        if (claims.all) {
+            push_bound(server, claims.host);
+        }
+        bind_pending(server);
+    }
+    claims_uninit(&claims);
+    return error ? NULL : json_object_create();
+}
+
+struct json *
+server_claim(struct connection *conn, const struct json *params,
+             struct diagnosis *diag)
+{
+    return (server_iface_check(conn, params, diag)
+            || store_check_leader(conn->server->store, diag)
+            ? NULL : server_claimed(conn, params, diag));
+}
+
+/* Events. */
+
+/* Asks for all that is there those who have told before. */
+static void
+ask(struct connection *conn)
+{
+    if (conn->claims && conn->host && !conn->doomed) {
+        server_notify(conn, "want_claims", json_object_create());
+    }
+}
+
+void
+server_iface_follow(struct server *server)
+{
+    struct server_ifaces *si = server->ifaces;
+    int64_t term = store_leader_term(server->store);
+    struct connection *conn;
+
+    if (term == si->term || !term) {
+        return;
+    }
+    si->term = term;
+    ifaces_forget_all(si->ifaces);
+    shash_clear_free_data(&si->refused);
+    shash_clear_free_data(&si->leaving);
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        ask(conn);
+    }
+}
+
+static void
+note_change(struct server *server, const struct catalog_change *change)
+{
+    struct server_ifaces *si = server->ifaces;
+    const struct record *record = change->after ? change->after
+                                  : change->before;
+
+    if (record->kind == RECORD_HOST && !change->after) {
+        ifaces_forget_host(si->ifaces, record->host.name);
+    } else if (record->kind == RECORD_ENDPOINT) {
+        struct shash_node *node;
+
+        if (change->after && record->endpoint.iface[0]) {
+            ifaces_push(si->ifaces, record->endpoint.iface);
+        }
+        /* What was in the way may be gone. */
+        SHASH_FOR_EACH (node, &si->refused) {
+            ifaces_push(si->ifaces, node->name);
+        }
+    }
+}
+
+void
+server_iface_committed(struct server *server, const struct catalog_txn *txn)
+{
+    const struct catalog_liveness *liveness;
+    const struct catalog_change *changes;
+    size_t n;
+
+    changes = catalog_txn_changes(txn, &n);
+    for (size_t i = 0; i < n && server->leads; i++) {
+        note_change(server, &changes[i]);
+    }
+    liveness = catalog_txn_liveness(txn, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!liveness[i].alive) {
+            ifaces_forget_host(server->ifaces->ifaces, liveness[i].host);
+        } else {
+            struct connection *conn = server_find_host(server,
+                                                       liveness[i].host);
+            if (conn) {
+                ask(conn);
+            }
+        }
+    }
+}
+
+void
+server_iface_run(struct server *server)
+{
+    struct server_ifaces *si = server->ifaces;
+
+    if (!server->leads) {
+        return;
+    }
+    end_lingering(si);
+    if (ifaces_is_pending(si->ifaces) && time_msec() >= si->retry_at) {
+        server->actor = NULL;   /* Nobody asked for it. */
+        bind_pending(server);
+    }
+    if (ifaces_is_pending(si->ifaces)) {
+        poll_timer_wait_until(si->retry_at);
+    }
+    poll_timer_wait_until(si->leaving_at);
+}
+
+/* In words. */
+
+/* Why an endpoint with an iface gets no new flows; NULL: that is not why. */
+const char *
+server_iface_why_unbound(const struct record_endpoint *e)
+{
+    return (!e->host[0] ? "unbound: no host has a port with its iface-id"
+            : record_mac_is_zero(&e->mac)
+            ? "unbound: its port has no attached-mac" : NULL);
+}
+
+char *
+server_iface_problem(const struct server *server,
+                     const struct record_endpoint *e)
+{
+    const struct server_ifaces *si = server->ifaces;
+    const char *refusal = shash_find_data(&si->refused, e->iface);
+    const char *unbound = server_iface_why_unbound(e);
+    struct ifaces_claim claim;
+    char *problem = NULL;
+
+    if (!e->iface[0]) {
+        return NULL;
+    }
+    if (refusal) {
+        return xasprintf("endpoint %"PRIu32"/%s/%s cannot be bound to port "
+                         "%s: %s", e->vni, e->group, e->name, e->iface,
+                         refusal);
+    }
+    if (ifaces_find(si->ifaces, e->iface, e->host, &claim) > 1) {
+        char *names = ifaces_names(si->ifaces, e->iface);
+
+        problem = xasprintf("endpoint %"PRIu32"/%s/%s: port %s is at hosts "
+                            "%s; %s, where it came last, gets the flows",
+                            e->vni, e->group, e->name, e->iface, names,
+                            claim.host);
+        free(names);
+    } else if (unbound && e->state == ENDPOINT_UP) {
+        problem = xasprintf("endpoint %"PRIu32"/%s/%s is %s (%s)", e->vni,
+                            e->group, e->name, unbound, e->iface);
+    }
+    return problem;
+}
