@@ -52,8 +52,9 @@ replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
 	replica-index.o replica-json.o replica-previous.o replica-record.o replica-txn.o) \
 	mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-few.o catalog-health.o catalog-iface.o catalog-index.o catalog-install.o catalog-lease.o \
-	catalog-liveness.o catalog-numbers.o catalog-prepare.o catalog-record.o \
+	catalog-few.o catalog-health.o catalog-iface.o catalog-index.o \
+	catalog-install.o catalog-lease.o catalog-liveness.o catalog-missing.o \
+	catalog-numbers.o catalog-prepare.o catalog-record.o \
 	catalog-record-check.o catalog-record-txn.o catalog-state.o \
 	catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
 # The client of etcd; what of it does no I/O.

@@ -39,8 +39,9 @@ def the_ranges_that_are_said_are_those_of_mapd(w):
             name = '--' + option['name']
             if name in argv or 'value' not in option:
                 continue
-            said = re.search(r'a whole number from (\d+) to (\d+)',
-                             complaint(*argv, name, 'abc', '--mapd=unix:/none'))
+            said = re.search(
+                r'a whole number from (\d+) to (\d+)',
+                complaint(*argv, name, 'abc', '--mapd=unix:/none'))
             if not said or name == '--if-revision':
                 continue
             least, most = map(int, said.groups())
