@@ -303,21 +303,32 @@ read_members(const struct json *json, unsigned int which,
     return 0;
 }
 
-int
-record_from_json(const struct json *json, struct record *record,
-                 struct diagnosis *diag)
+/* Reads all members, of which those with a flag of 'required' must be there.
+ * '*record' may be changed even if that fails. */
+static int
+read_all(const struct json *json, unsigned int required,
+         struct record *record, struct diagnosis *diag)
 {
     enum record_kind kind;
-    struct record new;
     int error = read_kind(json, &kind, diag);
 
     if (!error) {
         error = check_unknown(kind, json, diag);
     }
     if (!error) {
-        new = kinds[kind].defaults;
-        error = read_members(json, 0, KEY | REQUIRED, &new, diag);
+        *record = kinds[kind].defaults;
+        error = read_members(json, 0, required, record, diag);
     }
+    return error;
+}
+
+int
+record_from_json(const struct json *json, struct record *record,
+                 struct diagnosis *diag)
+{
+    struct record new;
+    int error = read_all(json, KEY | REQUIRED, &new, diag);
+
     if (!error) {
         record_normalize(&new);
         error = record_check(&new, diag);
@@ -332,17 +343,9 @@ int
 record_part_from_json(const struct json *json, struct record *part,
                       struct diagnosis *diag)
 {
-    enum record_kind kind;
     struct record new;
-    int error = read_kind(json, &kind, diag);
+    int error = read_all(json, 0, &new, diag);
 
-    if (!error) {
-        error = check_unknown(kind, json, diag);
-    }
-    if (!error) {
-        new = kinds[kind].defaults;
-        error = read_members(json, 0, 0, &new, diag);
-    }
     if (!error) {
         *part = new;
     }
