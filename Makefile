@@ -48,9 +48,9 @@ service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
 	service-notify.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
-replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
-	replica-index.o replica-json.o replica-previous.o replica-record.o replica-txn.o) \
-	mapping/catalog/slot-history.o
+replica_OBJS := $(addprefix mapping/replica/,replica.o replica-contents.o \
+	replica-group.o replica-index.o replica-json.o replica-previous.o \
+	replica-record.o replica-txn.o) mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
 	catalog-few.o catalog-health.o catalog-iface.o catalog-index.o \
 	catalog-install.o catalog-lease.o catalog-liveness.o catalog-missing.o \
@@ -81,7 +81,8 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	wait-capture.o waitset.o) \
 	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
-	ctl-change.o ctl-check.o ctl-client.o ctl-columns.o ctl-compare.o ctl-complete.o \
+	ctl-change.o ctl-check.o ctl-client.o ctl-columns.o ctl-compare.o \
+	ctl-complete.o \
 	ctl-diff.o ctl-dump.o ctl-dump-file.o ctl-duration.o ctl-flow.o \
 	ctl-help.o ctl-help-json.o ctl-list.o ctl-load.o ctl-loading.o \
 	ctl-number.o ctl-options.o ctl-output.o ctl-record.o ctl-redact.o \

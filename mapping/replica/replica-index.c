@@ -105,7 +105,8 @@ replica_index_add_group(struct replica *replica, struct replica_group *group)
                 hash_string(record->name, record->vni));
     hmap_insert(&replica->by_id, &group->id_node,
                 replica_index_hash_id(group->id));
-    hmap_insert(&replica->by_key, &group->key_node, record_service_hash(record));
+    hmap_insert(&replica->by_key, &group->key_node,
+                record_service_hash(record));
     for (size_t i = 0; i < group->n_endpoints; i++) {
         add_use(replica, group->endpoints[i].record.host);
     }
@@ -215,7 +216,8 @@ replica_index_same_key(const struct replica *replica,
 
     HMAP_FOR_EACH_WITH_HASH (other, key_node, group->key_node.hash,
                              &replica->by_key) {
-        if (other != group && record_service_clash(&other->record, &group->record)) {
+        if (other != group
+            && record_service_clash(&other->record, &group->record)) {
             return other;
         }
     }
