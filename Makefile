@@ -37,7 +37,8 @@ anycast_OBJS := $(engine_OBJS) anycast/flow-hash.o $(flow_OBJS) \
 # Records: for mapd and the switch.
 record_OBJS := $(addprefix mapping/,record.o record-check.o record-field.o \
 	record-gateway.o record-health.o record-iface.o record-json.o \
-	record-kind.o record-pool.o record-workload.o vni-set.o)
+	record-kind.o record-pool.o record-service.o record-workload.o \
+	vni-set.o)
 mapping_OBJS := $(addprefix mapping/,base64.o claims.o diagnosis.o \
 	json-members.o metrics-address.o relay.o remote.o report.o \
 	slot-codec.o tls.o) $(record_OBJS)
@@ -47,12 +48,13 @@ service_OBJS := $(addprefix mapping/,metrics.o metrics-server.o \
 	service-notify.o)
 
 # A host's copy of the mapping; mapd's catalog, store and server; the CLI.
-replica_OBJS := $(addprefix mapping/replica/,replica.o replica-group.o \
-	replica-index.o replica-json.o replica-previous.o replica-record.o replica-txn.o) \
-	mapping/catalog/slot-history.o
+replica_OBJS := $(addprefix mapping/replica/,replica.o replica-contents.o \
+	replica-group.o replica-index.o replica-json.o replica-previous.o \
+	replica-record.o replica-txn.o) mapping/catalog/slot-history.o
 catalog_OBJS := $(addprefix mapping/catalog/,catalog.o catalog-check.o \
-	catalog-few.o catalog-health.o catalog-iface.o catalog-index.o catalog-install.o catalog-lease.o \
-	catalog-liveness.o catalog-numbers.o catalog-prepare.o catalog-record.o \
+	catalog-few.o catalog-health.o catalog-iface.o catalog-index.o \
+	catalog-install.o catalog-lease.o catalog-liveness.o catalog-missing.o \
+	catalog-numbers.o catalog-prepare.o catalog-record.o \
 	catalog-record-check.o catalog-record-txn.o catalog-state.o \
 	catalog-txn.o catalog-unique.o slot-dues.o slot-history.o slots.o)
 # The client of etcd; what of it does no I/O.
@@ -79,7 +81,8 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	wait-capture.o waitset.o) \
 	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
-	ctl-change.o ctl-check.o ctl-client.o ctl-compare.o ctl-complete.o \
+	ctl-change.o ctl-check.o ctl-client.o ctl-columns.o ctl-compare.o \
+	ctl-complete.o \
 	ctl-diff.o ctl-dump.o ctl-dump-file.o ctl-duration.o ctl-flow.o \
 	ctl-help.o ctl-help-json.o ctl-list.o ctl-load.o ctl-loading.o \
 	ctl-number.o ctl-options.o ctl-output.o ctl-record.o ctl-redact.o \

@@ -20,16 +20,12 @@ refuse(struct diagnosis *diag, const char *name, unsigned int value,
     char number[16];
     char text[160];
     va_list args;
-    int error;
 
     snprintf(number, sizeof number, "%u", value);
     va_start(args, problem);
     vsnprintf(text, sizeof text, problem, args);
     va_end(args);
-    error = diagnosis_set(diag, DIAG_INVALID, name, number, "%s: %s %s", name,
-                          number, text);
-    diagnosis_set_hint(diag, "%s", hint);
-    return error;
+    return record_kind_refuse(diag, name, number, hint, "%s", text);
 }
 
 static int

@@ -56,30 +56,6 @@ const struct record_type record_type_path = {
 };
 
 static int
-read_source(const struct record_field *f, const struct json *json,
-            void *member, struct diagnosis *diag)
-{
-    if (json->type == JSON_STRING && !*json_string(json)) {
-        memset(member, 0, f->size);
-        return 0;
-    }
-    return record_type_address.read(f, json, member, diag);
-}
-
-static struct json *
-write_source(const struct record_field *f, const void *member)
-{
-    static const struct inet_addr none;
-
-    return (memcmp(member, &none, sizeof none)
-            ? record_type_address.write(f, member) : json_string_create(""));
-}
-
-const struct record_type record_type_source = {
-    read_source, write_source, .is_text = false
-};
-
-static int
 check_source(const struct record_group *g, struct diagnosis *diag)
 {
     struct inet_addr address = inet_addr_from_bytes(g->address);

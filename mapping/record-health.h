@@ -8,7 +8,6 @@
 #include "mapping/record.h"
 
 extern const struct record_type record_type_path; /* Of HTTP: char[]. */
-extern const struct record_type record_type_source; /* inet_addr, or "". */
 extern const struct record_choice record_health_checks[];
 
 /* Checks the members against each other, and against the group's.  Returns 0;

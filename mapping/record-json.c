@@ -105,9 +105,11 @@ static const struct record_field group_fields[] = {
           .min = RECORD_HEALTH_MIN_TIMEOUT,
           .max = RECORD_HEALTH_MAX_TIMEOUT, .hint = "milliseconds"),
     FIELD("health_rise", number, group.health.rise, OPTIONAL,
-          .min = 1, .max = RECORD_HEALTH_MAX_CHECKS, .hint = "checks in a row"),
+          .min = 1, .max = RECORD_HEALTH_MAX_CHECKS,
+          .hint = "checks in a row"),
     FIELD("health_fall", number, group.health.fall, OPTIONAL,
-          .min = 1, .max = RECORD_HEALTH_MAX_CHECKS, .hint = "checks in a row"),
+          .min = 1, .max = RECORD_HEALTH_MAX_CHECKS,
+          .hint = "checks in a row"),
     FIELD("health_port", number, group.health.port, OPTIONAL,
           .min = 0, .max = 65535, .hint = "0 stands for the group's port"),
     FIELD("health_status", number, group.health.status, OPTIONAL,
@@ -115,7 +117,7 @@ static const struct record_field group_fields[] = {
           .hint = "a status code of HTTP"),
     FIELD("health_path", path, group.health.path, OPTIONAL,
           .hint = "write it like /health"),
-    FIELD("health_source", source, group.health.source, OPTIONAL,
+    FIELD("health_source", maybe_address, group.health.source, OPTIONAL,
           .hint = "an unused address of the endpoints' own subnet"),
     { .name = NULL },
 };
@@ -303,21 +305,32 @@ read_members(const struct json *json, unsigned int which,
     return 0;
 }
 
-int
-record_from_json(const struct json *json, struct record *record,
-                 struct diagnosis *diag)
+/* Reads all members, of which those with a flag of 'required' must be there.
+ * '*record' may be changed even if that fails. */
+static int
+read_all(const struct json *json, unsigned int required,
+         struct record *record, struct diagnosis *diag)
 {
     enum record_kind kind;
-    struct record new;
     int error = read_kind(json, &kind, diag);
 
     if (!error) {
         error = check_unknown(kind, json, diag);
     }
     if (!error) {
-        new = kinds[kind].defaults;
-        error = read_members(json, 0, KEY | REQUIRED, &new, diag);
+        *record = kinds[kind].defaults;
+        error = read_members(json, 0, required, record, diag);
     }
+    return error;
+}
+
+int
+record_from_json(const struct json *json, struct record *record,
+                 struct diagnosis *diag)
+{
+    struct record new;
+    int error = read_all(json, KEY | REQUIRED, &new, diag);
+
     if (!error) {
         record_normalize(&new);
         error = record_check(&new, diag);
@@ -332,17 +345,9 @@ int
 record_part_from_json(const struct json *json, struct record *part,
                       struct diagnosis *diag)
 {
-    enum record_kind kind;
     struct record new;
-    int error = read_kind(json, &kind, diag);
+    int error = read_all(json, 0, &new, diag);
 
-    if (!error) {
-        error = check_unknown(kind, json, diag);
-    }
-    if (!error) {
-        new = kinds[kind].defaults;
-        error = read_members(json, 0, 0, &new, diag);
-    }
     if (!error) {
         *part = new;
     }

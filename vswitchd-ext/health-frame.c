@@ -96,9 +96,16 @@ health_frame_answer(const struct health_path *path,
     } else {
         struct in6_addr src = address_to_in6(path->source);
         struct in6_addr dst = address_to_in6(question->from);
+        uint32_t flags = ND_RSO_SOLICITED | ND_RSO_OVERRIDE;
 
+        if (!address_is_set(question->from)) {
+            /* Who asks is about to take the address (RFC 4862 section 5.4),
+             * and has none to be told at (RFC 4861 section 7.2.4). */
+            dst = in6addr_all_hosts;
+            flags = ND_RSO_OVERRIDE;
+        }
         compose_nd_na(packet, path->router, question->mac, &src, &dst,
-                      htonl(ND_RSO_SOLICITED | ND_RSO_OVERRIDE));
+                      htonl(flags));
     }
     return packet;
 }

@@ -36,9 +36,5 @@ int catalog_check_remove(const struct catalog *, const struct record *key,
 /* Refusals. */
 int catalog_check_exists(const struct record *key, struct diagnosis *diag);
 int catalog_check_differs(const struct record *key, struct diagnosis *diag);
-int catalog_check_unknown_host(const struct catalog *, const char *field,
-                               const char *name, struct diagnosis *diag);
-int catalog_check_not_found(const struct catalog *, const struct record *key,
-                            struct diagnosis *diag);
 
 #endif /* mapping/catalog/catalog-check.h */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "mapping/record-service.h"
 #include "util.h"
 
 /* Hosts. */
@@ -85,34 +86,6 @@ hash_group(uint32_t vni, const char *name)
     return hash_string(name, vni);
 }
 
-/* All ranges of an address have one hash, so that those that overlap meet. */
-static uint32_t
-hash_service(const struct record_group *r)
-{
-    uint32_t ports = r->port_last ? UINT16_MAX + 1u : r->port;
-
-    return hash_bytes(r->address, sizeof r->address,
-                      hash_3words(r->vni, r->protocol, ports));
-}
-
-/* A single port may lie in a range, and both beside a group of all ports. */
-static bool
-ports_clash(const struct record_group *a, const struct record_group *b)
-{
-    return (!a->port_last && !b->port_last ? a->port == b->port
-            : a->port_last && b->port_last
-              && a->port <= b->port_last && b->port <= a->port_last);
-}
-
-static bool
-is_same_service(const struct record_group *a, const struct record_group *b)
-{
-    return (a->vni == b->vni
-            && ports_clash(a, b)
-            && a->protocol == b->protocol
-            && !memcmp(a->address, b->address, sizeof a->address));
-}
-
 struct catalog_group_node *
 catalog_index_group(const struct catalog *catalog, uint32_t vni,
                     const char *name)
@@ -135,9 +108,9 @@ catalog_index_same_service(const struct catalog *catalog,
 {
     struct catalog_group_node *node;
 
-    HMAP_FOR_EACH_WITH_HASH (node, by_service, hash_service(record),
+    HMAP_FOR_EACH_WITH_HASH (node, by_service, record_service_hash(record),
                              &catalog->services) {
-        if (is_same_service(&node->group.record, record)
+        if (record_service_clash(&node->group.record, record)
             && strcmp(node->group.record.name, record->name)) {
             return node;
         }
@@ -459,7 +432,7 @@ catalog_index_link_group(struct catalog *catalog,
     forget_sorted(catalog);
     hmap_insert(&catalog->groups, &node->by_name,
                 hash_group(r->vni, r->name));
-    hmap_insert(&catalog->services, &node->by_service, hash_service(r));
+    hmap_insert(&catalog->services, &node->by_service, record_service_hash(r));
     link_id(catalog, node);
     for (size_t i = 0; i < node->group.n_endpoints; i++) {
         link_endpoint(catalog, node->group.endpoints[i]);

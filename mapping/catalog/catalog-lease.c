@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mapping/catalog/catalog-check.h"
+#include "mapping/catalog/catalog-missing.h"
 #include "mapping/catalog/catalog-txn.h"
 #include "openvswitch/json.h"
 #include "util.h"
@@ -124,7 +124,7 @@ find_pool(struct request *r)
     ovs_strlcpy(key.pool.name, r->lease.pool, sizeof key.pool.name);
     node = catalog_record_find(r->records, &key);
     if (!node) {
-        return catalog_check_not_found(r->txn->catalog, &key, r->diag);
+        return catalog_missing_record(r->txn->catalog, &key, r->diag);
     }
     r->pool = &node->record.pool;
     return 0;
@@ -153,7 +153,7 @@ find_lease(const struct request *r, bool of_client, struct record *lease)
     char text[RECORD_KEY_SIZE];
 
     if (!node && r->has_address) {
-        return catalog_check_not_found(r->txn->catalog, &key, r->diag);
+        return catalog_missing_record(r->txn->catalog, &key, r->diag);
     }
     if (!node) {
         int error = diagnosis_set(r->diag, DIAG_NOT_FOUND, "client",

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "mapping/catalog/catalog-check.h"
 #include "mapping/catalog/catalog-few.h"
+#include "mapping/catalog/catalog-missing.h"
 #include "mapping/catalog/catalog-record-txn.h"
 #include "util.h"
 
@@ -113,7 +113,7 @@ catalog_record_check_put(const struct catalog *catalog,
 
         if (!catalog_index_get(catalog, &keys[i], &found)) {
             return (keys[i].kind == RECORD_HOST
-                    ? catalog_check_unknown_host(catalog, fields[i],
+                    ? catalog_missing_host(catalog, fields[i],
                                                  keys[i].host.name, diag)
                     : refuse_unknown(catalog, &keys[i], fields[i], diag));
         }

@@ -6,9 +6,10 @@
 
 #include "hash.h"
 #include "mapping/catalog/catalog-check.h"
+#include "mapping/catalog/catalog-health.h"
+#include "mapping/catalog/catalog-missing.h"
 #include "mapping/catalog/catalog-record-txn.h"
 #include "mapping/catalog/catalog-state.h"
-#include "mapping/catalog/catalog-health.h"
 #include "openvswitch/json.h"
 #include "util.h"
 
@@ -270,7 +271,7 @@ catalog_set(struct catalog_txn *txn, const struct json *json,
         return error;
     }
     if (!catalog_index_get(txn->catalog, &key, &old)) {
-        return catalog_check_not_found(txn->catalog, &key, diag);
+        return catalog_missing_record(txn->catalog, &key, diag);
     }
     new = old;
     error = record_update_from_json(json, &new, diag);
@@ -333,7 +334,7 @@ catalog_remove(struct catalog_txn *txn, const struct record *key,
     ovs_assert(!txn->prepared);
     if (!catalog_index_get(txn->catalog, key, &old)) {
         return (if_exists ? 0
-                : catalog_check_not_found(txn->catalog, key, diag));
+                : catalog_missing_record(txn->catalog, key, diag));
     }
     error = catalog_check_remove(txn->catalog, key, cascade, diag);
     if (!error) {

@@ -19,6 +19,7 @@
 #include "mapping/ctl/ctl-record.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
+#include "sset.h"
 #include "util.h"
 
 enum {
@@ -36,6 +37,7 @@ struct check {
     struct ctl *ctl;
     struct json *hosts, *groups, *endpoints; /* Of the method `list`. */
     struct json *paths;         /* Array: what has been found out. */
+    struct sset silent;         /* Hosts that did not answer in time. */
     size_t n_ok, n_failed, n_skipped;
 };
 
@@ -95,18 +97,14 @@ look_at_host(const char *host)
     return xasprintf("grapnelctl host show %s", host);
 }
 
-/* Asks 'host' about the probe of 'path'.  NULL, with the path failed, if it
- * does not answer; an exit status in '*status' if mapd is lost. */
+/* What 'host' is asked about the probe to 'group'. */
 static struct json *
-ask(struct check *check, struct path *path, const char *host,
-    enum ctl_exit *status)
+make_request(const struct json *group, const char *host)
 {
-    const struct json *group = ctl_record_get(path->group, "record");
     const char *dst = ctl_record_text(group, "address");
     bool icmp = !strcmp(ctl_record_text(group, "protocol"), "icmp");
     long long port = ctl_record_number(group, "port", 0);
     struct json *request = json_object_create();
-    struct json *answer = NULL, *refusal;
 
     json_object_put_string(request, "host", host);
     json_object_put(request, "vni", json_clone(ctl_record_get(group, "vni")));
@@ -119,8 +117,30 @@ ask(struct check *check, struct path *path, const char *host,
     json_object_put_string(request, "dst", dst);
     json_object_put(request, "dst_port", json_integer_create(
                         icmp ? 0 : port ? port : PROBE_DST_PORT));
+    return request;
+}
+
+/* Asks 'host' about the probe of 'path'.  NULL, with the path failed, if it
+ * does not answer; an exit status in '*status' if mapd is lost.  One that has
+ * not answered in time is not asked again: that would take as long. */
+static struct json *
+ask(struct check *check, struct path *path, const char *host,
+    enum ctl_exit *status)
+{
+    struct json *request, *answer = NULL, *refusal;
+
+    *status = CTL_OK;
+    if (sset_contains(&check->silent, host)) {
+        fail(path, look_at_host(host), "%s: did not answer the last question",
+             host);
+        return NULL;
+    }
+    request = make_request(ctl_record_get(path->group, "record"), host);
     *status = ctl_call_trace(check->ctl, request, &answer, &refusal);
     if (refusal) {
+        if (!strcmp(ctl_record_text(refusal, "error"), "timeout")) {
+            sset_add(&check->silent, host);
+        }
         fail(path, look_at_host(host), "%s: %s", host,
              ctl_record_text(refusal, "message"));
         json_destroy(refusal);
@@ -485,7 +505,10 @@ finish(struct check *check)
 enum ctl_exit
 ctl_check(struct ctl *ctl)
 {
-    struct check check = { .ctl = ctl, .paths = json_array_create_empty() };
+    struct check check = {
+        .ctl = ctl, .paths = json_array_create_empty(),
+        .silent = SSET_INITIALIZER(&check.silent),
+    };
     enum ctl_exit status;
 
     status = get_lists(&check);
@@ -499,5 +522,6 @@ ctl_check(struct ctl *ctl)
     json_destroy(check.groups);
     json_destroy(check.endpoints);
     json_destroy(check.paths);
+    sset_destroy(&check.silent);
     return status;
 }

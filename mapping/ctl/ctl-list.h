@@ -1,9 +1,8 @@
-/* Lists of records with their status, got from mapd and printed as tables. */
+/* Lists of records with their status, as mapd gives them. */
 
 #ifndef MAPPING_CTL_CTL_LIST_H
 #define MAPPING_CTL_CTL_LIST_H 1
 
-#include "mapping/ctl/ctl-output.h"
 #include "mapping/ctl/ctl.h"
 
 /* Gets the list of 'kind' restricted by 'filter' (owned by the callee).
@@ -19,11 +18,5 @@ enum ctl_exit ctl_list_find(struct ctl *, const char *kind, const char *id,
  * 'value'. */
 void ctl_list_keep(struct json *result, const char *member,
                    const char *value);
-
-/* Prints the items of 'result' as a table. */
-void ctl_list_print(struct ctl_output *, const char *kind,
-                    const struct json *result);
-
-enum ctl_color ctl_list_state_color(const char *state);
 
 #endif /* mapping/ctl/ctl-list.h */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mapping/ctl/ctl-call.h"
+#include "mapping/ctl/ctl-columns.h"
 #include "mapping/ctl/ctl-list.h"
 #include "mapping/ctl/ctl-output.h"
 #include "mapping/ctl/ctl-record.h"
@@ -23,7 +24,7 @@ put_line(struct ctl_table *table, const char *name, const struct json *value)
         *p = *p == '_' ? ' ' : *p;
     }
     if (!strcmp(name, "state") && value && value->type == JSON_STRING) {
-        color = ctl_list_state_color(json_string(value));
+        color = ctl_columns_state_color(json_string(value));
     }
     ctl_record_put_value(&ds, value);
     ctl_output_row(table);
@@ -124,7 +125,7 @@ print_with_endpoints(struct ctl *ctl, struct json *item,
     ctl_record_array(endpoints, "items", &n);
     if (n) {
         ctl_output_text(ctl->out, "\n");
-        ctl_list_print(ctl->out, "endpoint", endpoints);
+        ctl_columns_print(ctl->out, "endpoint", endpoints);
     }
 }
 

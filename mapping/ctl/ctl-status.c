@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mapping/ctl/ctl-call.h"
+#include "mapping/ctl/ctl-columns.h"
 #include "mapping/ctl/ctl-duration.h"
 #include "mapping/ctl/ctl-list.h"
 #include "mapping/ctl/ctl-output.h"
@@ -309,7 +310,7 @@ ctl_status(struct ctl *ctl)
             print_mapd(ctl, mapd);
             if (json_array(ctl_record_get(hosts, "items"))->n) {
                 ctl_output_text(ctl->out, "\n");
-                ctl_list_print(ctl->out, "host", hosts);
+                ctl_columns_print(ctl->out, "host", hosts);
             }
             print_problems(ctl->out, problems);
         }

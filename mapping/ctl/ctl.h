@@ -14,6 +14,7 @@
  *     ctl-change.c ctl-list.c ctl-show.c ctl-status.c ctl-watch.c ctl-wait.c
  *     ctl-dump.c ctl-load.c ctl-compare.c (diff) ctl-trace.c ctl-check.c
  *     ctl-bugreport.c ctl-complete.c                        the verbs
+ *     ctl-columns.c    the tables that list prints
  *     ctl-loading.c    dump files as load and diff take them
  *     ctl-dump-file.c  reads dump files; ctl-repeated.c members given twice
  *     ctl-flow.c       the flow that `trace` asks about, by names

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "mapping/record-service.h"
 #include "util.h"
 
 struct use {
@@ -11,35 +12,6 @@ struct use {
     record_name host;
     size_t n;                   /* Endpoints; never 0. */
 };
-
-/* All ranges of an address have one hash, so that those that overlap meet. */
-static uint32_t
-hash_key(const struct record_group *record)
-{
-    uint32_t hash = hash_bytes(record->address, sizeof record->address,
-                               record->vni);
-    uint32_t ports = record->port_last ? UINT16_MAX + 1u : record->port;
-
-    return hash_3words(hash, ports, record->protocol);
-}
-
-/* A single port may lie in a range, and both beside a group of all ports. */
-static bool
-ports_clash(const struct record_group *a, const struct record_group *b)
-{
-    return (!a->port_last && !b->port_last ? a->port == b->port
-            : a->port_last && b->port_last
-              && a->port <= b->port_last && b->port <= a->port_last);
-}
-
-static bool
-keys_clash(const struct record_group *a, const struct record_group *b)
-{
-    return (a->vni == b->vni
-            && !memcmp(a->address, b->address, sizeof a->address)
-            && a->protocol == b->protocol
-            && ports_clash(a, b));
-}
 
 void
 replica_index_init(struct replica *replica)
@@ -133,7 +105,8 @@ replica_index_add_group(struct replica *replica, struct replica_group *group)
                 hash_string(record->name, record->vni));
     hmap_insert(&replica->by_id, &group->id_node,
                 replica_index_hash_id(group->id));
-    hmap_insert(&replica->by_key, &group->key_node, hash_key(record));
+    hmap_insert(&replica->by_key, &group->key_node,
+                record_service_hash(record));
     for (size_t i = 0; i < group->n_endpoints; i++) {
         add_use(replica, group->endpoints[i].record.host);
     }
@@ -243,7 +216,8 @@ replica_index_same_key(const struct replica *replica,
 
     HMAP_FOR_EACH_WITH_HASH (other, key_node, group->key_node.hash,
                              &replica->by_key) {
-        if (other != group && keys_clash(&other->record, &group->record)) {
+        if (other != group
+            && record_service_clash(&other->record, &group->record)) {
             return other;
         }
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "mapping/replica/replica-index.h"
+#include "mapping/replica/replica-previous.h"
 #include "mapping/replica/replica.h"
 #include "mapping/slot-codec.h"
 #include "openvswitch/json.h"
@@ -66,11 +67,7 @@ encode_previous(const struct replica_group *group)
     uint16_t *table = xmalloc(n * sizeof *table);
 
     for (size_t age = 0; age < GROUP_MAX_PREVIOUS; age++) {
-        for (size_t i = 0; i < n; i++) {
-            table[i] = (group->previous
-                        ? group->previous[i * GROUP_MAX_PREVIOUS + age]
-                        : GROUP_NO_ENDPOINT);
-        }
+        replica_previous_read(group, age, table);
         json_array_add(array, json_string_create_nocopy(
                            slot_codec_encode(NULL, table, n)));
     }

@@ -13,12 +13,13 @@
 
 /* What is sent is a table per age; what is kept is by slot. */
 
-static void
-read_layer(const struct replica_group *group, int layer, uint16_t *table)
+void
+replica_previous_read(const struct replica_group *group, size_t age,
+                      uint16_t *table)
 {
     for (size_t i = 0; i < group->record.n_slots; i++) {
         table[i] = (group->previous
-                    ? group->previous[i * GROUP_MAX_PREVIOUS + layer]
+                    ? group->previous[i * GROUP_MAX_PREVIOUS + age]
                     : GROUP_NO_ENDPOINT);
     }
 }
@@ -70,7 +71,7 @@ apply_layer(struct replica_group *group, int layer, const struct json *json,
         return 0;
     }
     table = xmalloc(n * sizeof *table);
-    read_layer(group, layer, table);
+    replica_previous_read(group, layer, table);
     error = slot_codec_apply(json_string(json), table, n);
     if (error) {
         error = diagnosis_set(diag, DIAG_INVALID, "previous",
@@ -123,7 +124,7 @@ replica_previous_follow(struct replica_group *group,
     }
     for (size_t i = 0; i < GROUP_MAX_PREVIOUS; i++) {
         layers[i] = xmalloc(n * sizeof *layers[i]);
-        read_layer(before, i, layers[i]);
+        replica_previous_read(before, i, layers[i]);
     }
     if (slot_history_next(layers, before->slots, group->slots, n, keeps,
                           next)) {

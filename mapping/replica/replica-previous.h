@@ -14,6 +14,11 @@ replica_previous_size(const struct replica_group *group)
             * sizeof *group->previous);
 }
 
+/* Fills 'table', by slot, with previous owners: with 'age' 0 the last ones,
+ * then those before them. */
+void replica_previous_read(const struct replica_group *group, size_t age,
+                           uint16_t *table);
+
 /* Applies the differences in the array 'json' to group->previous.  Returns 0,
  * or a positive errno with '*diag' filled in. */
 int replica_previous_apply(struct replica_group *group,

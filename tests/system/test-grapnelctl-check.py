@@ -153,6 +153,17 @@ def hosts_that_are_away_are_failures(w):
 
 
 @test
+def a_host_that_hangs_is_waited_for_once(w):
+    with switches(w, lambda question: None,
+                  sends_to(w, 'w2', 'h2', 'local')) as (h1, _):
+        found = problems(w, 'check')
+        equal(len(h1.asked), 1, 'questions')
+        equal(len(found), 4, 'paths')
+        check(all(p.startswith('h1: ') for p in found[:2]), '%r', found)
+        equal(found[2], None)
+
+
+@test
 def what_is_not_known_is_refused(w):
     for argv in ['check', '5001/none'], ['check', '9/web'], \
             ['check', '--host', 'h9']:

@@ -118,12 +118,33 @@ def each_verb_has_an_entry():
             '"%s" is not in the page' % entry
 
 
+def words_of(source, pattern):
+    with open(os.path.join(TOP, source)) as file:
+        return set(re.findall(pattern, file.read()))
+
+
+def the_page_of_the_switch_has_all_keys_and_options():
+    keys = words_of('vswitchd-ext/config-parse.c',
+                    r'read_\w+\(ids, "(grapnel-[\w-]+)"')
+    options = words_of('vswitchd-ext/netdev-anycast.c', r'"(vni|steer\w*)"')
+    page = text('grapnel-vswitchd')
+    section = page[page.index('CONFIGURATION'):page.index('CONTROL COMMANDS')]
+    for want, start in (keys, 'grapnel-'), (options, '(?:vni|steer)'):
+        entries = re.findall('^ +(%s.*)$' % start, section, re.M)
+        got = {word for entry in entries
+               for word in re.findall(r'[\w-]+', entry.split('  ')[0])}
+        assert want and got == want, '%s, not %s' % (got, want)
+    told = words_of('docs/architecture.md', r'`(grapnel-[a-z0-9-]+)`')
+    assert keys <= told, 'docs/architecture.md lacks %s' % (keys - told)
+
+
 def main():
     failed = 0
     tests = [the_pages_are_well_formed,
              each_option_is_in_help_and_in_the_page,
              each_control_command_is_in_the_page,
-             the_page_of_grapnelctl_is_up_to_date, each_verb_has_an_entry]
+             the_page_of_grapnelctl_is_up_to_date, each_verb_has_an_entry,
+             the_page_of_the_switch_has_all_keys_and_options]
     for test in tests:
         name = test.__name__.replace('_', ' ')
         try:

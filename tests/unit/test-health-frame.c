@@ -178,6 +178,26 @@ test_neighbours(void **state OVS_UNUSED)
     }
 }
 
+/* RFC 4861 section 7.2.4: to all nodes, and not "solicited". */
+static void
+test_who_wants_to_take_the_address_is_told(void **state OVS_UNUSED)
+{
+    static const uint8_t all_nodes[16] = { 0xff, 2, [15] = 1 };
+    const struct health_path path = path6();
+    const struct health_frame question = {
+        .kind = HEALTH_FRAME_QUESTION, .mac = path.endpoint,
+        .to = path.source,
+    };
+    struct dp_packet *packet = health_frame_answer(&path, &question);
+    const uint8_t *b = dp_packet_data(packet);
+
+    assert_memory_equal(b, &path.endpoint, 6);
+    assert_memory_equal(b + 14 + 24, all_nodes, sizeof all_nodes);
+    assert_int_equal(b[14 + 40], 136);
+    assert_int_equal(b[14 + 40 + 4], 0x20);
+    dp_packet_delete(packet);
+}
+
 static void
 offer(uint32_t vni, struct dp_packet *packet, bool taken)
 {
@@ -313,6 +333,7 @@ main(void)
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_echo),
         cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_who_wants_to_take_the_address_is_told),
         cmocka_unit_test(test_the_tap_takes_what_is_for_a_source_and_no_more),
         cmocka_unit_test(test_the_tap_is_bounded),
         cmocka_unit_test(test_noise_does_no_harm),

@@ -56,7 +56,9 @@ struct fake {
     struct pstream *listener;   /* NULL: it does not run. */
     struct jsonrpc *rpc;        /* To the session, or NULL. */
     const char *refusal;        /* Of registrations; NULL: it takes them. */
-    unsigned int n_registers, n_subscribes;
+    const char *snapshot;
+    unsigned int n_registers, n_subscribes, n_applied;
+    uint64_t applied;           /* The last revision that was. */
 };
 
 struct test {
@@ -89,12 +91,15 @@ stop_mapd(struct fake *f)
     f->listener = NULL;
 }
 
-static struct json *
-make_snapshot(void)
+static const char good_snapshot[] =
+    "{\"revision\":7,\"hash_key\":\"00112233445566778899aabbccddeeff\","
+    "\"hosts\":[],\"dead\":[],\"groups\":[],\"records\":[]}";
+
+static void
+send_update(struct fake *f, const char *text)
 {
-    return json_from_string(
-        "{\"revision\":7,\"hash_key\":\"00112233445566778899aabbccddeeff\","
-        "\"hosts\":[],\"dead\":[],\"groups\":[],\"records\":[]}");
+    jsonrpc_send(f->rpc, jsonrpc_create_notify(
+                     "update", json_array_create_1(json_from_string(text))));
 }
 
 static struct jsonrpc_msg *
@@ -113,12 +118,23 @@ answer(struct fake *f, const struct jsonrpc_msg *msg)
             json_from_string("{\"revision\":7}"), msg->id);
     } else if (!strcmp(msg->method, "subscribe")) {
         f->n_subscribes++;
-        return jsonrpc_create_reply(make_snapshot(), msg->id);
+        return jsonrpc_create_reply(json_from_string(f->snapshot), msg->id);
     } else if (!strcmp(msg->method, "echo")) {
         return jsonrpc_create_reply(json_clone(msg->params), msg->id);
     }
     fail_msg("method %s", msg->method);
     return NULL;
+}
+
+static void
+take_applied(struct fake *f, const struct jsonrpc_msg *msg)
+{
+    const struct json *param = json_array(msg->params)->elems[0];
+
+    assert_string_equal(msg->method, "applied");
+    f->n_applied++;
+    f->applied = json_integer(shash_find_data(json_object(param),
+                                              "revision"));
 }
 
 static void
@@ -135,6 +151,8 @@ run_mapd(struct fake *f)
         while (!jsonrpc_recv(f->rpc, &msg)) {
             if (msg->type == JSONRPC_REQUEST) {
                 jsonrpc_send(f->rpc, answer(f, msg));
+            } else if (msg->type == JSONRPC_NOTIFY) {
+                take_applied(f, msg);
             }
             jsonrpc_msg_destroy(msg);
         }
@@ -192,6 +210,7 @@ setup(void **state)
     assert_non_null(mkdtemp(t->mapd.directory));
     snprintf(t->mapd.name, sizeof t->mapd.name, "unix:%s/mapd",
              t->mapd.directory);
+    t->mapd.snapshot = good_snapshot;
     start_mapd(&t->mapd);
     replica_init(&t->replica);
     t->session = mapd_session_create(t->mapd.name, &self, &all);
@@ -281,6 +300,73 @@ a_refused_host_sleeps_while_mapd_is_away(void **state)
     assert_int_equal(t->mapd.n_registers, 2);
 }
 
+static void
+updates_are_applied_and_told_of_once(void **state)
+{
+    struct test *t = *state;
+
+    become_connected(t);
+    send_update(&t->mapd, "{\"revision\":8,\"changes\":[]}");
+    settle(t);
+    assert_int_equal(t->replica.revision, 8);
+    for (int i = 0; i < 3; i++) {
+        mapd_session_applied(t->session, 7);
+        mapd_session_applied(t->session, 8);
+        settle(t);
+    }
+    assert_int_equal(t->mapd.applied, 8);
+    assert_int_equal(t->mapd.n_applied, 2);
+    assert_int_equal(t->mapd.n_subscribes, 1);
+}
+
+static void
+what_does_not_follow_is_asked_for_anew(void **state)
+{
+    struct test *t = *state;
+
+    become_connected(t);
+    send_update(&t->mapd, "{\"revision\":9,\"changes\":[]}");
+    run_mapd(&t->mapd);
+    for (int i = 0; i < TURNS && t->mapd.n_subscribes < 2; i++) {
+        assert_int_equal(t->replica.revision, 7);
+        turn(t);
+    }
+    settle(t);
+    assert_int_equal(t->mapd.n_subscribes, 2);
+    assert_true(mapd_session_is_synced(t->session));
+    assert_int_equal(mapd_session_n_snapshots(t->session), 2);
+}
+
+/* It goes on with what it has, and does not ask all the time. */
+static void
+a_snapshot_that_is_none_changes_nothing(void **state)
+{
+    struct test *t = *state;
+    long long int start;
+
+    become_connected(t);
+    hang_up(&t->mapd);
+    t->mapd.snapshot = "{\"revision\":\"none\"}";
+    settle(t);
+    start = now_ms;
+    for (int i = 0; i < 100; i++) {
+        now_ms += 100;
+        settle(t);
+        if (t->mapd.rpc && jsonrpc_get_status(t->mapd.rpc)) {
+            hang_up(&t->mapd);
+        }
+        assert_false(mapd_session_is_synced(t->session));
+        assert_int_equal(t->replica.revision, 7);
+    }
+    assert_in_range(t->mapd.n_subscribes, 3, 3 + (now_ms - start) / 500);
+
+    t->mapd.snapshot = good_snapshot;
+    become_connected(t);
+    now_ms += 2000;
+    settle(t);
+    assert_true(mapd_session_is_synced(t->session));
+}
+
 int
 main(void)
 {
@@ -291,6 +377,12 @@ main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_refused_host_sleeps_while_mapd_is_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(updates_are_applied_and_told_of_once,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_does_not_follow_is_asked_for_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_snapshot_that_is_none_changes_nothing, setup, teardown),
     };
 
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
