@@ -28,10 +28,10 @@ def until(condition, what, seconds=WITHIN):
 
 
 class World:
-    """An etcd, and 'n' mapds on it."""
+    """An etcd, and 'n' mapds on it.  'quota': as of Cluster."""
 
-    def __init__(self, n=2, options=(), env=None):
-        self.cluster = Cluster()
+    def __init__(self, n=2, options=(), env=None, quota=None):
+        self.cluster = Cluster(quota=quota)
         self.cluster.start()
         self.mapds = [Mapd(target="etcd:" + self.cluster.urls, allow=NOISE,
                            options=options, env=env) for _ in range(n)]
