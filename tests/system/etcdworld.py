@@ -104,6 +104,8 @@ class Subscriber(threading.Thread):
         super().__init__(daemon=True)
         self.mapds, self.table, self.error = mapds, None, None
         self.over = False
+        self.n_connected = 0
+        self.n_back = 0         # How often it was told less than before.
         self.start()
         until(lambda: self.table, "a subscriber has a table")
 
@@ -112,7 +114,12 @@ class Subscriber(threading.Thread):
         while not self.over:
             try:
                 client = Client(self.mapds[n % len(self.mapds)].socket, 3600)
-                self.table = Table(client.call("subscribe", {}))
+                table = Table(client.call("subscribe", {}))
+                self.n_connected += 1
+                self.n_back += (self.table is not None and not (
+                    table.revision > self.table.revision
+                    or table.same(self.table)))
+                self.table = table
                 while not self.over:
                     method, params = client.note()
                     if method == "update":
