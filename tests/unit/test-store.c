@@ -1,6 +1,6 @@
 /* The SQLite store's files: what cannot be trusted is refused and left alone.
- * (What any store must do: test-store-engines.c.)  Needs root, for the read-only disk,
- * which is a mount in a namespace of this process. */
+ * (What any store must do: test-store-engines.c.)  Needs root, for the
+ * read-only disk, which is a mount in a namespace of this process. */
 
 #include <config.h>
 
