@@ -93,8 +93,9 @@ vswitchd_OBJS := $(addprefix vswitchd-ext/,main.o grapnel.o config.o config-pars
 	netdev-anycast.o netdev-underlay.o virtual-port.o frame-ring.o \
 	datapath.o underlay.o steering.o steering-rule.o steering-set.o \
 	appctl.o appctl-show.o explain.o flow-file.o flow-maker.o handover.o \
-	agent.o agent-config.o agent-moves.o iface-report.o iface-set.o \
-	metrics-thread.o switch-metrics.o agent-report.o mapd-session.o \
+	odd-options.o agent.o agent-config.o agent-moves.o iface-report.o \
+	iface-set.o metrics-thread.o switch-metrics.o agent-report.o \
+	mapd-session.o \
 	table-builder.o table-file.o table-keeper.o health.o health-frame.o \
 	health-probe.o health-report.o health-tap.o load-report.o \
 	resolver.o rtnl.o)
@@ -135,8 +136,9 @@ OVS_LIBS     := $(OVS)/lib/.libs/libopenvswitch.a \
 	-lxdp -lbpf -lelf -lz -lnuma -latomic -lm -lpthread
 OFPROTO_LIBS := $(OVS)/vswitchd/bridge.o $(OVS)/vswitchd/system-stats.o \
 	$(OVS)/ofproto/.libs/libofproto.a $(OVS)/lib/.libs/libsflow.a
-# Calls of Open vSwitch that come to vswitchd-ext/main.c.
-OVS_WRAPS    := -Wl,--wrap=daemonize_complete
+# Calls of Open vSwitch that come to vswitchd-ext/main.c and odd-options.c.
+OVS_WRAPS    := -Wl,--wrap=daemonize_complete,--wrap=tnl_wc_init \
+	-Wl,--wrap=tun_metadata_from_geneve_udpif
 # Calls of Open vSwitch that come to mapping/mapd/wait-capture.c.
 WAIT_CAPTURE_WRAPS := -Wl,--wrap=poll_fd_wait_at,--wrap=poll_timer_wait_at \
 	-Wl,--wrap=poll_timer_wait_until_at,--wrap=poll_immediate_wake_at

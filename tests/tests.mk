@@ -114,6 +114,8 @@ ovs_TESTS += unit/test-store unit/test-store-faults unit/test-subscription
 unit/test-store_OBJS := $(store_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 	anycast/flow-hash.o tests/unit/opened.o
 unit/test-store-faults_OBJS := $(unit/test-store_OBJS)
+ovs_TESTS += unit/test-store-engines
+unit/test-store-engines_OBJS := $(unit/test-store_OBJS)
 unit/test-subscription_OBJS := mapping/mapd/subscription.o $(catalog_OBJS) \
 	$(replica_OBJS) $(mapping_OBJS)
 ovs_TESTS += unit/test-roles unit/test-revoked unit/test-stations

@@ -206,6 +206,12 @@ conclude(const struct request *r, struct diagnosis *diag)
                   (r->again || failure->harmless ? "etcd cannot be used"
                    : "it is not known whether etcd made the change"),
                   failure->text);
+    if (error == ENOSPC) {
+        diagnosis_set_hint(diag, "nothing was changed: make room with "
+                           "'etcdctl compaction' and 'etcdctl defrag', or "
+                           "raise --quota-backend-bytes, and then use "
+                           "'etcdctl alarm disarm'");
+    }
     return error;
 }
 

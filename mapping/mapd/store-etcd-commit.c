@@ -299,8 +299,9 @@ commit_large(struct store_etcd *store, struct store_etcd_writes *w,
     int error = stage(store, w, nonce, &n_values, diag);
 
     if (error) {
+        store->littered = true;
         free(nonce);
-        return error;           /* The next leader discards it. */
+        return error;
     }
     value = xasprintf("{\"n\":%"PRIuSIZE",\"nonce\":\"%s\"}", n_values, nonce);
     ops[0] = (struct etcd_op) { .type = ETCD_PUT,
@@ -314,6 +315,7 @@ commit_large(struct store_etcd *store, struct store_etcd_writes *w,
         store->pending_mod = store->revision_mod;
         *w = (struct store_etcd_writes) { .n = 0 };
     } else {
+        store->littered = true;
         free(nonce);
     }
     free_bytes(&ops[0].key);
@@ -383,15 +385,58 @@ roll_on(struct store_etcd *store, struct diagnosis *diag)
     return error;
 }
 
+/* What is staged means nothing, and takes room.  Not while a large commit is
+ * pending. */
+static int
+discard_staged(struct store_etcd *store, struct diagnosis *diag)
+{
+    struct etcd_compare compare = compare_term(store);
+    struct etcd_op op = { .type = ETCD_DELETE_PREFIX,
+                          .key = key_bytes(store, "stage/") };
+    int64_t mod;
+    int error = do_once(store, &compare, 1, &op, 1, NULL, &mod, diag);
+
+    free_bytes(&compare.key);
+    free_bytes(&op.key);
+    store->littered = error != 0;
+    return error;
+}
+
 void
 store_etcd_roll(struct store_etcd *store)
 {
     struct diagnosis diag;
+    int error = 0;
 
-    if (store->roll_nonce && !store_etcd_check_leader(&store->up, &diag)
-        && roll_on(store, &diag)) {
-        VLOG_WARN_RL(&rl, "%s: a large change that is made is not at its "
-                     "place yet: %s", store->name, diag.message);
+    if ((!store->roll_nonce && !store->littered)
+        || time_msec() < store->roll_at) {
+        return;
+    }
+    if (store_etcd_check_leader(&store->up, &diag)) {
+        error = EAGAIN;
+    } else if (store->roll_nonce) {
+        error = roll_on(store, &diag);
+        if (error) {
+            VLOG_WARN_RL(&rl, "%s: a large change that is made is not at its "
+                         "place yet: %s", store->name, diag.message);
+        }
+    } else {
+        error = discard_staged(store, &diag);
+        if (error) {
+            VLOG_WARN_RL(&rl, "%s: what was written in vain is still there: "
+                         "%s", store->name, diag.message);
+        }
+    }
+    if (error) {
+        store->roll_at = time_msec() + STORE_ETCD_RETRY_MS;
+    }
+}
+
+void
+store_etcd_roll_wait(const struct store_etcd *store)
+{
+    if (store->roll_nonce || store->littered) {
+        poll_timer_wait_until(MAX(store->roll_at, time_msec() + 1));
     }
 }
 
@@ -455,12 +500,9 @@ store_etcd_commit(struct store *store_, const struct catalog_txn *txn,
 void
 store_etcd_take_over(struct store_etcd *store)
 {
-    struct etcd_compare compare = compare_term(store);
-    struct etcd_op op = { .type = ETCD_DELETE_PREFIX,
-                          .key = key_bytes(store, "stage/") };
     struct diagnosis diag;
-    int64_t mod;
 
+    store->roll_at = 0;
     if (store->pending) {
         char *nonce = store_etcd_pending_writes(store, &store->roll, &diag);
 
@@ -471,10 +513,6 @@ store_etcd_take_over(struct store_etcd *store)
         } else {
             store->damage = diag;
         }
-    } else if (!shash_is_empty(&store->stages)
-               && do_once(store, &compare, 1, &op, 1, NULL, &mod, &diag)) {
-        VLOG_WARN_RL(&rl, "%s: %s", store->name, diag.message);
     }
-    free_bytes(&compare.key);
-    free_bytes(&op.key);
+    store->littered = !shash_is_empty(&store->stages);
 }

@@ -190,6 +190,7 @@ store_etcd_leader_run(struct store_etcd *store)
         store_etcd_writes_uninit(&store->roll);
         free(store->roll_nonce);
         store->roll_nonce = NULL;
+        store->littered = false;
     }
     store->leads = leads;
 }

@@ -72,6 +72,9 @@ struct store_etcd {
     struct store_etcd_writes roll;
     size_t rolled;              /* So many of them have been. */
     char *roll_nonce;           /* NULL: there is none. */
+    bool littered;              /* Something was staged in vain. */
+    long long int roll_at;      /* time_msec() before which neither is
+                                 * tried. */
 
     struct shash seen;          /* Hosts that are connected here; data:
                                  * struct store_etcd_seen. */
@@ -111,10 +114,12 @@ void store_etcd_step_down(struct store_etcd *);
 /* store-etcd-commit.c */
 int store_etcd_commit(struct store *, const struct catalog_txn *,
                       const struct catalog *, struct diagnosis *);
-/* Goes on with a large commit, for one transaction of etcd. */
+/* Goes on with a large commit, or with discarding what was staged in vain, for
+ * one transaction of etcd. */
 void store_etcd_roll(struct store_etcd *);
-/* Takes a large commit of an earlier leader over, and discards what was staged
- * in vain. */
+void store_etcd_roll_wait(const struct store_etcd *);
+/* Takes a large commit, or what was staged in vain, of an earlier leader
+ * over. */
 void store_etcd_take_over(struct store_etcd *);
 
 /* store-etcd.c: appends the writes of the large commit that is pending, and

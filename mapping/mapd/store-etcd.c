@@ -425,9 +425,7 @@ etcd_store_wait(struct store *store_)
     if (store->lease && !sset_is_empty(&store->seen_dirty)) {
         poll_timer_wait_until(store->seen_at);
     }
-    if (store->roll_nonce) {
-        poll_timer_wait(1);
-    }
+    store_etcd_roll_wait(store);
 }
 
 /* Opening. */

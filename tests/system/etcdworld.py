@@ -28,10 +28,10 @@ def until(condition, what, seconds=WITHIN):
 
 
 class World:
-    """An etcd, and 'n' mapds on it."""
+    """An etcd, and 'n' mapds on it.  'quota': as of Cluster."""
 
-    def __init__(self, n=2, options=(), env=None):
-        self.cluster = Cluster()
+    def __init__(self, n=2, options=(), env=None, quota=None):
+        self.cluster = Cluster(quota=quota)
         self.cluster.start()
         self.mapds = [Mapd(target="etcd:" + self.cluster.urls, allow=NOISE,
                            options=options, env=env) for _ in range(n)]
@@ -104,6 +104,8 @@ class Subscriber(threading.Thread):
         super().__init__(daemon=True)
         self.mapds, self.table, self.error = mapds, None, None
         self.over = False
+        self.n_connected = 0
+        self.n_back = 0         # How often it was told less than before.
         self.start()
         until(lambda: self.table, "a subscriber has a table")
 
@@ -112,7 +114,12 @@ class Subscriber(threading.Thread):
         while not self.over:
             try:
                 client = Client(self.mapds[n % len(self.mapds)].socket, 3600)
-                self.table = Table(client.call("subscribe", {}))
+                table = Table(client.call("subscribe", {}))
+                self.n_connected += 1
+                self.n_back += (self.table is not None and not (
+                    table.revision > self.table.revision
+                    or table.same(self.table)))
+                self.table = table
                 while not self.over:
                     method, params = client.note()
                     if method == "update":

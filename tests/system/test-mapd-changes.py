@@ -9,6 +9,7 @@ import random
 import threading
 import time
 
+from etcdworld import Subscriber, until
 from mapdworld import (
     Client, Closed, Mapd, RpcError, Table, add, check, check_equal, endpoint,
     group, host, main, op)
@@ -189,6 +190,7 @@ def test_kill():
         w.mapd = m
         w.start()
     c.close()
+    followers = [Subscriber([m]) for _ in range(3)]
     rng = random.Random(11)
     floor, acknowledged, doubts, landed = 0, 0, 0, 0
     for kill in range(kills):
@@ -231,6 +233,16 @@ def test_kill():
         w.go.set()
         w.join(10)
     check(acknowledged > kills, "there was load", acknowledged)
+    fresh = Table(m.client().call("subscribe", {}))
+    for f in followers:
+        until(lambda: f.table.revision == fresh.revision,
+              "who has subscribed all the time has got as far")
+        check(f.table.same(fresh), "and has the same table")
+        check(f.n_connected > kills / 2 and not f.error,
+              "it came back each time", f.n_connected, f.error)
+        check(m.target or not f.n_back,
+              "what it was told was never taken back", f.n_back)
+        f.over = True
     m.stop()
     m.remove()
 

@@ -19,17 +19,26 @@
 
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "tests/unit/opened.h"
+#include "timeval.h"
 #include "util.h"
 
 char opened_dir[] = "/tmp/test-store.XXXXXX";
 char opened_path[64];
+const char *opened_target;
+static char prefix[80];         /* Of a store in etcd. */
+
+enum { LEAD_MS = 30 * 1000 };   /* To become the leader, on a busy machine. */
 
 int
 opened_try(const char *target, struct opened *o, struct diagnosis *diag)
 {
-    const struct store_options options = { .target = target };
+    const struct store_options options = {
+        .target = target, .etcd_prefix = prefix, .name = "test",
+        .address = "unix:/test",
+    };
     int error;
 
     o->catalog = catalog_create();
@@ -40,14 +49,40 @@ opened_try(const char *target, struct opened *o, struct diagnosis *diag)
     return error;
 }
 
+/* Has the store lead, and the catalog have all that there is. */
+static void
+settle(struct opened *o)
+{
+    long long int deadline = time_msec() + LEAD_MS;
+    struct diagnosis diag = { .message = "" };
+
+    while (store_is_shared(o->store)) {
+        struct catalog_txn *txn;
+
+        store_run(o->store);
+        while ((txn = store_follow(o->store, o->catalog))) {
+            catalog_commit(txn);
+        }
+        if (!store_check_leader(o->store, &diag)) {
+            break;
+        }
+        if (time_msec() > deadline) {
+            fail_msg("%s", diag.message);
+        }
+        store_wait(o->store);
+        poll_block();
+    }
+}
+
 void
 opened_open(struct opened *o)
 {
     struct diagnosis diag = { .message = "" };
 
-    if (opened_try(opened_path, o, &diag)) {
+    if (opened_try(opened_target ? opened_target : opened_path, o, &diag)) {
         fail_msg("%s", diag.message);
     }
+    settle(o);
 }
 
 void
@@ -125,12 +160,14 @@ int
 opened_change(struct opened *o, const char *op, const char *text,
        struct diagnosis *diag)
 {
-    struct catalog_txn *txn = catalog_begin(o->catalog);
     struct json *json = json_from_string(text);
+    struct catalog_txn *txn;
     struct record record;
     int error;
     size_t n;
 
+    settle(o);
+    txn = catalog_begin(o->catalog);
     if (!strcmp(op, "add")) {
         error = record_from_json(json, &record, diag)
                 || catalog_add(txn, &record, false, diag);
@@ -193,6 +230,43 @@ opened_fill(struct opened *o)
                 "'host':'h%d','mac':'02:00:00:00:00:0%d'}", g, e, e, e));
         }
     }
+}
+
+void
+opened_add_plain(struct opened *o)
+{
+    static const char *const records[] = {
+        "{'kind':'host','name':'g1','vtep':'198.51.100.1'}",
+        "{'kind':'host','name':'g2','vtep':'198.51.100.2'}",
+        "{'kind':'workload','vni':5001,'name':'vm1','host':'g1',"
+        "'mac':'02:00:00:00:00:11','address':'10.1.0.5',"
+        "'public_address':'203.0.113.9'}",
+        "{'kind':'pool','vni':0,'name':'p','first':'203.0.113.8',"
+        "'last':'203.0.113.15','router':'203.0.113.1'}",
+        "{'kind':'lease','vni':0,'pool':'p','address':'203.0.113.9',"
+        "'client':'5001/vm1','term':60,'expires':4000000000}",
+        "{'kind':'gateway','name':'g','node1':'g1','node2':'g2',"
+        "'active':'g2','epoch':4294967295}",
+        "{'kind':'vip','vni':5001,'name':'v','address':'10.1.0.1',"
+        "'gateway':'g'}",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+        assert_int_equal(0, opened_changef(o, "add", "%s", records[i]));
+    }
+}
+
+void
+opened_check_stored(struct opened *o)
+{
+    char *before = opened_describe(o), *after;
+
+    opened_close(o);
+    opened_open(o);
+    after = opened_describe(o);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
 }
 
 /* Files. */
@@ -260,8 +334,10 @@ opened_setup(void **state OVS_UNUSED)
 {
     char *command = xasprintf("rm -rf %s && mkdir %s", opened_dir, opened_dir);
     int status = system(command);
+    static int n;
 
     free(command);
+    snprintf(prefix, sizeof prefix, "%s/%d/", opened_dir, n++);
     snprintf(opened_path, sizeof opened_path, "%s/grapnel.db", opened_dir);
     return status;
 }

@@ -9,7 +9,9 @@
 #include "mapping/mapd/store.h"
 
 extern char opened_dir[];       /* Of this process. */
-extern char opened_path[64];    /* Of the store in it. */
+extern char opened_path[64];    /* Of the store in it, ... */
+extern const char *opened_target; /* ... unless this is "etcd:URL,...": then
+                                   * each test has a prefix of its own. */
 
 /* An open store and what it holds. */
 struct opened {
@@ -48,6 +50,10 @@ int opened_change(struct opened *, const char *op, const char *text,
 int opened_changef(struct opened *, const char *op, const char *format, ...)
     OVS_PRINTF_FORMAT(3, 4);
 void opened_fill(struct opened *);
+/* One record of each kind to which mapd adds nothing, and their hosts. */
+void opened_add_plain(struct opened *);
+/* Opens the store again: it must have what it had. */
+void opened_check_stored(struct opened *);
 
 /* Files.  opened_sql() works on the closed store, with SQLite alone. */
 char *opened_read(const char *name, size_t *size);
