@@ -128,7 +128,8 @@ usage(void)
            "reach this\n"
            "                            one, as ssl:IP:PORT, tcp:IP:PORT or "
            "unix:PATH\n"
-           "                            (default: the first --listen)\n"
+           "                            (default: the first --listen for TLS, else\n"
+           "                            for TCP, else any)\n"
            "  --name=NAME               what they call it (default: that "
            "address)\n"
            "  --listen=punix:PATH       listen on a Unix socket\n"
@@ -332,6 +333,22 @@ default_address(const char *target)
     return xstrdup("");
 }
 
+/* Where to listen for other machines: on TLS, else on TCP, if any. */
+static const char *
+farthest_reaching(const struct svec *targets)
+{
+    static const char *const kinds[] = { "pssl:", "ptcp:" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        for (size_t j = 0; j < targets->n; j++) {
+            if (!strncmp(targets->names[j], kinds[i], strlen(kinds[i]))) {
+                return targets->names[j];
+            }
+        }
+    }
+    return targets->names[0];
+}
+
 /* Whether other mapds can reach one at 'address'. */
 static bool
 is_address(const char *address)
@@ -352,7 +369,8 @@ complete_store_options(struct options *options)
     struct store_options *store = &options->store;
 
     if (!store->address) {
-        options->address = default_address(options->listen.names[0]);
+        options->address = default_address(
+            farthest_reaching(&options->listen));
         store->address = options->address;
         if (!strncmp(store->target, "etcd:", 5)
             && (strstr(store->address, ":0.0.0.0:")

@@ -635,8 +635,8 @@ etcd_check(const struct store *store_, struct diagnosis *diag)
     const struct store_etcd *store = store_etcd_cast(store_);
     int error = store_etcd_check_leader(store_, diag);
 
-    return error && store->leader_term && diag->code == DIAG_NOT_LEADER ? 0
-           : error;
+    return (error && store->leader_term && diag->code == DIAG_NOT_LEADER
+            && !store_etcd_has_namesake(store) ? 0 : error);
 }
 
 static int

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from etcdcluster import Cluster
+from etcdcluster import Cluster, free_ports
 from etcdworld import NOISE, WITHIN, Subscriber, World, until
 from mapdworld import (
     BUILD, Client, Closed, MAPD, Mapd, ROOT, RpcError, add, check, check_equal, endpoint,
@@ -419,6 +419,40 @@ def test_certificates_and_passwords():
         check("secret" not in error, "which is not shown")
 
 
+def test_each_has_a_name_of_its_own():
+    print("what mapds are called, and where they are", flush=True)
+    with Cluster(n=1) as cluster:
+        cluster.start()
+        port, = free_ports(1)
+        target = "etcd:" + cluster.urls
+        # Its first --listen is a Unix socket.
+        m = Mapd(target=target, allow=NOISE, listen=["ptcp:%d" % port])
+        place = "tcp:127.0.0.1:%d" % port
+        until(lambda: m.client().call("status")["leader"] == place,
+              "the one that other machines can reach")
+        other = Mapd(target=target, allow=NOISE,
+                     options=["--advertise=" + place])
+        try:
+            other.client().ops(add(host(1)))
+            check(False, "another one of that name makes no changes")
+        except RpcError as error:
+            check("calls itself " + place in error.args[0]["message"]
+                  and "--advertise" in error.args[0]["hint"],
+                  "one that has the leader's name says so", error)
+        check(any("calls itself" in line for line
+                  in other.client().call("status")["problems"]),
+              "it is a problem")
+        check(not any("calls itself" in line for line
+                      in m.client().call("status")["problems"]),
+              "but not of the leader")
+        error = refuses_to_start(cluster, "no address to be reached at",
+                                 "--listen=ptcp:%d:0.0.0.0" % free_ports(1)[0])
+        check("--advertise=" in error, "it says what to give", error)
+        for each in other, m:
+            each.stop()
+            each.remove()
+
+
 def test_methods_are_the_same():
     print("the tests of mapd's methods and changes, on etcd", flush=True)
     with Cluster() as cluster:
@@ -439,4 +473,5 @@ if __name__ == "__main__":
          test_a_mapd_that_stood_still, test_leases_outlast_a_leader,
          test_a_host_is_removed_as_it_registers,
          test_what_was_missed_is_read_again,
-         test_certificates_and_passwords, test_methods_are_the_same)
+         test_certificates_and_passwords, test_each_has_a_name_of_its_own,
+         test_methods_are_the_same)
