@@ -184,6 +184,9 @@ void server_forward_init(struct server *);
 void server_forward_destroy(struct server *);
 void server_forward_run(struct server *);
 void server_forward_wait(struct server *);
+/* What keeps changes from getting to the leader, as a line that the caller
+ * owns; or NULL. */
+char *server_forward_problem(const struct server *);
 /* 'conn' is going away. */
 void server_forward_drop(struct connection *);
 /* Does request 'method' here and now, and answers it. */

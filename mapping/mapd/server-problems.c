@@ -254,6 +254,7 @@ server_problems(const struct server *server)
     const struct catalog_group **groups;
     const struct shash_node **hosts;
     struct diagnosis diag;
+    char *forward;
     size_t n;
 
     if (store_check(server->store, &diag)) {
@@ -262,6 +263,11 @@ server_problems(const struct server *server)
     if (server_suspects_itself(server)) {
         add(&problems, "more than half of the hosts with endpoints seem to be "
             "gone: is it this machine's network? No more are marked as dead");
+    }
+    forward = server_forward_problem(server);
+    if (forward) {
+        add(&problems, "%s", forward);
+        free(forward);
     }
     add_trust(&problems, server);
     add_incidents(&problems, server);

@@ -453,6 +453,43 @@ def test_each_has_a_name_of_its_own():
             each.remove()
 
 
+def test_a_leader_that_is_not_reached():
+    print("a leader that other mapds cannot reach", flush=True)
+    with Cluster(n=1) as cluster:
+        cluster.start()
+        target = "etcd:" + cluster.urls
+        place = "tcp:127.0.0.1:%d" % free_ports(1)[0]
+        leader = Mapd(target=target, allow=NOISE,
+                      options=["--advertise=" + place])
+        until(lambda: leader.client().call("status")["leader"] == place,
+              "there is one")
+        other = Mapd(target=target, allow=NOISE)
+
+        def problems():
+            return [line for line in other.client().call("status")["problems"]
+                    if place in line]
+        check_equal(problems(), [], "nobody needs it yet")
+        error = other.client().refused(
+            "a change", "not-leader", "mapd", "transact",
+            {"ops": [add(host(1))]})
+        check("cannot be reached" in error.get("message", "")
+              and place in error["hint"], "the error says where it is", error)
+        check(any("cannot be reached" in line for line in problems()),
+              "it is a problem")
+        # Now somebody is there.
+        leader.kill()
+        leader.listen.append("ptcp:" + place.rpartition(":")[2])
+        leader.start()
+        until(lambda: leader.client().call("status")["leader"] == place,
+              "it is the leader again")
+        check_equal(other.client().ops(add(host(1)))["revision"], 1,
+                    "it is reached")
+        check_equal(problems(), [], "no problem any more")
+        for each in other, leader:
+            each.stop()
+            each.remove()
+
+
 def test_methods_are_the_same():
     print("the tests of mapd's methods and changes, on etcd", flush=True)
     with Cluster() as cluster:
@@ -474,4 +511,4 @@ if __name__ == "__main__":
          test_a_host_is_removed_as_it_registers,
          test_what_was_missed_is_read_again,
          test_certificates_and_passwords, test_each_has_a_name_of_its_own,
-         test_methods_are_the_same)
+         test_a_leader_that_is_not_reached, test_methods_are_the_same)
