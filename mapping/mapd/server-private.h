@@ -84,6 +84,7 @@ struct server {
     struct audit *audit;        /* NULL: none. */
     struct connection *actor;   /* Whose request is being dealt with, or was
                                  * last; NULL: it is gone. */
+    bool acts_itself;           /* Nobody has asked for it. */
     const struct json *actor_for; /* For whom 'actor' asks; NULL: itself. */
     char actor_method[SERVER_METHOD_SIZE]; /* That request's; cut. */
     char *plain_target;         /* Not authenticated, and not of this machine
@@ -338,6 +339,9 @@ void server_listen_set_quiet(bool quiet);
  * errno with '*diag' filled in. */
 int server_trust_begin(struct connection *conn, const char *method,
                        struct diagnosis *diag);
+/* What comes next is done without anybody's having asked; 'what' stands for
+ * the method. */
+void server_trust_self(struct server *, const char *what);
 /* It was refused what it asked for: writes to log and audit log, if 'diag'
  * says that it has no right. */
 void server_trust_refused(struct connection *conn,

@@ -157,6 +157,25 @@ def each_change_is_audited_and_the_file_can_be_moved(world):
 
 
 @tests.add
+def the_end_of_a_lease_is_audited(world):
+    """Nobody asks for it: mapd does it, after a while."""
+    pool = {'kind': 'pool', 'vni': 0, 'name': 'short',
+            'first': '203.0.113.1', 'last': '203.0.113.1'}
+    with world.client('admin:alice') as admin:
+        admin.ops(op('add', pool))
+        admin.ops({'op': 'allocate', 'record': {
+            'kind': 'lease', 'vni': 0, 'pool': 'short', 'client': 'x',
+            'term': 1}})
+        wait_until('its end is audited', lambda: world.audit()[-1][
+            'changes'][0]['op'] == 'remove', 60)
+        line = world.audit()[-1]
+        check(line['changes'][0]['record']['kind'] == 'lease'
+              and (line['role'], line['method']) == ('mapd', 'lease')
+              and 'who' not in line and 'from' not in line, '%s', line)
+        admin.ops(op('remove', pool))
+
+
+@tests.add
 def what_hosts_see_of_endpoints_is_not_audited(world):
     """It is a revision, but changes no record."""
     web = {'kind': 'group', 'vni': 1, 'name': 'seen',
