@@ -478,6 +478,36 @@ def a_switch_with_another_name_than_its_certificate_is_refused(world):
 
 
 @tests.add
+def a_switch_says_why_mapd_is_away(world):
+    """Expired is the certificate of host:late."""
+    use_ssl_table(world, 'host:h1')
+    wait_connected(world, 'h1')
+    key, certificate, ca = world.good.files('host:h1')
+    mapd = 'external_ids:grapnel-mapd=ssl:127.0.0.1:'
+    for what, change, undo, text in (
+            ('nobody there', ['set', 'open_vswitch', '.', mapd + '1'],
+             ['set', 'open_vswitch', '.', mapd + str(PORT)],
+             'Connection refused'),
+            ('another CA than that of mapd',
+             ['set-ssl', key, certificate, world.bad.ca('controller')],
+             ['set-ssl', key, certificate, ca], 'TLS fails'),
+            ('a certificate that mapd refuses',
+             ['set-ssl', *world.good.files('host:late')],
+             ['set-ssl', key, certificate, ca], 'does it trust')):
+        world.ovs.vsctl(*change)
+        if change[0] == 'set-ssl':  # It is for connections to come.
+            world.ovs.vsctl('set', 'open_vswitch', '.', mapd + '1')
+            world.ovs.vsctl('set', 'open_vswitch', '.', mapd + str(PORT))
+        wait_until(what + ' is said', lambda text=text: re.search(
+            'mapd error .*' + re.escape(text),
+            world.ovs.appctl('anycast/show')), 20)
+        world.ovs.vsctl(*undo)
+        wait_connected(world, 'h1')
+        wait_until('nothing is said', lambda: 'mapd error' not in
+                   world.ovs.appctl('anycast/show'), 20)
+
+
+@tests.add
 def a_switch_takes_its_certificate_from_external_ids(world):
     use_ssl_table(world, 'host:h1')
     wait_connected(world, 'h1')
