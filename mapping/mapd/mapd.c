@@ -513,11 +513,21 @@ use_tls(const struct options *options)
         .ca_cert = options->ca_cert,
     };
     struct diagnosis diag;
+    char *name;
 
-    if ((files.private_key || files.certificate || files.ca_cert)
-        && tls_use(&files, &diag)) {
+    if (!files.private_key && !files.certificate && !files.ca_cert) {
+        return;
+    }
+    if (tls_use(&files, &diag)) {
         die(&diag);
     }
+    name = tls_common_name(files.certificate);
+    if (!tls_is_mapd(name)) {
+        VLOG_WARN("certificate %s is for \"%s\", not for "TLS_MAPD_PREFIX"NAME:"
+                  " hosts and grapnelctl will not talk to this one",
+                  files.certificate, name);
+    }
+    free(name);
 }
 
 static void

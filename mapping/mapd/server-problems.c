@@ -224,21 +224,38 @@ add_families(struct problems *problems, const struct catalog *catalog)
 enum { RENEW_S = 14 * 24 * 3600 };
 
 static void
+add_certificate(struct problems *problems, const char *certificate)
+{
+    int left = tls_seconds_left(certificate);
+    char *name = tls_common_name(certificate);
+
+    if (tls_trouble()) {
+        add(problems, "%s; what was read before is in use until mapd is "
+            "restarted", tls_trouble());
+    } else if (!tls_is_mapd(name)) {
+        add(problems, "certificate %s is for \"%s\", not for mapd:NAME: hosts "
+            "and grapnelctl do not talk to who has it", certificate, name);
+    }
+    free(name);
+    if (left < 0) {
+        add(problems, "certificate %s has expired", certificate);
+    } else if (left < RENEW_S) {
+        add(problems, "certificate %s expires in %d hours", certificate,
+            left / 3600);
+    }
+}
+
+static void
 add_trust(struct problems *problems, const struct server *server)
 {
-    const char *certificate = tls_certificate();
-    int left = certificate ? tls_seconds_left(certificate) : INT_MAX;
     char *audit = server->audit ? audit_problem(server->audit) : NULL;
 
     if (server->plain_target) {
         add(problems, "%s is open: who reaches it can read and change "
             "everything; pssl: asks for certificates", server->plain_target);
     }
-    if (left < 0) {
-        add(problems, "certificate %s has expired", certificate);
-    } else if (left < RENEW_S) {
-        add(problems, "certificate %s expires in %d hours", certificate,
-            left / 3600);
+    if (tls_certificate()) {
+        add_certificate(problems, tls_certificate());
     }
     if (audit) {
         add(problems, "%s", audit);

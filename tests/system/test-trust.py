@@ -421,6 +421,9 @@ def hosts_do_not_pass_for_mapd(world):
         os.link(world.good.path('host:h2' + suffix), stolen + suffix)
     world.good.sign('impostor', 'controller')
     world.start_mapd('impostor')
+    check('is for "host:h2", not for mapd:NAME' in world.log(), 'no warning')
+    problems = world.ctl('status', remote='unix:' + world.path('mapd.sock'))
+    check('is for "host:h2", not for' in problems.stdout, '%s', problems)
     done = world.ctl(*world.good.options('admin:alice'), 'host', 'list',
                      check=False)
     check(done.returncode == 3 and 'not one of mapd' in done.stderr,
@@ -553,8 +556,14 @@ def mapds_certificate_is_replaced_without_a_restart(world):
                        stderr=subprocess.DEVNULL)
         wait_until('that is noticed', lambda: (
             serial(context) == old and 'stays in use' in world.log()))
+        problems = before.call('status')['problems']
+        check(any('is in use until mapd is restarted' in x for x in problems),
+              '%s', problems)
         good.sign('mapd:m1', 'controller')
         wait_until('a new key', lambda: serial(context) != old)
+        problems = before.call('status')['problems']
+        check(not any('is in use until' in x for x in problems), '%s',
+              problems)
         check(before.call('echo') == [], 'older connections suffer')
 
 
