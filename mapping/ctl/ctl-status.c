@@ -93,7 +93,7 @@ find_problems(const struct json *hosts, const struct json *groups,
     if (!n) {
         add_problem(problems,
                     xstrdup("on each host: ovs-vsctl set Open_vSwitch . "
-                            "external_ids:grapnel-mapd=tcp:IP"),
+                            "external_ids:grapnel-mapd=ssl:IP"),
                     "no host is known");
     }
     items = ctl_record_array(groups, "items", &n);

@@ -528,7 +528,8 @@ read_password(const char *file, struct diagnosis *diag)
     if (!stream || !fgets(line, sizeof line, stream)) {
         diagnosis_set(diag, DIAG_INVALID, "etcd-password-file", file,
                       "--etcd-password-file: %.100s cannot be read (%s)",
-                      file, ovs_strerror(stream ? EIO : errno));
+                      file, (stream && !ferror(stream) ? "it is empty"
+                             : ovs_strerror(errno)));
         if (stream) {
             fclose(stream);
         }
