@@ -111,12 +111,15 @@ word_length(const char *s)
 }
 
 /* "endpoint 5/web/w1", if 'text' is about a record, with which it then begins;
- * the caller owns it.  NULL if it is not.  '*kind' is the length of its first
- * word. */
+ * the caller owns it.  NULL if it is not.  '*kind' is the length of its noun.
+ */
 static char *
 find_subject(const char *text, size_t *kind)
 {
-    static const char *const kinds[] = {"endpoint ", "group ", "host "};
+    static const char *const kinds[] = {
+        "endpoint ", "group ", "host ", "workload ", "gateway vip ",
+        "gateway lease ",
+    };
 
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         size_t length = strlen(kinds[i]);

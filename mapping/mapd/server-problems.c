@@ -60,6 +60,25 @@ add_station(struct problems *problems, const struct catalog *catalog,
     }
 }
 
+/* Switches take what is sent to a group's address to the group. */
+static void
+add_claim(struct problems *problems, const struct catalog *catalog,
+          const struct record_group *group)
+{
+    struct inet_addr address = inet_addr_from_bytes(group->address);
+    const struct record *other = catalog_find_claim(catalog, group->vni,
+                                                    address);
+    char key[RECORD_KEY_SIZE];
+
+    if (other) {
+        record_format_key(other, key);
+        add(problems, "%s%s %s has the address of group %"PRIu32"/%s, and "
+            "gets nothing that is sent there",
+            other->kind == RECORD_WORKLOAD ? "" : "gateway ",
+            record_kind_name(other->kind), key, group->vni, group->name);
+    }
+}
+
 /* Each endpoint that is up, on a host that is alive, has a slot, as long as
  * there are enough. */
 static void
@@ -77,6 +96,7 @@ add_group(struct problems *problems, const struct catalog *catalog,
         n_lost += e->record.state == ENDPOINT_UP && !serves;
         add_station(problems, catalog, &e->record);
     }
+    add_claim(problems, catalog, r);
     if (!n_up && n_lost) {
         add(problems, "group %"PRIu32"/%s: the hosts of all its endpoints "
             "that are up are dead", r->vni, r->name);

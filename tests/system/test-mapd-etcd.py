@@ -6,6 +6,7 @@ them tell; and which hosts are alive.
 
 import importlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 from etcdcluster import Cluster, free_ports
 from etcdworld import NOISE, WITHIN, Subscriber, World, until
@@ -419,19 +421,29 @@ def test_certificates_and_passwords():
         check("secret" not in error, "which is not shown")
 
 
+def leads(port):
+    with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port) as page:
+        return int(re.search(rb"^grapnel_mapd_leads (\d)$", page.read(),
+                             re.M).group(1))
+
+
 def test_each_has_a_name_of_its_own():
     print("what mapds are called, and where they are", flush=True)
     with Cluster(n=1) as cluster:
         cluster.start()
-        port, = free_ports(1)
+        port, *figures = free_ports(3)
         target = "etcd:" + cluster.urls
         # Its first --listen is a Unix socket.
-        m = Mapd(target=target, allow=NOISE, listen=["ptcp:%d" % port])
+        m = Mapd(target=target, allow=NOISE, listen=["ptcp:%d" % port],
+                 options=["--metrics=%d" % figures[0]])
         place = "tcp:127.0.0.1:%d" % port
         until(lambda: m.client().call("status")["leader"] == place,
               "the one that other machines can reach")
         other = Mapd(target=target, allow=NOISE,
-                     options=["--advertise=" + place])
+                     options=["--advertise=" + place,
+                              "--metrics=%d" % figures[1]])
+        check_equal([leads(figure) for figure in figures], [1, 0],
+                    "the figures tell who makes changes")
         try:
             other.client().ops(add(host(1)))
             check(False, "another one of that name makes no changes")
