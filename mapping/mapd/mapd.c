@@ -362,12 +362,39 @@ is_address(const char *address)
             && inet_parse_active(address + 4, 0, &ss, false, NULL));
 }
 
+/* Who gives an option that is for etcd alone has forgotten --store, or
+ * mistyped it, and would serve hosts from an empty file. */
+static void
+check_goes_with_store(const struct store_options *store)
+{
+    const struct {
+        const char *name, *value;
+    } options[] = {
+        { "etcd-prefix", store->etcd_prefix },
+        { "etcd-user", store->etcd_user },
+        { "etcd-password-file", store->etcd_password_file },
+        { "etcd-ca", store->etcd_ca },
+        { "etcd-cert", store->etcd_cert },
+        { "etcd-key", store->etcd_key },
+        { "advertise", store->address },
+        { "name", store->name },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+        if (options[i].value && strncmp(store->target, "etcd:", 5)) {
+            ovs_fatal(0, "--%s goes with --store=etcd:URL,..., and the store "
+                      "is %s", options[i].name, store->target);
+        }
+    }
+}
+
 /* What other mapds call this one, and where they reach it. */
 static void
 complete_store_options(struct options *options)
 {
     struct store_options *store = &options->store;
 
+    check_goes_with_store(store);
     if (!store->address) {
         options->address = default_address(
             farthest_reaching(&options->listen));

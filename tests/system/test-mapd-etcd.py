@@ -457,6 +457,11 @@ def test_each_has_a_name_of_its_own():
         check(not any("calls itself" in line for line
                       in m.client().call("status")["problems"]),
               "but not of the leader")
+        error = refuses_to_start(cluster, "a file with --advertise",
+                                 "--store=sqlite:/dev/null",
+                                 "--advertise=" + place)
+        check("--advertise goes with --store=etcd:" in error,
+              "it says why", error)
         error = refuses_to_start(cluster, "no address to be reached at",
                                  "--listen=ptcp:%d:0.0.0.0" % free_ports(1)[0])
         check("--advertise=" in error, "it says what to give", error)
