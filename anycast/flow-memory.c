@@ -120,17 +120,37 @@ make_header(const struct flow_table *table, uint64_t stamp)
     return header;
 }
 
+/* Makes the header void, until it is written. */
 static void
-start_empty(struct flow_table *table, uint64_t stamp)
+void_header(struct flow_table *table)
+{
+    flow_store(&((struct header *) table->memory)->magic, 0);
+}
+
+static void
+write_header(struct flow_table *table, uint64_t stamp)
 {
     struct header header = make_header(table, stamp);
     uint64_t *magic = &((struct header *) table->memory)->magic;
 
-    flow_store(magic, 0);
-    memset((uint8_t *) table->memory + sizeof header.magic, 0,
-           table->memory_size - sizeof header.magic);
     memcpy(magic + 1, &header.version, sizeof header - sizeof header.magic);
     flow_store(magic, header.magic);
+}
+
+static void
+start_empty(struct flow_table *table, uint64_t stamp)
+{
+    void_header(table);
+    memset((uint8_t *) table->memory + sizeof(uint64_t), 0,
+           table->memory_size - sizeof(uint64_t));
+    write_header(table, stamp);
+}
+
+void
+flow_table_set_stamp(struct flow_table *table, uint64_t stamp)
+{
+    void_header(table);
+    write_header(table, stamp);
 }
 
 /* Adoption: nobody else uses the table yet, so no atomics. */

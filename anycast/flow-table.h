@@ -145,6 +145,11 @@ struct flow_table *flow_table_create_at(const struct flow_table_size *,
                                         void *memory, uint64_t stamp,
                                         size_t *adopted);
 
+/* Has the table adopted by whoever comes with 'stamp' from now on.  One thread
+ * at a time; others may use the table meanwhile.  A process that dies in it
+ * leaves no table. */
+void flow_table_set_stamp(struct flow_table *, uint64_t stamp);
+
 /* NULL is fine.  Memory of the caller's keeps its flows. */
 void flow_table_destroy(struct flow_table *);
 

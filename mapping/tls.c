@@ -24,8 +24,9 @@
 VLOG_DEFINE_THIS_MODULE(tls);
 
 enum {
-    N_FILES    = 3,
-    REFRESH_MS = 1000,
+    N_FILES      = 3,
+    TLS_NAME_MAX = 64,          /* RFC 5280, appendix A.1: ub-common-name. */
+    REFRESH_MS   = 1000,
 };
 
 struct ovs_mutex tls_mutex = OVS_MUTEX_INITIALIZER;
@@ -41,6 +42,8 @@ static struct {
     char *names[N_FILES];       /* As in struct tls_files; NULL: not in use. */
     struct stamp stamps[N_FILES];
     long long int refresh_at;   /* time_msec(). */
+    char *trouble;              /* Why what they have become is not used, or
+                                 * NULL. */
 } used;
 
 /* Checking. */
@@ -154,21 +157,42 @@ seconds_left(const X509 *cert)
     return MAX(days, 1 - INT_MAX / 86400) * 86400 + seconds;
 }
 
-int
-tls_seconds_left(const char *file)
+/* The certificate in 'file', to be freed; NULL if there is none. */
+static X509 *
+read_certificate(const char *file)
 {
     FILE *stream = fopen(file, "r");
     X509 *cert;
-    int left;
 
     if (!stream) {
-        return INT_MAX;
+        return NULL;
     }
     cert = PEM_read_X509(stream, NULL, NULL, NULL);
     fclose(stream);
-    left = seconds_left(cert);
-    X509_free(cert);
     ERR_clear_error();
+    return cert;
+}
+
+char *
+tls_common_name(const char *file)
+{
+    X509 *cert = read_certificate(file);
+    char name[TLS_NAME_MAX + 1];
+    int n = cert ? X509_NAME_get_text_by_NID(X509_get_subject_name(cert),
+                                             NID_commonName, name,
+                                             sizeof name) : 0;
+
+    X509_free(cert);
+    return xstrdup(n > 0 ? name : "");
+}
+
+int
+tls_seconds_left(const char *file)
+{
+    X509 *cert = read_certificate(file);
+    int left = seconds_left(cert);
+
+    X509_free(cert);
     return left;
 }
 
@@ -314,6 +338,8 @@ tls_use(const struct tls_files *f, struct diagnosis *diag)
         used.names[i] = name;
     }
     memcpy(used.stamps, stamps, sizeof used.stamps);
+    free(used.trouble);
+    used.trouble = NULL;
     return 0;
 }
 
@@ -338,6 +364,8 @@ tls_refresh(void)
     if (tls_use(&files, &diag)) {
         VLOG_WARN("%s; what was read before stays in use", diag.message);
         memcpy(used.stamps, stamps, sizeof stamps);
+        free(used.trouble);
+        used.trouble = xstrdup(diag.message);
     } else {
         VLOG_INFO("%s, its key and %s: read again", used.names[1],
                   used.names[2]);
@@ -348,6 +376,12 @@ const char *
 tls_certificate(void)
 {
     return used.names[1];
+}
+
+const char *
+tls_trouble(void)
+{
+    return used.trouble;
 }
 
 bool

@@ -48,6 +48,10 @@ void tls_refresh(void);
  * it is not valid any more.  INT_MAX if that cannot be told, or is longer. */
 int tls_seconds_left(const char *file);
 
+/* The common name in the certificate in 'file', "" if there is none; owned by
+ * the caller. */
+char *tls_common_name(const char *file);
+
 /* What the library does not tell of peers.  A stream does not say which of
  * OpenSSL's sessions is its own, but it makes one when it is made: the newest
  * of this thread is that of the stream that pstream_accept() has just
@@ -69,6 +73,10 @@ bool tls_get_peer(const struct ssl_st *session, struct tls_peer *peer);
 
 /* The certificate in use, or NULL. */
 const char *tls_certificate(void);
+
+/* Why tls_refresh() goes on with what the files were before, for people, until
+ * they fit together again; NULL: it does not. */
+const char *tls_trouble(void);
 
 /* Whether a peer whose certificate has this common name (or NULL) is mapd. */
 bool tls_is_mapd(const char *common_name);

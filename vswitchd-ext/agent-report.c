@@ -41,6 +41,7 @@ report_session(const struct agent_subjects *of, struct agent_status *status)
              of->session ? mapd_session_refusal(of->session) : NULL);
     set_text(status->unseen,
              of->session ? mapd_session_unseen(of->session) : NULL);
+    set_text(status->mapd_trouble, mapd_session_trouble(of->session));
     set_text(status->trouble, NULL);
     if (of->resolver_error) {
         snprintf(status->trouble, sizeof status->trouble,

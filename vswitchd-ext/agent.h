@@ -57,6 +57,7 @@ struct agent_status {
     bool configured;
     char trouble[AGENT_TEXT_LEN]; /* What keeps the agent from its work. */
     bool registered;            /* As a host that serves. */
+    char mapd_trouble[AGENT_TEXT_LEN]; /* Why it cannot be reached. */
     char refusal[AGENT_TEXT_LEN]; /* Why mapd did not register it. */
     char unseen[AGENT_TEXT_LEN]; /* What mapd does not let it see. */
     char vtep_trouble[AGENT_TEXT_LEN];

@@ -137,6 +137,8 @@ collect_remarks(const struct agent_status *status, struct remarks *remarks)
     remarks->n = 0;
     remark(remarks, "version", xstrdup(GRAPNEL_VERSION));
     remark(remarks, "mapd", xstrdup(mapd_state(status)));
+    remark(remarks, "mapd_error",
+           xstrdup(status->configured ? status->mapd_trouble : ""));
     remark(remarks, "registration", describe_registration(status));
     remark(remarks, "refused_vnis", xstrdup(status->unseen));
     remark(remarks, "flow_table", describe_flow_table(status, &flows));

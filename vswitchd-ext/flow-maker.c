@@ -50,6 +50,7 @@ struct flow_maker {
     struct job *job;            /* At work. */
     struct flow_maker_config config; /* Of the last job; owns 'file'. */
     struct flow_file *file;     /* That of the table; never unmapped. */
+    struct hash_key key;        /* That the file is for. */
     long long int retry_at;
     char *remark;
 };
@@ -259,7 +260,7 @@ start(struct flow_maker *m, const struct flow_maker_config *config,
 
     config_set(&job->config, config);
     config_set(&m->config, config);
-    job->key = *key;
+    job->key = m->key = *key;
     job->seq = m->seq;
     m->job = job;
     m->state = FLOW_MAKER_MAKING;
@@ -312,6 +313,17 @@ follow_config(struct flow_maker *m, const struct flow_maker_config *config)
     }
 }
 
+/* Another deployment's key came while the switch runs.  New flows are placed by
+ * it, and are those that the next process will look for. */
+static void
+follow_key(struct flow_maker *m, const struct hash_key *key)
+{
+    m->key = *key;
+    if (m->file) {
+        flow_table_set_stamp(datapath_flows(), flow_file_stamp(key->word));
+    }
+}
+
 bool
 flow_maker_run(struct flow_maker *m, const struct flow_maker_config *config,
                const struct hash_key *key)
@@ -326,6 +338,9 @@ flow_maker_run(struct flow_maker *m, const struct flow_maker_config *config,
                    && (time_msec() >= m->retry_at
                        || !config_equal(config, &m->config)))) {
         start(m, config, key);
+    }
+    if (m->state == FLOW_MAKER_READY && memcmp(key, &m->key, sizeof *key)) {
+        follow_key(m, key);
     }
     return m->state == FLOW_MAKER_READY;
 }

@@ -42,9 +42,10 @@ void flow_maker_destroy(struct flow_maker *);
 /* Sees to it that a table for 'config', which nothing is kept of, is made: by
  * a first call, one half a minute after a failure, or one whose 'config' is
  * not what failed.  Flows that an earlier process left in the file are taken
- * over if 'key', the deployment's, is the same.  Returns true when there is a
- * table.  Later changes of the capacity take effect in the next process, and
- * the file moves to where that will look for it, or goes. */
+ * over if 'key', the deployment's, is what that process was given last.
+ * Returns true when there is a table.  Later changes of the capacity take
+ * effect in the next process, and the file moves to where that will look for
+ * it, or goes. */
 bool flow_maker_run(struct flow_maker *, const struct flow_maker_config *,
                     const struct hash_key *key);
 void flow_maker_wait(const struct flow_maker *);

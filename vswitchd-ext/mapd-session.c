@@ -2,6 +2,7 @@
 
 #include "vswitchd-ext/mapd-session.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -720,6 +721,41 @@ mapd_session_is_away(const struct mapd_session *s)
     jsonrpc_session_get_reconnect_stats(s->rpc, &stats);
     return (time_msec() - s->created >= PATIENCE_MS
             || (!stats.is_connected && !strcmp(stats.state, "BACKOFF")));
+}
+
+/* What the last attempt came to, 'error' being errno or EOF. */
+static const char *
+explain(bool tls, int error)
+{
+    switch (error) {
+    case 0:
+        return "no answer";
+
+    case EPROTO:
+        return tls ? "TLS fails (does the CA certificate vouch for it, at "
+                     "this time?)" : "it does not speak our protocol";
+
+    case EOF:
+    case EIO:
+    case EPIPE:
+    case ECONNRESET:
+        return tls ? "it ends the connection (does it trust this host's "
+                     "certificate, at this time?)"
+                   : "it ends the connection (does it want ssl:?)";
+
+    default:
+        return ovs_strerror(error);
+    }
+}
+
+const char *
+mapd_session_trouble(const struct mapd_session *s)
+{
+    if (!s || !mapd_session_is_away(s)
+        || jsonrpc_session_is_connected(s->rpc)) {
+        return NULL;
+    }
+    return explain(s->any_tls, jsonrpc_session_get_last_error(s->rpc));
 }
 
 unsigned int

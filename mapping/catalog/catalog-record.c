@@ -375,6 +375,22 @@ catalog_find_station(const struct catalog *catalog, uint32_t vni,
     return node ? &node->record.workload : NULL;
 }
 
+const struct record *
+catalog_find_claim(const struct catalog *catalog, uint32_t vni,
+                   struct inet_addr address)
+{
+    const struct catalog_claim *claim;
+
+    HMAP_FOR_EACH_WITH_HASH (claim, node,
+                             catalog_record_hash_claim(vni, address),
+                             &catalog->records.claims) {
+        if (claim->vni == vni && inet_addr_equal(claim->address, address)) {
+            return &claim->record->record;
+        }
+    }
+    return NULL;
+}
+
 /* Changing. */
 
 void

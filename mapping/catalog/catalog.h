@@ -151,6 +151,10 @@ struct record *catalog_records(const struct catalog *, enum record_kind kind,
 const struct record_workload *catalog_find_station(const struct catalog *,
                                                    uint32_t vni,
                                                    const struct mac *mac);
+/* The workload, VIP or lease that has 'address' within 'vni', or NULL; valid
+ * until the catalog changes. */
+const struct record *catalog_find_claim(const struct catalog *, uint32_t vni,
+                                        struct inet_addr address);
 /* How many plain records refer to the record 'key'. */
 size_t catalog_uses(const struct catalog *, const struct record *key);
 

@@ -22,6 +22,7 @@ struct ctl_output {
     bool color;
     int error;                  /* First errno of writing, or 0. */
     bool keeps_errors;
+    char *verb;                 /* "group add", for hints; or NULL. */
     struct json *kept;          /* The last error, while it keeps them. */
 };
 
@@ -45,6 +46,14 @@ ctl_output_create(bool json)
     out->json = json;
     out->color = isatty(STDOUT_FILENO) && !(no_color && *no_color);
     return out;
+}
+
+void
+ctl_output_set_verb(struct ctl_output *out, const char *noun,
+                    const char *name)
+{
+    free(out->verb);
+    out->verb = xasprintf("%s%s%s", noun ? noun : "", noun ? " " : "", name);
 }
 
 static void
@@ -83,6 +92,7 @@ ctl_output_close(struct ctl_output *out, enum ctl_exit status)
         note_error(out, errno);
     }
     error = out->error;
+    free(out->verb);
     free(out);
     if (!error) {
         return status;
@@ -254,7 +264,6 @@ hint_for(const char *code)
     static const struct {
         const char *code, *hint;
     } hints[] = {
-        {"invalid", "'grapnelctl help NOUN VERB' tells what a verb takes"},
         {"exists", "'set' changes what exists"},
         {"not-found", "'grapnelctl dump' shows what there is"},
         {"in-use", "remove first what uses it"},
@@ -293,8 +302,13 @@ ctl_output_refusal(struct ctl_output *out, const struct json *refusal,
         json_object_put_string(error, "message", ds_cstr(&text));
         ds_destroy(&text);
     }
-    json_object_put_format(error, "hint", "%s%s",
-                           *hint ? hint : hint_for(code), suffix);
+    if (!*hint && !strcmp(code, "invalid") && out->verb) {
+        json_object_put_format(error, "hint", "'grapnelctl help %s' tells "
+                               "what it takes%s", out->verb, suffix);
+    } else {
+        json_object_put_format(error, "hint", "%s%s",
+                               *hint ? hint : hint_for(code), suffix);
+    }
     put_error(out, error, prefix);
     json_destroy(error);
     return !strcmp(code, "timeout") ? CTL_TIMED_OUT : CTL_FAILED;

@@ -17,6 +17,10 @@
 
 struct ctl_output *ctl_output_create(bool json);
 
+/* Which verb hints are to name; 'noun' is NULL for one without. */
+void ctl_output_set_verb(struct ctl_output *, const char *noun,
+                         const char *name);
+
 /* Flushes, frees, and returns 'status', or CTL_FAILED if 'status' is CTL_OK
  * and something could not be written (said on standard error, unless the
  * reader went away). */

@@ -94,7 +94,7 @@ find_problems(const struct json *hosts, const struct json *groups,
     if (!n) {
         add_problem(problems,
                     xstrdup("on each host: ovs-vsctl set Open_vSwitch . "
-                            "external_ids:grapnel-mapd=tcp:IP"),
+                            "external_ids:grapnel-mapd=ssl:IP"),
                     "no host is known");
     }
     items = ctl_record_array(groups, "items", &n);
@@ -112,12 +112,15 @@ word_length(const char *s)
 }
 
 /* "endpoint 5/web/w1", if 'text' is about a record, with which it then begins;
- * the caller owns it.  NULL if it is not.  '*kind' is the length of its first
- * word. */
+ * the caller owns it.  NULL if it is not.  '*kind' is the length of its noun.
+ */
 static char *
 find_subject(const char *text, size_t *kind)
 {
-    static const char *const kinds[] = {"endpoint ", "group ", "host "};
+    static const char *const kinds[] = {
+        "endpoint ", "group ", "host ", "workload ", "gateway vip ",
+        "gateway lease ",
+    };
 
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         size_t length = strlen(kinds[i]);

@@ -274,7 +274,11 @@ run(struct ctl *ctl)
     ctl->operands = &args->words[n_used];
     ctl->n_operands = args->n_words - n_used;
     status = check_usage(ctl);
-    return status ? status : ctl->verb->run(ctl);
+    if (!status) {
+        ctl_output_set_verb(ctl->out, ctl->verb->noun, ctl->verb->name);
+        status = ctl->verb->run(ctl);
+    }
+    return status;
 }
 
 static enum ctl_exit

@@ -1,6 +1,7 @@
 #include <config.h>
 #include "mapping/etcd/etcd-failure.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -84,8 +85,51 @@ set_garbage(const struct etcd_http_call *call, const char *why,
         .remedy = ETCD_REMEDY_MEND, .error = EPROTO,
     };
     snprintf(failure->text, sizeof failure->text,
-             "no answer of etcd's v3 API (HTTP status %ld, %.160s)",
+             "no answer of etcd's v3 API (HTTP status %ld, %.170s)",
              call->status, why);
+    return failure->error;
+}
+
+/* What the first line of an answer that is not JSON says to people, in '*text'
+ * of 'size' bytes; false if there is none. */
+static bool
+first_line(const struct ds *body, char *text, size_t size)
+{
+    size_t n = body->string ? strcspn(body->string, "\r\n") : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!isprint((unsigned char) body->string[i])) {
+            return false;
+        }
+    }
+    snprintf(text, size, "%.*s", (int) MIN(n, size - 1),
+             n ? body->string : "");
+    return n > 0;
+}
+
+/* Judges an answer that is not JSON.  Some of etcd's own are plain text: of
+ * those that a user causes, one is known.  With authentication, etcd takes a
+ * certificate's common name for a user's name, and its gateway, of which all
+ * requests would seem to come, refuses them. */
+static int
+judge_text(const struct etcd_http_call *call, const struct diagnosis *diag,
+           struct etcd_failure *failure)
+{
+    char line[160];
+    char quoted[sizeof line + 2];
+
+    if (call->status == 200 || !first_line(&call->body, line, sizeof line)) {
+        return set_garbage(call, diag->message, failure);
+    }
+    snprintf(quoted, sizeof quoted, "\"%s\"", line);
+    set_garbage(call, quoted, failure);
+    if (call->status == 400 && !strncmp(line, "CommonName of client", 20)) {
+        failure->error = EACCES;
+        failure->harmless = true;
+        snprintf(failure->text, sizeof failure->text,
+                 "with user and password, etcd wants a client certificate "
+                 "without a common name (CN), and this one has one");
+    }
     return failure->error;
 }
 
@@ -148,7 +192,7 @@ etcd_failure_judge(const struct etcd_http_call *call, struct json **answer,
     }
     if (etcd_answer_parse(call->body.string ? call->body.string : "",
                           call->body.length, &json, &diag)) {
-        return set_garbage(call, diag.message, failure);
+        return judge_text(call, &diag, failure);
     }
     if (etcd_answer_refusal(json, &code, text, sizeof text)) {
         etcd_failure_from_refusal(code, text, failure);

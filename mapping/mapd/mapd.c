@@ -156,7 +156,8 @@ usage(void)
            "reach this\n"
            "                            one, as ssl:IP:PORT, tcp:IP:PORT or "
            "unix:PATH\n"
-           "                            (default: the first --listen)\n"
+           "                            (default: the first --listen for TLS, else\n"
+           "                            for TCP, else any)\n"
            "  --name=NAME               what they call it (default: that "
            "address)\n"
            "  --listen=punix:PATH       listen on a Unix socket\n"
@@ -389,6 +390,22 @@ default_address(const char *target)
     return xstrdup("");
 }
 
+/* Where to listen for other machines: on TLS, else on TCP, if any. */
+static const char *
+farthest_reaching(const struct svec *targets)
+{
+    static const char *const kinds[] = { "pssl:", "ptcp:" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        for (size_t j = 0; j < targets->n; j++) {
+            if (!strncmp(targets->names[j], kinds[i], strlen(kinds[i]))) {
+                return targets->names[j];
+            }
+        }
+    }
+    return targets->names[0];
+}
+
 /* Whether other mapds can reach one at 'address'. */
 static bool
 is_address(const char *address)
@@ -402,14 +419,42 @@ is_address(const char *address)
             && inet_parse_active(address + 4, 0, &ss, false, NULL));
 }
 
+/* Who gives an option that is for etcd alone has forgotten --store, or
+ * mistyped it, and would serve hosts from an empty file. */
+static void
+check_goes_with_store(const struct store_options *store)
+{
+    const struct {
+        const char *name, *value;
+    } options[] = {
+        { "etcd-prefix", store->etcd_prefix },
+        { "etcd-user", store->etcd_user },
+        { "etcd-password-file", store->etcd_password_file },
+        { "etcd-ca", store->etcd_ca },
+        { "etcd-cert", store->etcd_cert },
+        { "etcd-key", store->etcd_key },
+        { "advertise", store->address },
+        { "name", store->name },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+        if (options[i].value && strncmp(store->target, "etcd:", 5)) {
+            ovs_fatal(0, "--%s goes with --store=etcd:URL,..., and the store "
+                      "is %s", options[i].name, store->target);
+        }
+    }
+}
+
 /* What other mapds call this one, and where they reach it. */
 static void
 complete_store_options(struct options *options)
 {
     struct store_options *store = &options->store;
 
+    check_goes_with_store(store);
     if (!store->address) {
-        options->address = default_address(options->listen.names[0]);
+        options->address = default_address(
+            farthest_reaching(&options->listen));
         store->address = options->address;
         if (!strncmp(store->target, "etcd:", 5)
             && (strstr(store->address, ":0.0.0.0:")
@@ -552,11 +597,21 @@ use_tls(const struct options *options)
         .ca_cert = options->ca_cert,
     };
     struct diagnosis diag;
+    char *name;
 
-    if ((files.private_key || files.certificate || files.ca_cert)
-        && tls_use(&files, &diag)) {
+    if (!files.private_key && !files.certificate && !files.ca_cert) {
+        return;
+    }
+    if (tls_use(&files, &diag)) {
         die(&diag);
     }
+    name = tls_common_name(files.certificate);
+    if (!tls_is_mapd(name)) {
+        VLOG_WARN("certificate %s is for \"%s\", not for "TLS_MAPD_PREFIX"NAME:"
+                  " hosts and grapnelctl will not talk to this one",
+                  files.certificate, name);
+    }
+    free(name);
 }
 
 /* NULL if 'file' is. */

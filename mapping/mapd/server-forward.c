@@ -34,6 +34,7 @@ enum {
     FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
     FORWARD_BACKOFF_MS = 250,
     FORWARD_PROBE_MS   = 30 * 1000, /* A large change takes its time. */
+    FORWARD_TROUBLE_MS = 60 * 1000, /* A problem for so long. */
     FORWARD_PEER_MEMBERS = 3,   /* Who, role, from: */
     FORWARD_PEER_LENGTH = 256,  /* bytes of each. */
 };
@@ -57,6 +58,9 @@ struct server_forwards {
     struct jsonrpc_session *session; /* NULL: none. */
     unsigned int seqno;         /* Of its connection. */
     bool usable;                /* It is connected, and to a mapd. */
+    const char *trouble;        /* What came of the last request that needed
+                                 * 'address'; NULL: an answer, ... */
+    long long int trouble_at;   /* ... and when: time_msec(). */
 };
 
 /* What a leader does, when it is asked by `forwarded`, which goes no
@@ -138,6 +142,13 @@ refuse(struct server_forwards *f, struct forward *forward,
 }
 
 static void
+note_trouble(struct server_forwards *f, const char *trouble)
+{
+    f->trouble = trouble;
+    f->trouble_at = time_msec();
+}
+
+static void
 refuse_unknown(struct server_forwards *f, struct forward *forward)
 {
     struct diagnosis diag = { .op = -1 };
@@ -146,7 +157,37 @@ refuse_unknown(struct server_forwards *f, struct forward *forward)
                   "makes changes, went away before it said whether this one "
                   "was made", f->address);
     diagnosis_set_hint(&diag, "look whether it was, before you repeat it");
+    note_trouble(f, "went away before it answered (does it trust this one's "
+                 "certificate?)");
     refuse(f, forward, &diag);
+}
+
+/* The leader is known, and has not been reached in time. */
+static void
+refuse_unreached(struct server_forwards *f, struct forward *forward)
+{
+    struct diagnosis diag = { .op = -1 };
+
+    diagnosis_set(&diag, DIAG_NOT_LEADER, "mapd", f->address,
+                  "grapnel-mapd at %s, which makes changes, cannot be reached "
+                  "from the one that you ask", f->address);
+    diagnosis_set_hint(&diag, "use --mapd=%s, and see the log of the one that "
+                       "you ask", f->address);
+    note_trouble(f, "cannot be reached from this one, or is not trusted");
+    refuse(f, forward, &diag);
+}
+
+char *
+server_forward_problem(const struct server *server)
+{
+    const struct server_forwards *f = server->forwards;
+
+    return (f->session && f->trouble
+            && time_msec() - f->trouble_at < FORWARD_TROUBLE_MS
+            ? xasprintf("grapnel-mapd at %s, which makes changes, %s; changes "
+                        "that are sent to this one are refused", f->address,
+                        f->trouble)
+            : NULL);
 }
 
 /* Whether 'conn' may have this done.  The leader takes our word for it, as it
@@ -341,6 +382,7 @@ run_session(struct server *server)
         jsonrpc_session_close(f->session);
         f->session = NULL;
         f->usable = false;
+        f->trouble = NULL;
     }
     if (!f->session && address && f->n
         && strcmp(store_leader_name(server->store),
@@ -395,6 +437,7 @@ take_answer(struct server_forwards *f, struct forward *forward,
            ? shash_find_data(json_object(msg->result), "revision") : NULL);
     struct diagnosis diag;
 
+    f->trouble = NULL;
     if (msg->type == JSONRPC_ERROR
         && diagnosis_from_json(msg->error, &diag)
         && diag.code == DIAG_NOT_LEADER) {
@@ -474,6 +517,8 @@ run_forward(struct server *server, struct forward *forward)
         if (late) {
             refuse_unknown(f, forward);
         }
+    } else if (late && f->session && !f->usable) {
+        refuse_unreached(f, forward);
     } else if (late || !store_check_leader(server->store, &diag)
                || diag.code != DIAG_NOT_LEADER) {
         do_here(f, forward);

@@ -122,7 +122,7 @@ server_lease_run(struct server *server)
         return;
     }
     server->lease_run = time_msec() + RUN_MS;
-    server->actor = NULL;
+    server_trust_self(server, "lease");
     difference = lease_clock_difference(&server->lease_clock,
                                         time_wall_msec());
     if (difference) {

@@ -183,7 +183,7 @@ mark(struct server *server, bool alive)
             catalog_set_alive(txn, host->name, alive);
         }
     }
-    server->actor = NULL;       /* Nobody asked for it. */
+    server_trust_self(server, "liveness");
     result = server_finish(server, txn, false, &diag);
     if (!result) {
         server->mark_after = time_msec() + RETRY_MS;

@@ -191,6 +191,9 @@ server_write_metrics(const struct server *server, struct metrics *m)
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_uptime_seconds",
                    "Since mapd started.",
                    (time_msec() - server->started) / 1e3);
+    metrics_single(m, METRICS_GAUGE, "grapnel_mapd_leads",
+                   "1 if this one makes changes, as one of all that share a "
+                   "store should; else 0.", server->leads);
     write_catalog(server, m);
     write_hosts(server, m);
     write_connections(server, m);

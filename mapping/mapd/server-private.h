@@ -99,6 +99,7 @@ struct server {
     unsigned int revoked_seqno; /* That connections were checked against. */
     struct connection *actor;   /* Whose request is being dealt with, or was
                                  * last; NULL: it is gone. */
+    bool acts_itself;           /* Nobody has asked for it. */
     const struct json *actor_for; /* For whom 'actor' asks; NULL: itself. */
     char actor_method[SERVER_METHOD_SIZE]; /* That request's; cut. */
     char *plain_target;         /* Not authenticated, and not of this machine
@@ -210,6 +211,9 @@ void server_forward_run(struct server *);
 void server_forward_wait(struct server *);
 /* The leader's certificate may be revoked now. */
 void server_forward_check(struct server *);
+/* What keeps changes from getting to the leader, as a line that the caller
+ * owns; or NULL. */
+char *server_forward_problem(const struct server *);
 /* 'conn' is going away. */
 void server_forward_drop(struct connection *);
 /* Does request 'method' here and now, and answers it. */
@@ -400,6 +404,9 @@ void server_listen_set_quiet(bool quiet);
  * errno with '*diag' filled in. */
 int server_trust_begin(struct connection *conn, const char *method,
                        struct diagnosis *diag);
+/* What comes next is done without anybody's having asked; 'what' stands for
+ * the method. */
+void server_trust_self(struct server *, const char *what);
 /* It was refused what it asked for: writes to log and audit log, if 'diag'
  * says that it has no right. */
 void server_trust_refused(struct connection *conn,

@@ -61,6 +61,25 @@ add_station(struct problems *problems, const struct catalog *catalog,
     }
 }
 
+/* Switches take what is sent to a group's address to the group. */
+static void
+add_claim(struct problems *problems, const struct catalog *catalog,
+          const struct record_group *group)
+{
+    struct inet_addr address = inet_addr_from_bytes(group->address);
+    const struct record *other = catalog_find_claim(catalog, group->vni,
+                                                    address);
+    char key[RECORD_KEY_SIZE];
+
+    if (other) {
+        record_format_key(other, key);
+        add(problems, "%s%s %s has the address of group %"PRIu32"/%s, and "
+            "gets nothing that is sent there",
+            other->kind == RECORD_WORKLOAD ? "" : "gateway ",
+            record_kind_name(other->kind), key, group->vni, group->name);
+    }
+}
+
 /* Each endpoint that is up, on a host that is alive, has a slot, as long as
  * there are enough. */
 static void
@@ -81,6 +100,7 @@ add_group(struct problems *problems, const struct catalog *catalog,
                       && !record_is_bound(&e->record));
         add_station(problems, catalog, &e->record);
     }
+    add_claim(problems, catalog, r);
     if (!n_up && n_unbound) {
         add(problems, "group %"PRIu32"/%s: none of its endpoints that are up "
             "gets flows: %"PRIuSIZE" unbound, %"PRIuSIZE" on dead hosts",
@@ -302,21 +322,38 @@ add_peers(struct problems *problems, const struct server *server)
 }
 
 static void
+add_certificate(struct problems *problems, const char *certificate)
+{
+    int left = tls_seconds_left(certificate);
+    char *name = tls_common_name(certificate);
+
+    if (tls_trouble()) {
+        add(problems, "%s; what was read before is in use until mapd is "
+            "restarted", tls_trouble());
+    } else if (!tls_is_mapd(name)) {
+        add(problems, "certificate %s is for \"%s\", not for mapd:NAME: hosts "
+            "and grapnelctl do not talk to who has it", certificate, name);
+    }
+    free(name);
+    if (left < 0) {
+        add(problems, "certificate %s has expired", certificate);
+    } else if (left < RENEW_S) {
+        add(problems, "certificate %s expires in %d hours", certificate,
+            left / 3600);
+    }
+}
+
+static void
 add_trust(struct problems *problems, const struct server *server)
 {
-    const char *certificate = tls_certificate();
-    int left = certificate ? tls_seconds_left(certificate) : INT_MAX;
     char *audit = server->audit ? audit_problem(server->audit) : NULL;
 
     if (server->plain_target) {
         add(problems, "%s is open: who reaches it can read and change "
             "everything; pssl: asks for certificates", server->plain_target);
     }
-    if (left < 0) {
-        add(problems, "certificate %s has expired", certificate);
-    } else if (left < RENEW_S) {
-        add(problems, "certificate %s expires in %d hours", certificate,
-            left / 3600);
+    if (tls_certificate()) {
+        add_certificate(problems, tls_certificate());
     }
     add_peers(problems, server);
     if (server->revoked && revoked_problem(server->revoked)) {
@@ -337,6 +374,7 @@ server_problems(const struct server *server)
     const struct catalog_group **groups;
     const struct shash_node **hosts;
     struct diagnosis diag;
+    char *forward;
     size_t n;
 
     if (store_check(server->store, &diag)) {
@@ -345,6 +383,11 @@ server_problems(const struct server *server)
     if (server_suspects_itself(server)) {
         add(&problems, "more than half of the hosts with endpoints seem to be "
             "gone: is it this machine's network? No more are marked as dead");
+    }
+    forward = server_forward_problem(server);
+    if (forward) {
+        add(&problems, "%s", forward);
+        free(forward);
     }
     add_trust(&problems, server);
     add_incidents(&problems, server);

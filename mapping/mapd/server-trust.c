@@ -32,6 +32,7 @@ server_trust_begin(struct connection *conn, const char *method,
     int error;
 
     server->actor = conn;
+    server->acts_itself = false;
     server->actor_for = NULL;
     ovs_strlcpy(server->actor_method, method, sizeof server->actor_method);
     if (roles_may_use(&conn->role, method)) {
@@ -68,16 +69,26 @@ get_key(const struct connection *conn, char key[REFUSALS_KEY_SIZE])
              conn->role.kind == ROLE_NONE ? "" : conn->server->actor_method);
 }
 
+void
+server_trust_self(struct server *server, const char *what)
+{
+    server->actor = NULL;
+    server->acts_itself = true;
+    ovs_strlcpy(server->actor_method, what, sizeof server->actor_method);
+}
+
 static void
 write_audit(const struct server *server, struct audit_entry *entry)
 {
     const struct connection *conn = server->actor;
 
-    if (server->audit && conn) {
-        entry->who = conn->who;
-        entry->role = roles_name(conn->role.kind);
-        entry->from = jsonrpc_get_name(conn->rpc);
-        entry->whose = server->actor_for;
+    if (server->audit && (conn || server->acts_itself)) {
+        if (conn) {
+            entry->who = conn->who;
+            entry->from = jsonrpc_get_name(conn->rpc);
+            entry->whose = server->actor_for;
+        }
+        entry->role = roles_name(conn ? conn->role.kind : ROLE_MAPD);
         entry->method = server->actor_method;
         entry->revision = catalog_revision(server->catalog);
         audit_write(server->audit, entry);

@@ -29,12 +29,26 @@ is_ours(const struct store_etcd *store)
             && store->leader_lease == etcd_lease_id(store->lease));
 }
 
+bool
+store_etcd_has_namesake(const struct store_etcd *store)
+{
+    return (store->leader_name && !is_ours(store)
+            && !strcmp(store->leader_name, store->self));
+}
+
 static int
 refuse_leaderless(const struct store_etcd *store, struct diagnosis *diag)
 {
     int error;
 
-    if (store->leader_address) {
+    if (store_etcd_has_namesake(store)) {
+        error = diagnosis_set(diag, DIAG_NOT_LEADER, "mapd", NULL,
+                              "the grapnel-mapd that makes changes calls "
+                              "itself %s, as this one does", store->self);
+        diagnosis_set_hint(diag, "was this one just restarted? Then try again "
+                           "in a few seconds; else give each one an "
+                           "--advertise of its own");
+    } else if (store->leader_address) {
         error = diagnosis_set(diag, DIAG_NOT_LEADER, "mapd",
                               store->leader_address, "grapnel-mapd %s does "
                               "not make changes, %s does", store->self,

@@ -103,6 +103,9 @@ char *store_etcd_key(const struct store_etcd *, const char *key);
  * STORE_ETCD_MARGIN_MS at least; or a positive errno with '*diag' filled
  * in. */
 int store_etcd_check_leader(const struct store *, struct diagnosis *);
+/* Whether the leader is another process with the name of this one: one that
+ * was killed, until its lease ends, or one that was given the same name. */
+bool store_etcd_has_namesake(const struct store_etcd *);
 /* The leader key, as etcd has it; 'kv' NULL: it is gone. */
 void store_etcd_leader_told(struct store_etcd *, const struct etcd_kv *kv);
 void store_etcd_leader_run(struct store_etcd *);

@@ -540,7 +540,8 @@ read_password(const char *file, struct diagnosis *diag)
     if (!stream || !fgets(line, sizeof line, stream)) {
         diagnosis_set(diag, DIAG_INVALID, "etcd-password-file", file,
                       "--etcd-password-file: %.100s cannot be read (%s)",
-                      file, ovs_strerror(stream ? EIO : errno));
+                      file, (stream && !ferror(stream) ? "it is empty"
+                             : ovs_strerror(errno)));
         if (stream) {
             fclose(stream);
         }
@@ -647,8 +648,8 @@ etcd_check(const struct store *store_, struct diagnosis *diag)
     const struct store_etcd *store = store_etcd_cast(store_);
     int error = store_etcd_check_leader(store_, diag);
 
-    return error && store->leader_term && diag->code == DIAG_NOT_LEADER ? 0
-           : error;
+    return (error && store->leader_term && diag->code == DIAG_NOT_LEADER
+            && !store_etcd_has_namesake(store) ? 0 : error);
 }
 
 static int

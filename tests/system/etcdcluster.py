@@ -244,14 +244,14 @@ class Cluster:
                      "-out", name + ".pem")
         return self.path(name + ".pem")
 
-    def make_certificate(self, name, authority, cn=None):
+    def make_certificate(self, name, authority, subject=None):
         """Returns the paths of the certificate and its key."""
         with open(self.path(name + ".ext"), "w") as f:
             f.write("subjectAltName=IP:127.0.0.1\n"
                     "extendedKeyUsage=serverAuth,clientAuth\n")
         self.openssl("req", "-newkey", "ec", "-pkeyopt",
                      "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
-                     "/CN=" + (cn or name), "-keyout", name + ".key",
+                     subject or "/CN=" + name, "-keyout", name + ".key",
                      "-out", name + ".csr")
         self.openssl("x509", "-req", "-in", name + ".csr", "-CA",
                      authority + ".pem", "-CAkey", authority + ".key",

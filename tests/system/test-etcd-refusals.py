@@ -147,12 +147,30 @@ def test_tls():
             refused("http instead of https", d.range("", timeout=700),
                     "ETIMEDOUT", "Empty reply", "reset")
         check_equal(cluster.get(), {b"tls": b"yes"}, "nobody wrote")
+        check_common_name(cluster, tls)
+
+
+def check_common_name(cluster, tls):
+    """With authentication, etcd's gateway wants nobody's name in a
+    certificate, and says so in plain text."""
+    print("a certificate with a name, and a user", flush=True)
+    cluster.enable_auth("grapnel", "secret", "t")
+    who = {"user": "grapnel", "password": "secret"}
+    with Driver(cluster.urls, **tls, **who) as d:
+        for answer in (d.range("t"), d.txn(put("t", ""))):
+            refused("a certificate with a common name", answer, "EACCES",
+                    "without a common name")
+    cert, key = cluster.make_certificate("nameless", "ca", "/O=grapnel")
+    with Driver(cluster.urls, ca=cluster.ca, cert=cert, key=key, **who) as d:
+        check_equal(values(d.range("t")), {b"tls": b"yes"},
+                    "one without is taken")
 
 
 # What servers answer that are not etcd.
 GARBAGE = [
     b"SSH-2.0-OpenSSH_9.2\r\n",
     b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnope",
+    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\n\x80\x00\x0a1",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
     b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"kvs\":[{}],\"a\"",
     b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n"
@@ -201,6 +219,9 @@ def test_garbage():
             answer = d.call("lease", 5, 300)
             check(answer["error"] in ("EPROTO", "ETIMEDOUT"),
                   "garbage as a lease", answer)
+        garbage.n = len(GARBAGE) + 1
+        refused("plain text", d.range("", timeout=300), "EPROTO",
+                '404, "nope"')
         seen = garbage.n
         d.watch("", 1)
         wait_until(lambda: garbage.n > seen + 3 * len(GARBAGE), "a watch")

@@ -305,6 +305,36 @@ def a_machine_in_two_places_is_a_problem(w):
 
 
 @test
+def what_has_a_groups_address_is_a_problem(w):
+    """In another VNI it may have it."""
+    fill(w)
+    web = w.json('group', 'show', '5001/web')['record']['address']
+    for noun, name, change, back in (
+            ('workload', '5001/vm1', ('--address', web),
+             ('--address', '10.1.0.5')),
+            ('gateway vip', '5001/inside', ('--address', web),
+             ('--address', '10.1.0.1'))):
+        equal(clashes(w), [])
+        w.run(*noun.split(), 'set', name, *change)
+        problem, = clashes(w)
+        check(problem['problem'].startswith('%s %s has the address of group '
+                                            '5001/web' % (noun, name)),
+              '%s', problem)
+        equal(problem['next'], 'grapnelctl %s show %s' % (noun, name))
+        w.run(*problem['next'].split()[1:])
+        w.run(*noun.split(), 'set', name, *back)
+    w.run('workload', 'add', '7777/other', '--host', 'h1', '--mac',
+          '02:00:00:00:01:06', '--address', web)
+    equal(clashes(w), [])
+    w.run('workload', 'remove', '7777/other')
+
+
+def clashes(w):
+    return [p for p in w.json('status')['problems']
+            if 'has the address of' in p['problem']]
+
+
+@test
 def mistakes_are_told_in_words(w):
     fill(w)
     for words, names in [

@@ -146,6 +146,12 @@ def hints_work_as_they_stand(w):
             (['group', 'set', '5001/web'], "'grapnelctl help group set'")):
         error = refused(w, *argv, status=2)
         check(hint in error['hint'], 'the hint is %r', error)
+    for verb, argv in (('endpoint set', ['5001/web/w1', '--state', 'off']),
+                       ('gateway pool add', ['0/p', '--first', 'x', '--last',
+                                             '203.0.113.1'])):
+        error = refused(w, *verb.split(), *argv)
+        check("'grapnelctl help %s'" % verb in error['hint'],
+              'the hint is %r', error)
 
 
 @test

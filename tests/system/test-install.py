@@ -176,9 +176,35 @@ def systemd_finds_no_fault(machine):
     run(machine, ['systemd-sysusers', '--root=' + ROOT])
     with open(ROOT + '/etc/passwd') as passwd:
         check('grapnel:x:' in passwd.read(), 'no user')
+
+
+@tests.add
+def what_root_made_is_for_mapd(machine):
+    """By README.md from its beginning, before there is a service."""
+    private = {'/var/lib/grapnel/grapnel.db', '/etc/grapnel/mapd:m1-cert.pem',
+               '/etc/grapnel/mapd:m1-privkey.pem', '/etc/grapnel/peers-ca.pem',
+               '/etc/grapnel/host:h1-privkey.pem'}
+    for path in private:
+        os.makedirs(os.path.dirname(ROOT + path), 0o700, exist_ok=True)
+        with open(os.open(ROOT + path, os.O_WRONLY | os.O_CREAT, 0o600), 'w'):
+            pass
     run(machine, ['systemd-tmpfiles', '--root=' + ROOT, '--create',
                   'grapnel.conf'])
-    check(os.stat(ROOT + '/var/lib/grapnel').st_uid != 0, 'root owns it')
+    with open(ROOT + '/etc/passwd') as passwd:
+        grapnel = next(int(line.split(':')[2]) for line in passwd
+                       if line.startswith('grapnel:'))
+    mapds = {'/var/lib/grapnel': (grapnel, 0o750),
+             '/var/lib/grapnel/grapnel.db': (grapnel, 0o600),
+             '/etc/grapnel': (0, 0o750),
+             '/etc/grapnel/mapd:m1-cert.pem': (0, 0o640),
+             '/etc/grapnel/mapd:m1-privkey.pem': (0, 0o640),
+             '/etc/grapnel/peers-ca.pem': (0, 0o640)}
+    for path, expected in mapds.items():
+        got = os.stat(ROOT + path)
+        check((got.st_uid, stat.S_IMODE(got.st_mode)) == expected
+              and got.st_gid == grapnel, '%s: %s', path, got)
+    got = os.stat(ROOT + '/etc/grapnel/host:h1-privkey.pem')
+    check((got.st_gid, stat.S_IMODE(got.st_mode)) == (0, 0o600), '%s', got)
 
 
 @tests.add

@@ -6,6 +6,7 @@ them tell; and which hosts are alive.
 
 import importlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
-from etcdcluster import Cluster
+from etcdcluster import Cluster, free_ports
 from etcdworld import NOISE, WITHIN, Subscriber, World, until
 from mapdworld import (
     BUILD, Client, Closed, MAPD, Mapd, ROOT, RpcError, add, check, check_equal, endpoint,
@@ -419,6 +421,92 @@ def test_certificates_and_passwords():
         check("secret" not in error, "which is not shown")
 
 
+def leads(port):
+    with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port) as page:
+        return int(re.search(rb"^grapnel_mapd_leads (\d)$", page.read(),
+                             re.M).group(1))
+
+
+def test_each_has_a_name_of_its_own():
+    print("what mapds are called, and where they are", flush=True)
+    with Cluster(n=1) as cluster:
+        cluster.start()
+        port, *figures = free_ports(3)
+        target = "etcd:" + cluster.urls
+        # Its first --listen is a Unix socket.
+        m = Mapd(target=target, allow=NOISE, listen=["ptcp:%d" % port],
+                 options=["--metrics=%d" % figures[0]])
+        place = "tcp:127.0.0.1:%d" % port
+        until(lambda: m.client().call("status")["leader"] == place,
+              "the one that other machines can reach")
+        other = Mapd(target=target, allow=NOISE,
+                     options=["--advertise=" + place,
+                              "--metrics=%d" % figures[1]])
+        check_equal([leads(figure) for figure in figures], [1, 0],
+                    "the figures tell who makes changes")
+        try:
+            other.client().ops(add(host(1)))
+            check(False, "another one of that name makes no changes")
+        except RpcError as error:
+            check("calls itself " + place in error.args[0]["message"]
+                  and "--advertise" in error.args[0]["hint"],
+                  "one that has the leader's name says so", error)
+        check(any("calls itself" in line for line
+                  in other.client().call("status")["problems"]),
+              "it is a problem")
+        check(not any("calls itself" in line for line
+                      in m.client().call("status")["problems"]),
+              "but not of the leader")
+        error = refuses_to_start(cluster, "a file with --advertise",
+                                 "--store=sqlite:/dev/null",
+                                 "--advertise=" + place)
+        check("--advertise goes with --store=etcd:" in error,
+              "it says why", error)
+        error = refuses_to_start(cluster, "no address to be reached at",
+                                 "--listen=ptcp:%d:0.0.0.0" % free_ports(1)[0])
+        check("--advertise=" in error, "it says what to give", error)
+        for each in other, m:
+            each.stop()
+            each.remove()
+
+
+def test_a_leader_that_is_not_reached():
+    print("a leader that other mapds cannot reach", flush=True)
+    with Cluster(n=1) as cluster:
+        cluster.start()
+        target = "etcd:" + cluster.urls
+        place = "tcp:127.0.0.1:%d" % free_ports(1)[0]
+        leader = Mapd(target=target, allow=NOISE,
+                      options=["--advertise=" + place])
+        until(lambda: leader.client().call("status")["leader"] == place,
+              "there is one")
+        other = Mapd(target=target, allow=NOISE)
+
+        def problems():
+            return [line for line in other.client().call("status")["problems"]
+                    if place in line]
+        check_equal(problems(), [], "nobody needs it yet")
+        error = other.client().refused(
+            "a change", "not-leader", "mapd", "transact",
+            {"ops": [add(host(1))]})
+        check("cannot be reached" in error.get("message", "")
+              and place in error["hint"], "the error says where it is", error)
+        check(any("cannot be reached" in line for line in problems()),
+              "it is a problem")
+        # Now somebody is there.
+        leader.kill()
+        leader.listen.append("ptcp:" + place.rpartition(":")[2])
+        leader.start()
+        until(lambda: leader.client().call("status")["leader"] == place,
+              "it is the leader again")
+        check_equal(other.client().ops(add(host(1)))["revision"], 1,
+                    "it is reached")
+        check_equal(problems(), [], "no problem any more")
+        for each in other, leader:
+            each.stop()
+            each.remove()
+
+
 def test_methods_are_the_same():
     print("the tests of mapd's methods and changes, on etcd", flush=True)
     with Cluster() as cluster:
@@ -439,4 +527,5 @@ if __name__ == "__main__":
          test_a_mapd_that_stood_still, test_leases_outlast_a_leader,
          test_a_host_is_removed_as_it_registers,
          test_what_was_missed_is_read_again,
-         test_certificates_and_passwords, test_methods_are_the_same)
+         test_certificates_and_passwords, test_each_has_a_name_of_its_own,
+         test_a_leader_that_is_not_reached, test_methods_are_the_same)

@@ -13,6 +13,7 @@ from harness import TOP, check
 
 from clients import Holder, connect
 from node import wait_until
+from sandbox import RUN_DIR
 from tenant import REGISTERED_ANEW, group, h4, red
 from topology import ANYCAST, ANYCAST6, Topology
 
@@ -149,6 +150,33 @@ def connections_survive_the_restart_of_all_switches_at_once(network):
             for name in ('h1', 'h2', 'h3'):
                 network.hosts[name].restart_switch()
         restarts(network, h4(network), all_but_h4)
+
+
+@tests.add
+def flows_placed_by_the_key_of_a_new_store_outlast_the_switch(network):
+    """As when mapd's records have moved to another store: the switch was
+    running meanwhile, with flows of the key before."""
+    for pattern in (REGISTERED_ANEW, CUT_OFF, 'the hash key has changed'):
+        network.expect_log(pattern)
+    network.mapd.stop()
+    directory = os.path.join(RUN_DIR, 'mapd')
+    for name in os.listdir(directory):
+        if name.startswith('mapd.db'):
+            os.unlink(os.path.join(directory, name))
+    network.start_mapd()
+    network.wait_for_hosts()
+    host = h4(network)
+    with group(network, *SERVERS, options=['--algorithm',
+                                           'least-connections']):
+        holder = Holder(red(network), HELD)
+        host.restart_switch(True)
+        network.wait_for_hosts()
+        connect(red(network), 10)
+        report = holder.finish()
+    check(not report['broken'], '%d of %d broke', len(report['broken']), HELD)
+    kept = int(re.findall(r'(\d+) flows go on where they were',
+                          host.ovs.log())[-1])
+    check(kept >= HELD, 'kept: %d', kept)
 
 
 if __name__ == '__main__':

@@ -183,6 +183,25 @@ def each_change_is_audited_and_the_file_can_be_moved(world):
 
 
 @tests.add
+def the_end_of_a_lease_is_audited(world):
+    """Nobody asks for it: mapd does it, after a while."""
+    pool = {'kind': 'pool', 'vni': 0, 'name': 'short',
+            'first': '203.0.113.1', 'last': '203.0.113.1'}
+    with world.client('admin:alice') as admin:
+        admin.ops(op('add', pool))
+        admin.ops({'op': 'allocate', 'record': {
+            'kind': 'lease', 'vni': 0, 'pool': 'short', 'client': 'x',
+            'term': 1}})
+        wait_until('its end is audited', lambda: world.audit()[-1][
+            'changes'][0]['op'] == 'remove', 60)
+        line = world.audit()[-1]
+        check(line['changes'][0]['record']['kind'] == 'lease'
+              and (line['role'], line['method']) == ('mapd', 'lease')
+              and 'who' not in line and 'from' not in line, '%s', line)
+        admin.ops(op('remove', pool))
+
+
+@tests.add
 def what_hosts_see_of_endpoints_is_not_audited(world):
     """It is a revision, but changes no record."""
     web = {'kind': 'group', 'vni': 1, 'name': 'seen',
@@ -432,6 +451,9 @@ def hosts_do_not_pass_for_mapd(world):
         os.link(world.good.path('host:h2' + suffix), stolen + suffix)
     world.good.sign('impostor', 'controller')
     world.start_mapd('impostor')
+    check('is for "host:h2", not for mapd:NAME' in world.log(), 'no warning')
+    problems = world.ctl('status', remote='unix:' + world.path('mapd.sock'))
+    check('is for "host:h2", not for' in problems.stdout, '%s', problems)
     done = world.ctl(*world.good.options('admin:alice'), 'host', 'list',
                      check=False)
     check(done.returncode == 3 and 'not one of mapd' in done.stderr,
@@ -497,6 +519,36 @@ def a_switch_with_another_name_than_its_certificate_is_refused(world):
 
 
 @tests.add
+def a_switch_says_why_mapd_is_away(world):
+    """Expired is the certificate of host:late."""
+    use_ssl_table(world, 'host:h1')
+    wait_connected(world, 'h1')
+    key, certificate, ca = world.good.files('host:h1')
+    mapd = 'external_ids:grapnel-mapd=ssl:127.0.0.1:'
+    for what, change, undo, text in (
+            ('nobody there', ['set', 'open_vswitch', '.', mapd + '1'],
+             ['set', 'open_vswitch', '.', mapd + str(PORT)],
+             'Connection refused'),
+            ('another CA than that of mapd',
+             ['set-ssl', key, certificate, world.bad.ca('controller')],
+             ['set-ssl', key, certificate, ca], 'TLS fails'),
+            ('a certificate that mapd refuses',
+             ['set-ssl', *world.good.files('host:late')],
+             ['set-ssl', key, certificate, ca], 'does it trust')):
+        world.ovs.vsctl(*change)
+        if change[0] == 'set-ssl':  # It is for connections to come.
+            world.ovs.vsctl('set', 'open_vswitch', '.', mapd + '1')
+            world.ovs.vsctl('set', 'open_vswitch', '.', mapd + str(PORT))
+        wait_until(what + ' is said', lambda text=text: re.search(
+            'mapd error .*' + re.escape(text),
+            world.ovs.appctl('anycast/show')), 20)
+        world.ovs.vsctl(*undo)
+        wait_connected(world, 'h1')
+        wait_until('nothing is said', lambda: 'mapd error' not in
+                   world.ovs.appctl('anycast/show'), 20)
+
+
+@tests.add
 def a_switch_takes_its_certificate_from_external_ids(world):
     use_ssl_table(world, 'host:h1')
     wait_connected(world, 'h1')
@@ -555,8 +607,14 @@ def mapds_certificate_is_replaced_without_a_restart(world):
                        stderr=subprocess.DEVNULL)
         wait_until('that is noticed', lambda: (
             serial(context) == old and 'stays in use' in world.log()))
+        problems = before.call('status')['problems']
+        check(any('is in use until mapd is restarted' in x for x in problems),
+              '%s', problems)
         good.sign('mapd:m1', 'controller')
         wait_until('a new key', lambda: serial(context) != old)
+        problems = before.call('status')['problems']
+        check(not any('is in use until' in x for x in problems), '%s',
+              problems)
         check(before.call('echo') == [], 'older connections suffer')
 
 

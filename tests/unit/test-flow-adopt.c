@@ -252,6 +252,34 @@ check_starts_empty(const struct flow_table_size *size, void *memory,
 }
 
 static void
+test_a_table_belongs_to_its_last_stamp(void **state)
+{
+    enum { N = 300 };
+    struct file file = file_create(N, N);
+    void *memory = file_map(&file);
+    size_t adopted;
+
+    (void) state;
+    struct flow_table *table = flow_table_create_at(&file.size, memory,
+                                                    STAMP + 1, &adopted);
+    for (uint32_t i = 0; i < N; i++) {
+        assert_true(insert(table, i % 2, i, 7, 1, FLOW_ESTABLISHED));
+    }
+    flow_table_set_stamp(table, STAMP);
+    flow_table_destroy(table);
+    table = adopt(&file.size, memory, &adopted);
+    assert_int_equal(adopted, N);
+    check_consistent(table);
+    flow_table_destroy(table);
+
+    table = flow_table_create_at(&file.size, memory, STAMP + 1, &adopted);
+    assert_int_equal(adopted, 0);
+    flow_table_destroy(table);
+    munmap(memory, file.n_bytes);
+    close(file.fd);
+}
+
+static void
 test_what_is_no_such_table_is_not_adopted(void **state)
 {
     struct flow_table_size size = { 56, 56 }, other = { 560, 56 };
@@ -543,6 +571,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flows_stay_where_they_are),
+        cmocka_unit_test(test_a_table_belongs_to_its_last_stamp),
         cmocka_unit_test(test_what_is_no_such_table_is_not_adopted),
         cmocka_unit_test(test_garbage_becomes_a_consistent_table),
         cmocka_unit_test(test_a_move_that_was_cut_short_is_mended),
