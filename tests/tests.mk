@@ -34,7 +34,10 @@ unit/test-anycast-table_OBJS := anycast/anycast-table.o anycast/flow-hash.o \
 pure_TESTS += unit/test-fragments unit/test-source-table
 unit/test-fragments_OBJS := anycast/fragments.o tests/unit/frame.o
 unit/test-source-table_OBJS := anycast/source-table.o
-unit/test-flow-table_OBJS := $(flow_OBJS) anycast/flow-hash.o
+unit/test-flow-table_OBJS := $(flow_OBJS) anycast/flow-hash.o \
+	tests/unit/flows.o
+pure_TESTS += unit/test-flow-twin
+unit/test-flow-twin_OBJS := $(unit/test-flow-table_OBJS)
 unit/test-flow-adopt_OBJS := $(flow_OBJS) anycast/flow-hash.o
 unit/test-flow-interleave_OBJS := anycast/flow-hash.o
 unit/test-flow-threads_OBJS := $(flow_OBJS) anycast/flow-hash.o
