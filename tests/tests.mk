@@ -101,7 +101,8 @@ unit/test-replica-fuzz_OBJS := $(unit/test-replica_OBJS) \
 ovs_TESTS += unit/test-report
 unit/test-report_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 ovs_TESTS += unit/test-relay
-unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o \
+	tests/unit/relay-twin.o
 
 ovs_TESTS += unit/test-etcd-answer unit/test-etcd-stream
 unit/test-etcd-answer_OBJS := $(etcd_pure_OBJS) mapping/etcd/etcd-members.o
