@@ -72,7 +72,9 @@ unit/test-record_OBJS := mapping/diagnosis.o $(record_OBJS) \
 unit/test-record-refuse_OBJS := $(unit/test-record_OBJS)
 ovs_TESTS += unit/test-record-health
 unit/test-record-health_OBJS := $(unit/test-record_OBJS)
-unit/test-catalog_OBJS := $(unit/test-record_OBJS)
+unit/test-catalog_OBJS := $(unit/test-record_OBJS) tests/unit/txn.o
+ovs_TESTS += unit/test-catalog-refuse
+unit/test-catalog-refuse_OBJS := $(unit/test-catalog_OBJS)
 unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
 	tests/unit/catalog-twin.o
