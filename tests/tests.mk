@@ -34,7 +34,10 @@ unit/test-anycast-table_OBJS := anycast/anycast-table.o anycast/flow-hash.o \
 pure_TESTS += unit/test-fragments unit/test-source-table
 unit/test-fragments_OBJS := anycast/fragments.o tests/unit/frame.o
 unit/test-source-table_OBJS := anycast/source-table.o
-unit/test-flow-table_OBJS := $(flow_OBJS) anycast/flow-hash.o
+unit/test-flow-table_OBJS := $(flow_OBJS) anycast/flow-hash.o \
+	tests/unit/flows.o
+pure_TESTS += unit/test-flow-twin
+unit/test-flow-twin_OBJS := $(unit/test-flow-table_OBJS)
 unit/test-flow-adopt_OBJS := $(flow_OBJS) anycast/flow-hash.o
 unit/test-flow-interleave_OBJS := anycast/flow-hash.o
 unit/test-flow-threads_OBJS := $(flow_OBJS) anycast/flow-hash.o
@@ -72,7 +75,9 @@ unit/test-vni-set_OBJS := mapping/vni-set.o
 unit/test-record-health_OBJS := $(unit/test-record_OBJS)
 ovs_TESTS += unit/test-record-iface
 unit/test-record-iface_OBJS := $(unit/test-record_OBJS)
-unit/test-catalog_OBJS := $(unit/test-record_OBJS)
+unit/test-catalog_OBJS := $(unit/test-record_OBJS) tests/unit/txn.o
+ovs_TESTS += unit/test-catalog-refuse
+unit/test-catalog-refuse_OBJS := $(unit/test-catalog_OBJS)
 unit/test-catalog-serving_OBJS := $(unit/test-record_OBJS)
 unit/test-catalog-random_OBJS := $(unit/test-record_OBJS) \
 	tests/unit/catalog-twin.o
@@ -104,7 +109,8 @@ ovs_TESTS += unit/test-claims unit/test-ifaces
 unit/test-claims_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
 unit/test-ifaces_OBJS := mapping/mapd/ifaces.o $(mapping_OBJS)
 ovs_TESTS += unit/test-relay
-unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o
+unit/test-relay_OBJS := $(mapping_OBJS) tests/unit/json-damage.o \
+	tests/unit/relay-twin.o
 
 ovs_TESTS += unit/test-etcd-answer unit/test-etcd-stream
 unit/test-etcd-answer_OBJS := $(etcd_pure_OBJS) mapping/etcd/etcd-members.o

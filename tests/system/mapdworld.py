@@ -463,7 +463,7 @@ def main(*tests, program=MAPD):
     follows "test_", or all, and exits."""
     started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
-    faulthandler.dump_traceback_later(300, exit=False)
+    faulthandler.dump_traceback_later(700, exit=False)
     if not os.access(program, os.X_OK):
         raise SystemExit("%s: not built" % program)
     for test in tests:

@@ -191,6 +191,7 @@ check_flow(struct crew_worker *w, const struct anycast_table *table,
         w->n_kept++;
     }
     flow->endpoint = -1;
+    flow->is_guess = !is_sure;
     flow->seen_s = now_s;
     if (is_known) {
         bool is_lost = (flow->arrives && group->flags & GROUP_RESET_LOST
@@ -216,6 +217,18 @@ crew_settle(struct crew_worker *w, struct crew_item *item)
     w->n_settled++;
 }
 
+/* Of a packet of a flow, new or resumed: either may have moved the flow. */
+static void
+take_verdict(struct crew_worker *w, const struct anycast_table *table,
+             struct crew_item *item, uint32_t now_s)
+{
+    if (item->packet.view.kind == ENCAP_FLOW && !w->crew->loose) {
+        check_flow(w, table, item, now_s);
+    }
+    w->endpoints[item->flow - w->flows] = destination(&item->packet);
+    crew_settle(w, item);
+}
+
 /* Takes back what waited for its first fragment. */
 void
 crew_resume(struct crew_worker *w, const struct engine_world *world,
@@ -238,7 +251,7 @@ crew_resume(struct crew_worker *w, const struct engine_world *world,
         memcpy(frame, item->packet.data, size);
         crew_load_item(item, frame, size);
         engine_process(world, &w->thread, now_us, &item->packet, 1);
-        crew_settle(w, item);
+        take_verdict(w, world->table, item, now_us / 1000000);
     }
 }
 
@@ -278,11 +291,7 @@ crew_process(struct crew_worker *w, const struct engine_world *world,
     engine_process(world, &w->thread, now_us, packets, n);
     for (int i = 0; i < n; i++) {
         items[i]->packet = packets[i];
-        if (packets[i].view.kind == ENCAP_FLOW && !w->crew->loose) {
-            check_flow(w, world->table, items[i], now_us / 1000000);
-        }
-        w->endpoints[items[i]->flow - w->flows] = destination(&packets[i]);
-        crew_settle(w, items[i]);
+        take_verdict(w, world->table, items[i], now_us / 1000000);
     }
 }
 

@@ -53,6 +53,8 @@ struct crew_flow {
 
     /* What its worker expects. */
     int endpoint;               /* -1: nothing. */
+    bool is_guess;              /* Its entry is of the kind that says little,
+                                 * once it is old. */
     uint32_t seen_s;
 };
 

@@ -159,7 +159,9 @@ send_hint(struct crew_worker *w, const struct engine_world *world,
     CREW_CHECK(w, taken || (item->packet.reason == DROP_HINT_STALE
                             && group->n_local));
     if (taken && (!flow->arrives || group_uses_slots(group))) {
-        flow->endpoint = hint.endpoint;
+        /* A hint does not make more of an entry than it was. */
+        flow->endpoint = (flow->arrives && flow->is_guess
+                          ? -1 : hint.endpoint);
         flow->seen_s = now_us / 1000000;
     }
     w->n_hinted += taken;

@@ -4,10 +4,8 @@
 
 #include <config.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <regex.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -20,6 +18,7 @@
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "tests/unit/json-damage.h"
+#include "tests/unit/relay-twin.h"
 #include "util.h"
 
 enum {
@@ -35,20 +34,12 @@ union message {
     struct relay_trace trace;
 };
 
-/* What a member must be, for the twin. */
-enum type { VNI, ADDRESS, NAME, FLOWS, ID, PROTOCOL, PORT };
-
-struct member {
-    const char *name;
-    enum type type;
-};
-
 /* A kind of message. */
 struct kind {
     const char *text;           /* A right one, with ' for ". */
     int (*read)(const struct json *, union message *, struct diagnosis *);
     struct json *(*write)(const union message *);
-    struct member members[8];   /* Up to one without a name. */
+    struct relay_member members[8]; /* Up to one without a name. */
 };
 
 static int
@@ -97,27 +88,28 @@ write_trace(const union message *m)
 
 static const struct kind question = {
     "{'source':'10.1.0.2','vni':5001}", read_question, write_question,
-    { { "vni", VNI }, { "source", ADDRESS } }
+    { { "vni", RELAY_VNI }, { "source", RELAY_ADDRESS } }
 };
 static const struct kind relayed_question = {
     "{'host':'h1','source':'2001:db8::2','vni':16777215}",
     read_relayed_question, write_question,
-    { { "vni", VNI }, { "source", ADDRESS }, { "host", NAME } }
+    { { "vni", RELAY_VNI }, { "source", RELAY_ADDRESS },
+      { "host", RELAY_NAME } }
 };
 static const struct kind flows = {
     "{'flows':[[1,0,65535,4095,'established',0],"
     "[1048575,65535,0,0,'half-open',65535]],"
     "'host':'h-2.x','source':'10.1.0.2','vni':1}", read_flows, write_flows,
-    { { "host", NAME }, { "vni", VNI }, { "source", ADDRESS },
-      { "flows", FLOWS } }
+    { { "host", RELAY_NAME }, { "vni", RELAY_VNI },
+      { "source", RELAY_ADDRESS }, { "flows", RELAY_FLOWS } }
 };
 static const struct kind trace = {
     "{'dst':'fd00::64','dst_port':65535,'id':9223372036854775807,"
     "'protocol':'sctp','src':'fd00::2','src_port':0,'vni':5001}",
     read_trace, write_trace,
-    { { "id", ID }, { "vni", VNI }, { "protocol", PROTOCOL },
-      { "src", ADDRESS }, { "src_port", PORT }, { "dst", ADDRESS },
-      { "dst_port", PORT } }
+    { { "id", RELAY_ID }, { "vni", RELAY_VNI }, { "protocol", RELAY_PROTOCOL },
+      { "src", RELAY_ADDRESS }, { "src_port", RELAY_PORT },
+      { "dst", RELAY_ADDRESS }, { "dst_port", RELAY_PORT } }
 };
 static const struct kind *const kinds[] = {
     &question, &relayed_question, &flows, &trace,
@@ -405,7 +397,7 @@ every_member_is_needed_and_has_its_type(void **state OVS_UNUSED)
         struct json *right = from_text(kinds[i]->text);
         size_t n = 0;
 
-        for (const struct member *m = kinds[i]->members; m->name; m++) {
+        for (const struct relay_member *m = kinds[i]->members; m->name; m++) {
             const struct json *value = shash_find_data(right->object, m->name);
 
             refuse(kinds[i], with(kinds[i], m->name, NULL), m->name);
@@ -517,7 +509,7 @@ static void
 long_texts_are_cut_in_the_diagnosis(void **state OVS_UNUSED)
 {
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        for (const struct member *m = kinds[i]->members; m->name; m++) {
+        for (const struct relay_member *m = kinds[i]->members; m->name; m++) {
             struct diagnosis diag = refuse(
                 kinds[i], with(kinds[i], m->name, long_string(HUGE_TEXT, '7')),
                 m->name);
@@ -619,111 +611,6 @@ a_thousand_flows_are_read_and_no_more(void **state OVS_UNUSED)
 
 /* Damage. */
 
-static bool
-matches(const char *text, const char *pattern)
-{
-    regex_t regex;
-    bool match;
-
-    assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB), 0);
-    match = !regexec(&regex, text, 0, NULL, 0);
-    regfree(&regex);
-    return match;
-}
-
-static bool
-is_integer(const struct json *json, int64_t min, int64_t max)
-{
-    return (json->type == JSON_INTEGER && json->integer >= min
-            && json->integer <= max);
-}
-
-static bool
-is_string(const struct json *json, const char *pattern)
-{
-    return json->type == JSON_STRING && matches(json->string, pattern);
-}
-
-static bool
-are_flows(const struct json *json)
-{
-    if (json->type != JSON_ARRAY || json->array.n > 1000) {
-        return false;
-    }
-    for (size_t i = 0; i < json->array.n; i++) {
-        const struct json *flow = json->array.elems[i];
-        struct json **e = flow->array.elems;
-
-        if (flow->type != JSON_ARRAY || flow->array.n != 6
-            || !is_integer(e[0], 1, 0xfffff) || !is_integer(e[1], 0, 0xffff)
-            || !is_integer(e[2], 0, 0xffff) || !is_integer(e[3], 0, 4095)
-            || !is_string(e[4], "^[a-z-]{1,15}$")
-            || !is_integer(e[5], 0, 0xffff)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* An address must be written as in what is sent, so it is made so here. */
-static bool
-is_address(struct json *json)
-{
-    char text[INET6_ADDRSTRLEN];
-    uint8_t bytes[16];
-    int family;
-
-    if (json->type != JSON_STRING) {
-        return false;
-    }
-    family = strchr(json->string, ':') ? AF_INET6 : AF_INET;
-    if (inet_pton(family, json->string, bytes) != 1) {
-        return false;
-    }
-    inet_ntop(family, bytes, text, sizeof text);
-    free(json->string);
-    json->string = xstrdup(text);
-    return true;
-}
-
-static bool
-is_right(struct json *value, enum type type)
-{
-    switch (type) {
-    case VNI:
-        return is_integer(value, 1, 0xffffff);
-    case ADDRESS:
-        return is_address(value);
-    case NAME:
-        return is_string(value, "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
-    case FLOWS:
-        return are_flows(value);
-    case ID:
-        return is_integer(value, 0, INT64_MAX);
-    case PROTOCOL:
-        return is_string(value, "^(tcp|udp|sctp|icmp)$");
-    case PORT:
-        return is_integer(value, 0, 0xffff);
-    }
-    return false;
-}
-
-/* The twin: whether 'json' is a right message. */
-static bool
-is_message(const struct kind *kind, struct json *json)
-{
-    size_t n = 0;
-
-    for (const struct member *m = kind->members; m->name; m++, n++) {
-        struct json *value = shash_find_data(json->object, m->name);
-
-        if (!value || !is_right(value, m->type)) {
-            return false;
-        }
-    }
-    return n == shash_count(json->object);
-}
-
 static uint64_t random_state;
 
 static uint32_t
@@ -738,7 +625,7 @@ static bool
 take_damaged(const struct kind *kind, struct json *json)
 {
     struct diagnosis diag = { .code = DIAG_NONE };
-    bool right = is_message(kind, json);
+    bool right = relay_twin_reads(kind->members, json);
     union message m;
     int error = kind->read(json, &m, &diag);
 
