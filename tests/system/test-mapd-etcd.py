@@ -67,9 +67,9 @@ def test_one_changes_and_all_tell():
         request = early.start("register", host(6))
         early.applied(revision)
         early.finish(request)
-        check_equal(b.call("list", {"kind": "host", "name": "h6"})["items"][0]
-                    ["status"]["applied"], revision,
-                    "what a host says while it is being registered")
+        until(lambda: b.call("list", {"kind": "host", "name": "h6"})["items"]
+              [0]["status"]["applied"] == revision,
+              "what a host says while it is being registered")
         early.close()
         # All of them begin anew.
         before = w.mapds[0].client().call("dump")
