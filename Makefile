@@ -74,7 +74,8 @@ mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
 	server-health.o server-liveness.o server-load.o server-notify.o \
 	server-problems.o server-query.o server-metrics.o server-register.o \
 	server-relay.o server-report.o server-warn.o \
-	server-snapshot.o server-trace.o subscription.o unix-listener.o) \
+	server-snapshot.o server-trace.o server-uplink.o subscription.o \
+	unix-listener.o) \
 	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
 	ctl-change.o ctl-check.o ctl-client.o ctl-compare.o ctl-complete.o \

@@ -14,17 +14,11 @@
 
 #include "jsonrpc.h"
 #include "mapping/mapd/store.h"
-#include "mapping/tls.h"
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/shash.h"
-#include "openvswitch/vlog.h"
 #include "timeval.h"
 #include "util.h"
-
-VLOG_DEFINE_THIS_MODULE(server_forward);
-
-static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 
 enum {
     FORWARD_MAX        = 1024,  /* Under way. */
@@ -32,8 +26,7 @@ enum {
                                     * grapnelctl waits, */
     FORWARD_ANSWER_MS  = 60 * 1000, /* for its answer, */
     FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
-    FORWARD_BACKOFF_MS = 250,
-    FORWARD_PROBE_MS   = 30 * 1000, /* A large change takes its time. */
+    FORWARD_RETRY_MS   = 250,
     FORWARD_PEER_MEMBERS = 3,   /* Who, role, from: */
     FORWARD_PEER_LENGTH = 256,  /* bytes of each. */
 };
@@ -53,10 +46,6 @@ struct forward {
 struct server_forwards {
     struct ovs_list list;       /* struct forward, in the order of requests. */
     size_t n;
-    char *address;              /* Where 'session' goes. */
-    struct jsonrpc_session *session; /* NULL: none. */
-    unsigned int seqno;         /* Of its connection. */
-    bool usable;                /* It is connected, and to a mapd. */
 };
 
 /* What a leader does, when it is asked by `forwarded`, which goes no
@@ -122,8 +111,6 @@ server_forward_destroy(struct server *server)
     struct server_forwards *f = server->forwards;
 
     ovs_assert(ovs_list_is_empty(&f->list));
-    jsonrpc_session_close(f->session);
-    free(f->address);
     free(f);
 }
 
@@ -137,15 +124,15 @@ refuse(struct server_forwards *f, struct forward *forward,
 }
 
 static void
-refuse_unknown(struct server_forwards *f, struct forward *forward)
+refuse_unknown(struct server *server, struct forward *forward)
 {
     struct diagnosis diag = { .op = -1 };
 
     diagnosis_set(&diag, DIAG_STORE, NULL, NULL, "grapnel-mapd at %s, which "
                   "makes changes, went away before it said whether this one "
-                  "was made", f->address);
+                  "was made", server_uplink_address(server));
     diagnosis_set_hint(&diag, "look whether it was, before you repeat it");
-    refuse(f, forward, &diag);
+    refuse(server->forwards, forward, &diag);
 }
 
 /* Whether 'conn' may have this done.  The leader takes our word for it, as it
@@ -276,84 +263,31 @@ server_forwarded(struct connection *conn, const struct json *params,
     return result;
 }
 
-/* The connection to the leader. */
-
-/* Those that were sent will not be answered. */
-static void
-lose_session(struct server_forwards *f)
-{
-    struct forward *forward;
-
-    LIST_FOR_EACH_SAFE (forward, node, &f->list) {
-        if (forward->sent_id && !forward->result) {
-            refuse_unknown(f, forward);
-        }
-    }
-}
-
-/* Others that the CAs vouch for, such as hosts, must not pass for mapd. */
-static bool
-is_mapd(struct server_forwards *f)
-{
-    const char *name = jsonrpc_session_get_id(f->session);
-
-    if (strncmp(f->address, "ssl:", 4) || tls_is_mapd(name)) {
-        return true;
-    }
-    VLOG_WARN_RL(&rl, "%s: is not mapd: its certificate is for \"%.64s\", not "
-                 "for "TLS_MAPD_PREFIX"NAME", f->address, name ? name : "");
-    jsonrpc_session_force_reconnect(f->session);
-    return false;
-}
-
-/* To be open while there is somebody to talk to and something to say.  One who
- * has just lost the lead may still answer. */
-static void
-run_session(struct server *server)
-{
-    struct server_forwards *f = server->forwards;
-    const char *address = (server->leads ? NULL
-                           : store_leader_address(server->store));
-
-    if (f->session && (server->leads
-                       || (address && strcmp(address, f->address)))) {
-        lose_session(f);
-        jsonrpc_session_close(f->session);
-        f->session = NULL;
-        f->usable = false;
-    }
-    if (!f->session && address && f->n
-        && strcmp(store_leader_name(server->store),
-                  store_own_name(server->store))) {
-        free(f->address);
-        f->address = xstrdup(address);
-        f->session = jsonrpc_session_open(address, true);
-        jsonrpc_session_set_max_backoff(f->session, FORWARD_BACKOFF_MS);
-        jsonrpc_session_set_probe_interval(f->session, FORWARD_PROBE_MS);
-        f->seqno = jsonrpc_session_get_seqno(f->session);
-    }
-    if (f->session) {
-        jsonrpc_session_run(f->session);
-        if (f->seqno != jsonrpc_session_get_seqno(f->session)) {
-            f->seqno = jsonrpc_session_get_seqno(f->session);
-            lose_session(f);
-            f->usable = (jsonrpc_session_is_connected(f->session)
-                         && is_mapd(f));
-        }
-    }
-}
+/* Answers. */
 
 /* Whether a request can be sent on now. */
 static bool
 is_reached(const struct server *server)
 {
-    const struct server_forwards *f = server->forwards;
+    return (server_uplink_is_usable(server)
+            && store_leader_address(server->store));
+}
 
-    return (f->session && f->usable && store_leader_address(server->store));
+void
+server_forward_lost(struct server *server)
+{
+    struct server_forwards *f = server->forwards;
+    struct forward *forward;
+
+    LIST_FOR_EACH_SAFE (forward, node, &f->list) {
+        if (forward->sent_id && !forward->result) {
+            refuse_unknown(server, forward);
+        }
+    }
 }
 
 static void
-send_on(struct server_forwards *f, struct forward *forward)
+send_on(struct server *server, struct forward *forward)
 {
     struct jsonrpc_msg *msg
         = jsonrpc_create_request("forwarded", json_array_create_3(
@@ -363,7 +297,7 @@ send_on(struct server_forwards *f, struct forward *forward)
 
     forward->sent_id = json_clone(msg->id);
     forward->deadline = time_msec() + FORWARD_ANSWER_MS;
-    jsonrpc_session_send(f->session, msg);
+    server_uplink_send(server, msg);
 }
 
 static void
@@ -380,7 +314,7 @@ take_answer(struct server_forwards *f, struct forward *forward,
         && diag.code == DIAG_NOT_LEADER) {
         json_destroy(forward->sent_id); /* Nothing was done: there will be */
         forward->sent_id = NULL;        /* another one. */
-        forward->retry_at = time_msec() + FORWARD_BACKOFF_MS;
+        forward->retry_at = time_msec() + FORWARD_RETRY_MS;
         forward->deadline = MIN(forward->deadline,
                                 time_msec() + FORWARD_REACH_MS);
         return;
@@ -397,24 +331,25 @@ take_answer(struct server_forwards *f, struct forward *forward,
     forward->deadline = time_msec() + FORWARD_FOLLOW_MS;
 }
 
-static void
-receive(struct server_forwards *f)
+void
+server_forward_answered(struct server *server, const struct jsonrpc_msg *msg)
 {
-    struct jsonrpc_msg *msg;
+    struct server_forwards *f = server->forwards;
+    struct forward *forward;
 
-    while (f->session && (msg = jsonrpc_session_recv(f->session))) {
-        struct forward *forward;
-
-        LIST_FOR_EACH_SAFE (forward, node, &f->list) {
-            if ((msg->type == JSONRPC_REPLY || msg->type == JSONRPC_ERROR)
-                && forward->sent_id && !forward->result
-                && json_equal(msg->id, forward->sent_id)) {
-                take_answer(f, forward, msg);
-                break;
-            }
+    LIST_FOR_EACH (forward, node, &f->list) {
+        if (forward->sent_id && !forward->result
+            && json_equal(msg->id, forward->sent_id)) {
+            take_answer(f, forward, msg);
+            break;
         }
-        jsonrpc_msg_destroy(msg);
     }
+}
+
+bool
+server_forward_is_idle(const struct server *server)
+{
+    return !server->forwards->n;
 }
 
 /* Requests. */
@@ -452,13 +387,13 @@ run_forward(struct server *server, struct forward *forward)
         }
     } else if (forward->sent_id) {
         if (late) {
-            refuse_unknown(f, forward);
+            refuse_unknown(server, forward);
         }
     } else if (late || !store_check_leader(server->store, &diag)
                || diag.code != DIAG_NOT_LEADER) {
         do_here(f, forward);
     } else if (is_reached(server) && time_msec() >= forward->retry_at) {
-        send_on(f, forward);
+        send_on(server, forward);
     }
 }
 
@@ -468,11 +403,6 @@ server_forward_run(struct server *server)
     struct server_forwards *f = server->forwards;
     struct forward *forward;
 
-    if (!store_is_shared(server->store)) {
-        return;
-    }
-    run_session(server);
-    receive(f);
     LIST_FOR_EACH_SAFE (forward, node, &f->list) {
         if (!forward->conn->doomed) {
             run_forward(server, forward);
@@ -486,10 +416,6 @@ server_forward_wait(struct server *server)
     struct server_forwards *f = server->forwards;
     const struct forward *forward;
 
-    if (f->session) {
-        jsonrpc_session_wait(f->session);
-        jsonrpc_session_recv_wait(f->session);
-    }
     LIST_FOR_EACH (forward, node, &f->list) {
         poll_timer_wait_until(forward->deadline);
         if (!forward->sent_id && is_reached(server)) {

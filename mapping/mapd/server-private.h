@@ -6,7 +6,8 @@
  * server-lease.c, server-relay.c, server-report.c, server-health.c,
  * server-trace.c, server-incident.c, server-metrics.c, server-handshake.c,
  * server-trust.c, barrier.c; and for
- * stores that are shared server-follow.c, server-forward.c. */
+ * stores that are shared server-follow.c, server-forward.c,
+ * server-uplink.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
@@ -72,6 +73,7 @@ struct server {
     struct server_metrics metrics;
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
+    struct server_uplink *uplink; /* server-uplink.c */
     bool leads;                 /* Made changes in the last run. */
     bool health_is_old;         /* It is another mapd's, until ... */
     long long int health_at;    /* ... after this time_msec(). */
@@ -186,6 +188,22 @@ void server_forward_run(struct server *);
 void server_forward_wait(struct server *);
 /* 'conn' is going away. */
 void server_forward_drop(struct connection *);
+/* What was sent to the leader will not be answered; or this is an answer. */
+void server_forward_lost(struct server *);
+void server_forward_answered(struct server *, const struct jsonrpc_msg *);
+bool server_forward_is_idle(const struct server *);
+
+/* The connection to the leader: server-uplink.c. */
+void server_uplink_init(struct server *);
+void server_uplink_destroy(struct server *);
+void server_uplink_run(struct server *);
+void server_uplink_wait(struct server *);
+/* Whether it is there.  Only then is something sent; takes 'msg' over. */
+bool server_uplink_is_usable(const struct server *);
+void server_uplink_send(struct server *, struct jsonrpc_msg *msg);
+/* Where it goes, or last went; NULL: nowhere yet. */
+const char *server_uplink_address(const struct server *);
+
 /* Does request 'method' here and now, and answers it. */
 void server_do_request(struct connection *, const struct json *id,
                        const char *method, const struct json *params);

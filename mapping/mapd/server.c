@@ -78,6 +78,7 @@ server_create(struct catalog *catalog, struct store *store,
     server_liveness_init(server, host_timeout);
     server_lease_init(server);
     server_forward_init(server);
+    server_uplink_init(server);
     *serverp = server;
     return 0;
 }
@@ -114,6 +115,7 @@ server_destroy(struct server *server)
     LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
         connection_close(conn);
     }
+    server_uplink_destroy(server);
     server_forward_destroy(server);
     server_handshake_close(server);
     server_listen_close(server);
@@ -505,6 +507,7 @@ server_run(struct server *server)
     if (unfinished > SERVER_MAX_UNFINISHED) {
         drop_largest(server, unfinished);
     }
+    server_uplink_run(server);
     server_forward_run(server);
     server_batch_flush(server); /* Before connections are closed. */
     barrier_run(server);
@@ -529,6 +532,7 @@ server_wait(struct server *server)
     server_liveness_wait(server);
     server_lease_wait(server);
     server_trace_wait(server);
+    server_uplink_wait(server);
     server_forward_wait(server);
     store_wait(server->store);
     server_wait_snapshots(server);
