@@ -68,8 +68,8 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o roles.o \
 	server-handshake.o server-trust.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
-	params.o presence.o server-lease.o server-records.o \
-	server.o server-batch.o server-change.o server-follow.o \
+	link-row.o params.o presence.o server-fleet.o server-lease.o \
+	server-link.o server-records.o verdicts.o server.o server-batch.o server-change.o server-follow.o \
 	server-forward.o server-incident.o server-listen.o \
 	server-health.o server-liveness.o server-load.o server-notify.o \
 	server-problems.o server-query.o server-metrics.o server-register.o \

@@ -182,6 +182,7 @@ server_committed(struct server *server, struct catalog_txn *txn,
     changes = catalog_txn_changes(txn, &n);
     forget_removed_hosts(server, changes, n);
     server_liveness_committed(server, txn);
+    server_health_committed(server, txn);
     catalog_commit(txn);
     presence_committed(&server->presence, catalog_revision(server->catalog),
                        time_msec());

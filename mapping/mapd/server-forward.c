@@ -346,12 +346,6 @@ server_forward_answered(struct server *server, const struct jsonrpc_msg *msg)
     }
 }
 
-bool
-server_forward_is_idle(const struct server *server)
-{
-    return !server->forwards->n;
-}
-
 /* Requests. */
 
 static void

@@ -13,7 +13,8 @@
 
 /* Peers choose what they send: all that is not here counts as the last. */
 static const char *const methods[SERVER_METRICS_METHODS] = {
-    "applied", "dump", "echo", "flows", "forwarded", "health", "list", "load",
+    "applied", "dump", "echo", "flows", "forwarded", "health", "link",
+    "link_again", "link_health", "link_hosts", "link_loads", "list", "load",
     "register", "report", "status", "subscribe", "trace", "traced", "transact",
     "wait", "want_flows", "watch", "other",
 };

@@ -8,7 +8,7 @@
 
 #include "mapping/metrics.h"
 
-enum { SERVER_METRICS_METHODS = 19 };
+enum { SERVER_METRICS_METHODS = 24 };
 
 /* All zero to begin with. */
 struct server_metrics {

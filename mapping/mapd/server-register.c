@@ -78,6 +78,7 @@ take_host(struct connection *conn, const char *name, const char *version)
         if (!same) {
             server_incident_claimed(conn, old, name);
         }
+        server_health_drop(old);
         old->host = NULL;
         server_doom(old);
     }

@@ -10,6 +10,7 @@
 #include "jsonrpc.h"
 #include "mapping/mapd/store.h"
 #include "mapping/tls.h"
+#include "openvswitch/json.h"
 #include "openvswitch/vlog.h"
 #include "util.h"
 
@@ -18,6 +19,7 @@ VLOG_DEFINE_THIS_MODULE(server_uplink);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 
 enum {
+    UPLINK_MESSAGES   = 256,    /* At a time. */
     UPLINK_BACKOFF_MS = 250,
     UPLINK_PROBE_MS   = 30 * 1000, /* A large change takes its time. */
 };
@@ -28,22 +30,13 @@ struct server_uplink {
     struct jsonrpc_session *session; /* NULL: none. */
     unsigned int seqno;         /* Of its connection. */
     bool usable;                /* It is connected, and to a mapd. */
+    struct server_link *link;   /* If so. */
 };
 
 void
 server_uplink_init(struct server *server)
 {
     server->uplink = xzalloc(sizeof *server->uplink);
-}
-
-void
-server_uplink_destroy(struct server *server)
-{
-    struct server_uplink *uplink = server->uplink;
-
-    jsonrpc_session_close(uplink->session);
-    free(uplink->address);
-    free(uplink);
 }
 
 bool
@@ -64,6 +57,13 @@ server_uplink_send(struct server *server, struct jsonrpc_msg *msg)
     jsonrpc_session_send(server->uplink->session, msg);
 }
 
+bool
+server_uplink_is_full(const struct server *server)
+{
+    return (jsonrpc_session_get_backlog(server->uplink->session)
+            > SERVER_MAX_BACKLOG);
+}
+
 /* Others that the CAs vouch for, such as hosts, must not pass for mapd. */
 static bool
 is_mapd(struct server_uplink *uplink)
@@ -80,15 +80,51 @@ is_mapd(struct server_uplink *uplink)
     return false;
 }
 
+/* What has been sent will not be answered. */
+static void
+lose(struct server *server)
+{
+    struct server_uplink *uplink = server->uplink;
+
+    server_forward_lost(server);
+    server_link_close(uplink->link);
+    uplink->link = NULL;
+    uplink->usable = false;
+}
+
 static void
 hang_up(struct server *server)
 {
     struct server_uplink *uplink = server->uplink;
 
-    server_forward_lost(server);
+    lose(server);
     jsonrpc_session_close(uplink->session);
     uplink->session = NULL;
-    uplink->usable = false;
+}
+
+void
+server_uplink_destroy(struct server *server)
+{
+    struct server_uplink *uplink = server->uplink;
+
+    if (uplink->session) {
+        hang_up(server);
+    }
+    free(uplink->address);
+    free(uplink);
+}
+
+/* Says who we are. */
+static void
+begin(struct server *server)
+{
+    struct server_uplink *uplink = server->uplink;
+    const char *leader = store_leader_name(server->store);
+    struct json *param = json_object_create();
+
+    uplink->link = server_link_open(server, NULL, leader ? leader : "");
+    json_object_put_string(param, "mapd", store_own_name(server->store));
+    server_link_put(uplink->link, "link", param);
 }
 
 static void
@@ -102,8 +138,8 @@ call(struct server_uplink *uplink, const char *address)
     uplink->seqno = jsonrpc_session_get_seqno(uplink->session);
 }
 
-/* To be open while there is somebody to talk to and something to say.  One who
- * has just lost the lead may still answer. */
+/* To be open while there is somebody to talk to.  One who has just lost the
+ * lead may still answer. */
 static void
 run_session(struct server *server)
 {
@@ -116,7 +152,7 @@ run_session(struct server *server)
                                                   uplink->address)))) {
         hang_up(server);
     }
-    if (!uplink->session && address && !server_forward_is_idle(server)
+    if (!uplink->session && address
         && strcmp(store_leader_name(server->store),
                   store_own_name(server->store))) {
         call(uplink, address);
@@ -125,10 +161,31 @@ run_session(struct server *server)
         jsonrpc_session_run(uplink->session);
         if (uplink->seqno != jsonrpc_session_get_seqno(uplink->session)) {
             uplink->seqno = jsonrpc_session_get_seqno(uplink->session);
-            server_forward_lost(server);
+            lose(server);
             uplink->usable = (jsonrpc_session_is_connected(uplink->session)
                               && is_mapd(uplink));
+            if (uplink->usable) {
+                begin(server);
+            }
         }
+    }
+}
+
+static void
+take_notification(struct server *server, const struct jsonrpc_msg *msg)
+{
+    struct server_uplink *uplink = server->uplink;
+    struct diagnosis diag = { .op = -1 };
+    int error = 0;
+
+    server_metrics_received(&server->metrics, msg->method);
+    if (uplink->link && server_link_receive(uplink->link, msg->method,
+                                            msg->params, &error, &diag)
+        && error) {
+        server_metrics_refused(&server->metrics, msg->method);
+        VLOG_WARN_RL(&rl, "%s: bad \"%s\": %s, closing", uplink->address,
+                     msg->method, diag.message);
+        jsonrpc_session_force_reconnect(uplink->session);
     }
 }
 
@@ -138,9 +195,12 @@ receive(struct server *server)
     struct server_uplink *uplink = server->uplink;
     struct jsonrpc_msg *msg;
 
-    while (uplink->session
-           && (msg = jsonrpc_session_recv(uplink->session)) != NULL) {
-        if (msg->type == JSONRPC_REPLY || msg->type == JSONRPC_ERROR) {
+    for (int i = 0; (i < UPLINK_MESSAGES && uplink->session
+                     && (msg = jsonrpc_session_recv(uplink->session)) != NULL);
+         i++) {
+        if (msg->type == JSONRPC_NOTIFY) {
+            take_notification(server, msg);
+        } else if (msg->type == JSONRPC_REPLY || msg->type == JSONRPC_ERROR) {
             server_forward_answered(server, msg);
         }
         jsonrpc_msg_destroy(msg);

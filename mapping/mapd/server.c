@@ -73,6 +73,8 @@ server_create(struct catalog *catalog, struct store *store,
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
     hmap_init(&server->loads);
+    ovs_list_init(&server->links);
+    verdicts_init(&server->verdicts);
     server->started = time_msec();
     server->leads = !store_is_shared(store);
     server_liveness_init(server, host_timeout);
@@ -93,7 +95,8 @@ connection_close(struct connection *conn)
     server_trace_drop(conn);
     server_forward_drop(conn);
     server_relay_destroy(conn);
-    server_report_destroy(conn);
+    server_report_destroy(server, conn->report);
+    server_link_close(conn->link);
     server_cancel_snapshot(conn);
     server_set_host(conn, NULL);
     subscription_view_put(&server->views, conn->view);
@@ -123,7 +126,9 @@ server_destroy(struct server *server)
     free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
+    server_report_clean(server);
     hmap_destroy(&server->loads);
+    verdicts_destroy(&server->verdicts);
     free(server);
 }
 
@@ -161,6 +166,7 @@ server_set_host(struct connection *conn, struct presence_host *host)
 
         store_drop_seen(server->store, conn->host->name, server->tick - tick);
         presence_disconnect(&server->presence, conn->host, tick);
+        server_health_drop(conn);
     }
     conn->host = host;
     if (host) {
@@ -287,15 +293,35 @@ static const struct {
     { "applied", handle_applied },
     { "flows", server_relay_flows },
     { "health", server_health },
+    { "link", server_link_begin },
     { "report", server_report },
     { "traced", server_traced },
     { "want_flows", server_relay_want_flows },
 };
 
+/* Returns false if nobody knows it. */
+static bool
+take_notification(struct connection *conn, const struct jsonrpc_msg *msg,
+                  int *error, struct diagnosis *diag)
+{
+    if (conn->link && server_link_receive(conn->link, msg->method,
+                                          msg->params, error, diag)) {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(notifications); i++) {
+        if (!strcmp(notifications[i].name, msg->method)) {
+            *error = notifications[i].function(conn, msg->params, diag);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 handle_notification(struct connection *conn, const struct jsonrpc_msg *msg)
 {
     struct diagnosis diag = { .op = -1 };
+    int error = 0;
 
     server_metrics_received(&conn->server->metrics, msg->method);
     if (server_trust_begin(conn, msg->method, &diag)) {
@@ -303,18 +329,13 @@ handle_notification(struct connection *conn, const struct jsonrpc_msg *msg)
         server_doom(conn);
         return;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(notifications); i++) {
-        if (!strcmp(notifications[i].name, msg->method)) {
-            if (notifications[i].function(conn, msg->params, &diag)) {
-                server_metrics_refused(&conn->server->metrics, msg->method);
-                server_reject(conn, "bad \"%s\": %s", msg->method,
-                              diag.message);
-            }
-            return;
-        }
+    if (!take_notification(conn, msg, &error, &diag)) {
+        VLOG_DBG_RL(&rl, "%s: unknown notification %s is ignored",
+                    jsonrpc_get_name(conn->rpc), msg->method);
+    } else if (error) {
+        server_metrics_refused(&conn->server->metrics, msg->method);
+        server_reject(conn, "bad \"%s\": %s", msg->method, diag.message);
     }
-    VLOG_DBG_RL(&rl, "%s: unknown notification %s is ignored",
-                jsonrpc_get_name(conn->rpc), msg->method);
 }
 
 static void
@@ -510,6 +531,8 @@ server_run(struct server *server)
     server_uplink_run(server);
     server_forward_run(server);
     server_batch_flush(server); /* Before connections are closed. */
+    server_health_run(server);
+    server_link_run(server);
     barrier_run(server);
     server_trace_run(server);
     LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
@@ -533,6 +556,8 @@ server_wait(struct server *server)
     server_lease_wait(server);
     server_trace_wait(server);
     server_uplink_wait(server);
+    server_health_wait(server);
+    server_link_wait(server);
     server_forward_wait(server);
     store_wait(server->store);
     server_wait_snapshots(server);
