@@ -381,7 +381,8 @@ server_transact(struct connection *conn, const struct json *params,
         const struct json *op = json_array(ops)->elems[i];
 
         catalog_set_op(txn, i);
-        if (roles_check_op(&conn->role, server->catalog, op, diag)
+        if (roles_check_op(server_trust_asker(conn), server->catalog, op,
+                           diag)
             || server_change_apply(server, txn, op, leases, warnings, diag)) {
             diag->op = i;
             catalog_abort(txn);

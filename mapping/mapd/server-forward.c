@@ -21,14 +21,13 @@
 #include "util.h"
 
 enum {
-    FORWARD_MAX        = 1024,  /* Under way. */
+    FORWARD_MAX        = 1024,  /* Under way, */
+    FORWARD_MAX_BYTES  = SERVER_MAX_MESSAGE, /* and so many bytes of them. */
     FORWARD_REACH_MS   = 4 * 1000, /* To find and reach the leader: less than
                                     * grapnelctl waits, */
     FORWARD_ANSWER_MS  = 60 * 1000, /* for its answer, */
     FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
     FORWARD_RETRY_MS   = 250,
-    FORWARD_PEER_MEMBERS = 3,   /* Who, role, from: */
-    FORWARD_PEER_LENGTH = 256,  /* bytes of each. */
 };
 
 struct forward {
@@ -36,6 +35,7 @@ struct forward {
     struct connection *conn;
     struct json *id, *params;   /* The client's. */
     char *method;
+    size_t bytes;               /* Of the request, about. */
     struct json *sent_id;       /* NULL: not sent yet. */
     struct json *result;        /* NULL: no answer yet. */
     uint64_t revision;          /* That 'result' waits for. */
@@ -45,7 +45,7 @@ struct forward {
 
 struct server_forwards {
     struct ovs_list list;       /* struct forward, in the order of requests. */
-    size_t n;
+    size_t n, bytes;
 };
 
 /* What a leader does, when it is asked by `forwarded`, which goes no
@@ -84,6 +84,7 @@ forward_destroy(struct server_forwards *f, struct forward *forward)
 {
     ovs_list_remove(&forward->node);
     f->n--;
+    f->bytes -= forward->bytes;
     json_destroy(forward->id);
     json_destroy(forward->params);
     json_destroy(forward->sent_id);
@@ -135,8 +136,8 @@ refuse_unknown(struct server *server, struct forward *forward)
     refuse(server->forwards, forward, &diag);
 }
 
-/* Whether 'conn' may have this done.  The leader takes our word for it, as it
- * knows only us. */
+/* Whether 'conn' may have this done.  The leader takes our word for who it is,
+ * and looks again, as it may know more. */
 static bool
 may_forward(const struct connection *conn, const char *method,
             const struct json *params)
@@ -194,11 +195,15 @@ server_forward(struct connection *conn, const struct json *id,
     forward->params = json_clone(params);
     forward->method = xstrdup(method);
     forward->deadline = time_msec() + FORWARD_REACH_MS;
+    forward->bytes = conn->message_size;
     ovs_list_push_back(&f->list, &forward->node);
     f->n++;
-    if (f->n > FORWARD_MAX) {
-        diagnosis_set(&diag, DIAG_BUSY, NULL, NULL, "%d changes are on their "
-                      "way to the grapnel-mapd that makes them", FORWARD_MAX);
+    f->bytes += forward->bytes;
+    if (f->n > FORWARD_MAX || (f->n > 1 && f->bytes > FORWARD_MAX_BYTES)) {
+        diagnosis_set(&diag, DIAG_BUSY, NULL, NULL, "%"PRIuSIZE" changes of "
+                      "%"PRIuSIZE" bytes are on their way to the grapnel-mapd "
+                      "that makes them", f->n - 1, f->bytes - forward->bytes);
+        diagnosis_set_hint(&diag, "repeat it later");
         refuse(f, forward, &diag);
     }
     return true;
@@ -218,27 +223,6 @@ encode_peer(const struct connection *conn)
     return peer;
 }
 
-static bool
-is_peer(const struct json *json)
-{
-    const struct shash_node *node;
-
-    if (json->type != JSON_OBJECT
-        || shash_count(json_object(json)) > FORWARD_PEER_MEMBERS) {
-        return false;
-    }
-    SHASH_FOR_EACH (node, json_object(json)) {
-        const struct json *value = node->data;
-
-        if (value->type != JSON_STRING
-            || strlen(node->name) > FORWARD_PEER_LENGTH
-            || strlen(json_string(value)) > FORWARD_PEER_LENGTH) {
-            return false;
-        }
-    }
-    return true;
-}
-
 struct json *
 server_forwarded(struct connection *conn, const struct json *params,
                  struct diagnosis *diag)
@@ -249,16 +233,14 @@ server_forwarded(struct connection *conn, const struct json *params,
                              ? find_method(json_string(a->elems[0])) : NULL);
     struct json *result = NULL;
 
-    if (!method || !is_peer(a->elems[2])) {
+    if (!method) {
         diagnosis_set(diag, DIAG_INVALID, "params", NULL, "params must be a "
-                      "method that changes something, its params, and an "
-                      "object of strings that says whose request it is");
-        return NULL;
-    }
-    if (!store_check_leader(conn->server->store, diag)) {
-        conn->server->actor_for = a->elems[2];
+                      "method that changes something, its params, and whose "
+                      "request it is");
+    } else if (!server_trust_forwarded(conn, json_string(a->elems[0]),
+                                       a->elems[2], diag)
+               && !store_check_leader(conn->server->store, diag)) {
         result = method(conn, a->elems[1], diag);
-        conn->server->actor_for = NULL;
     }
     return result;
 }
@@ -307,17 +289,20 @@ take_answer(struct server_forwards *f, struct forward *forward,
     const struct json *revision
         = (msg->type == JSONRPC_REPLY && msg->result->type == JSON_OBJECT
            ? shash_find_data(json_object(msg->result), "revision") : NULL);
-    struct diagnosis diag;
+    struct diagnosis diag = { .op = -1 };
+    bool refused = (msg->type == JSONRPC_ERROR
+                    && diagnosis_from_json(msg->error, &diag));
 
-    if (msg->type == JSONRPC_ERROR
-        && diagnosis_from_json(msg->error, &diag)
-        && diag.code == DIAG_NOT_LEADER) {
+    if (refused && diag.code == DIAG_NOT_LEADER) {
         json_destroy(forward->sent_id); /* Nothing was done: there will be */
         forward->sent_id = NULL;        /* another one. */
         forward->retry_at = time_msec() + FORWARD_RETRY_MS;
         forward->deadline = MIN(forward->deadline,
                                 time_msec() + FORWARD_REACH_MS);
         return;
+    }
+    if (refused && !strcmp(forward->method, "register")) {
+        server_register_refused(forward->conn, forward->params, &diag);
     }
     if (msg->type == JSONRPC_ERROR) {
         server_send(forward->conn, jsonrpc_create_error(

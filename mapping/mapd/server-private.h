@@ -93,6 +93,7 @@ struct server {
     struct connection *actor;   /* Whose request is being dealt with, or was
                                  * last; NULL: it is gone. */
     const struct json *actor_for; /* For whom 'actor' asks; NULL: itself. */
+    struct role actor_for_role; /* That one's. */
     char actor_method[SERVER_METHOD_SIZE]; /* That request's; cut. */
     char *plain_target;         /* Not authenticated, and not of this machine
                                  * alone; or NULL. */
@@ -113,6 +114,7 @@ struct connection {
                                    * been told so. */
     unsigned int received;      /* jsonrpc_get_received_bytes() ... */
     unsigned int message_start; /* ... now, and after the last message. */
+    unsigned int message_size;  /* Bytes of the last one, about. */
     size_t backlog;             /* jsonrpc_get_backlog(), last time. */
     bool probes;                /* The kernel does not say if it dies. */
     bool probed;                /* An echo request is out. */
@@ -216,6 +218,9 @@ const char *server_uplink_address(const struct server *);
 /* Does request 'method' here and now, and answers it. */
 void server_do_request(struct connection *, const struct json *id,
                        const char *method, const struct json *params);
+/* Notes for operators that a `register` was refused. */
+void server_register_refused(struct connection *, const struct json *params,
+                             const struct diagnosis *diag);
 /* A `register` that was sent on has been done: does what is left to do here.
  * Returns false if it cannot, and has the connection closed, so that the host
  * tries again. */
@@ -383,6 +388,13 @@ void server_listen_set_quiet(bool quiet);
  * errno with '*diag' filled in. */
 int server_trust_begin(struct connection *conn, const char *method,
                        struct diagnosis *diag);
+/* The present request is one that another mapd, 'conn', sends on for 'peer', a
+ * JSON object that lives as long as the request, as docs/protocol.md has it:
+ * asks for 'method'.  As above. */
+int server_trust_forwarded(struct connection *conn, const char *method,
+                           const struct json *peer, struct diagnosis *diag);
+/* The role of who asks, by 'conn'. */
+const struct role *server_trust_asker(const struct connection *conn);
 /* It was refused what it asked for: writes to log and audit log, if 'diag'
  * says that it has no right. */
 void server_trust_refused(struct connection *conn,

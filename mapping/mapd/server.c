@@ -239,6 +239,7 @@ server_do_request(struct connection *conn, const struct json *id,
         server_send(conn, jsonrpc_create_error(diagnosis_to_json(&diag),
                                                id));
     }
+    conn->server->actor_for = NULL; /* It ends with the request. */
 }
 
 static void
@@ -458,6 +459,7 @@ receive(struct connection *conn)
             || jsonrpc_recv(conn->rpc, &msg)) {
             break;
         }
+        conn->message_size = unfinished_bytes(conn);
         conn->message_start = jsonrpc_get_received_bytes(conn->rpc);
         handle_message(conn, msg);
         jsonrpc_msg_destroy(msg);

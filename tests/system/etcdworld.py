@@ -28,13 +28,15 @@ def until(condition, what, seconds=WITHIN):
 
 
 class World:
-    """An etcd, and 'n' mapds on it."""
+    """An etcd, and 'n' mapds on it, with 'options', and those that 'each'
+    makes for one of them."""
 
-    def __init__(self, n=2, options=()):
+    def __init__(self, n=2, options=(), each=list):
         self.cluster = Cluster()
         self.cluster.start()
         self.mapds = [Mapd(target="etcd:" + self.cluster.urls, allow=NOISE,
-                           options=options) for _ in range(n)]
+                           options=list(options) + each())
+                      for _ in range(n)]
 
     def __enter__(self):
         return self

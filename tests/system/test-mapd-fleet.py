@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 
 import importlib
 import re
+import signal
 import socket
 import threading
 import time
@@ -21,7 +22,7 @@ import urllib.request
 
 from etcdworld import World, until
 from mapdworld import (
-    RpcError, add, check, check_equal, endpoint, group, main, op)
+    RpcError, add, check, check_equal, endpoint, group, host, main, op)
 
 health = importlib.import_module("test-mapd-health")
 VNI = health.VNI
@@ -53,18 +54,16 @@ class Host(health.Doctor):
             self.client.applied(self.table.revision)
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
 class Fleet(World):
     """'n' mapds, and a host on each of them: the first one is the leader."""
 
     def __init__(self, n=3, *options, **more):
-        super().__init__(n, options)
-        for m in self.mapds:    # Each on a port of its own.
-            with socket.create_server(("127.0.0.1", 0)) as s:
-                m.port = s.getsockname()[1]
-            m.options.append("--metrics=%d" % m.port)
-            m.kill()
-        for m in self.mapds:
-            m.start(60)
+        super().__init__(n, options, lambda: ["--metrics=%d" % free_port()])
         self.all = [self.leader()] + self.followers()
         self.hosts = [Host(m, i + 1, **more)
                       for i, m in enumerate(self.all)]
@@ -213,7 +212,8 @@ def test_loads_are_added_up_over_all_mapds():
 
 def messages(m, method):
     """So many that came, by its metrics."""
-    with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % m.port,
+    port = m.options[-1].split("=")[1]
+    with urllib.request.urlopen("http://127.0.0.1:%s/metrics" % port,
                                 timeout=20) as f:
         return int(re.search(r'received_messages_total{method="%s"} (\d+)'
                              % method, f.read().decode()).group(1))
@@ -405,9 +405,92 @@ def test_health_counts_for_the_hosts_of_all_mapds():
         w.converge()
 
 
+def peer(name):
+    return {"role": "host", "who": "host:" + name, "from": "ssl:192.0.2.7:9"}
+
+
+def test_the_leader_checks_rights_itself():
+    print("rights of who asks by another mapd", flush=True)
+    with Fleet(2) as w:
+        gid, index, at = health.make(w.all[0], hosts=(1, 1, 2))
+        c = w.all[0].client()
+
+        def forwarded(method, params, peer_):
+            return ("forwarded", method, [params], peer_)
+
+        def drain(name, host_):
+            return {"ops": [op("set", {"kind": "endpoint", "vni": VNI,
+                                       "group": "web", "name": name,
+                                       "state": "draining"})]}, peer(host_)
+
+        for what, field, method, params, peer_ in (
+                ("another host's endpoint", "op", "transact",
+                 *drain("a", "h2")),
+                ("another host", "name", "register", host(1), peer("h2")),
+                ("all", "method", "load", {"records": []}, peer("h1")),
+                ("a reader", "method", "register", host(1),
+                 {"role": "reader", "who": "reader:h1"}),
+                ("nobody", "certificate", "register", host(1),
+                 {"role": "none", "who": "h1"})):
+            c.refused(what, "denied", field,
+                      *forwarded(method, params, peer_))
+        for bad in ({}, {"role": "host"}, {"role": "boss"},
+                    {"role": "host", "who": "admin:h1"},
+                    {"role": "host", "who": "host:"}):
+            c.refused("a PEER that says nothing: %s" % bad, "invalid",
+                      "params", *forwarded("transact", drain("a", "h1")[0],
+                                           bad))
+        check_equal(health.revision(w.all[0]), at, "nothing has changed")
+        params, peer_ = drain("a", "h1")
+        check_equal(c.call(*forwarded("transact", params, peer_))
+                    ["revision"], at + 1, "its own it may drain")
+        check_equal(c.call(*forwarded("register", host(1), peer("h1"))),
+                    {"revision": at + 1}, "and register")
+        check_equal(c.call(*forwarded("transact", {"ops": [add(host(9))]},
+                                      {"role": "admin", "who": "uid:0"}))
+                    ["revision"], at + 2, "an admin may do anything")
+
+
+def test_refused_registrations_are_told_of():
+    print("registrations that are refused", flush=True)
+    with Fleet(2) as w:
+        def problems(m):
+            return [p for p in m.client().call("status")["problems"]
+                    if "registration of h5" in p]
+        c = w.all[1].client()
+        c.refused("a VTEP that another host has", "exists", "vtep",
+                  "register", host(5, vtep="192.0.2.1"))
+        w.until_all(lambda m: len(problems(m)) == 1, "status tells why")
+        c.call("register", host(5))
+        w.until_all(lambda m: problems(m) == [], "until it is there")
+
+
+def test_large_requests_on_their_way_are_bounded():
+    print("large requests to a follower", flush=True)
+    with Fleet(2) as w:
+        size = 25 * 1000 * 1000
+        clients = [w.all[1].client(60) for _ in range(4)]
+        w.all[0].process.send_signal(signal.SIGSTOP)
+        for c in clients:
+            c.start("load", {"records": ["x" * size]})
+        errors = []
+        for c in clients:
+            try:
+                c.finish(1)
+            except RpcError as e:
+                errors.append(e.args[0]["error"])
+            if len(errors) == 1:
+                w.all[0].process.send_signal(signal.SIGCONT)
+        check("busy" in errors and len(errors) == 4
+              and errors.count("busy") < 4, "some are refused", errors)
+
+
 if __name__ == "__main__":
     main(test_wait_is_about_the_hosts_of_all_mapds,
          test_loads_are_added_up_over_all_mapds,
          test_hosts_hand_flows_over_between_mapds,
          test_any_mapd_asks_any_host,
-         test_health_counts_for_the_hosts_of_all_mapds)
+         test_health_counts_for_the_hosts_of_all_mapds,
+         test_the_leader_checks_rights_itself,
+         test_refused_registrations_are_told_of,
+         test_large_requests_on_their_way_are_bounded)
