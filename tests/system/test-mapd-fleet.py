@@ -442,6 +442,11 @@ def test_the_leader_checks_rights_itself():
                       "params", *forwarded("transact", drain("a", "h1")[0],
                                            bad))
         check_equal(health.revision(w.all[0]), at, "nothing has changed")
+        with open(w.all[0].log) as f:
+            denied = [line for line in f if '"result":"denied"' in line]
+        check(any('"for":{"from":"ssl:192.0.2.7:9","role":"host",'
+                  '"who":"host:h2"}' in line for line in denied),
+              "the audit log says who has asked", denied)
         params, peer_ = drain("a", "h1")
         check_equal(c.call(*forwarded("transact", params, peer_))
                     ["revision"], at + 1, "its own it may drain")
