@@ -73,6 +73,11 @@ what_counts_is_the_word_of_the_mapd_that_has_the_host(void **state OVS_UNUSED)
     assert_true(presence_all_applied(&p, 9));
     presence_seen(&p, host, "");
     assert_true(presence_all_applied(&p, 10));
+
+    /* Back to where it was, it may have begun anew. */
+    presence_seen(&p, host, "a");
+    presence_seen(&p, host, "c");
+    assert_false(presence_all_applied(&p, 1));
     presence_destroy(&p);
 }
 
