@@ -199,8 +199,8 @@ catalog_health_changed_group(const struct catalog_txn *txn, uint32_t group)
 }
 
 /* Whether what was found of 'old', in the group that had 'id', says nothing of
- * what 'group' has in its place.  Hosts do not check what is down: when it is up again, they begin
- * anew. */
+ * what 'group' has in its place.  Hosts do not check what is down: when it is
+ * up again, they begin anew. */
 static bool
 is_history(const struct catalog_endpoint *old, uint32_t id,
            const struct catalog_group_node *group)

@@ -108,8 +108,8 @@ bool catalog_group_fails_open(const struct catalog *,
 const struct catalog_endpoint *catalog_find_index(const struct catalog *,
                                                   uint32_t group,
                                                   uint16_t index);
-/* The endpoints on host 'host' (NULL: on any) that are unwell, which the caller
- * frees. */
+/* The endpoints on host 'host' (NULL: on any) that are unwell, which the
+ * caller frees. */
 struct catalog_patient {
     uint32_t group;             /* Id. */
     uint16_t endpoint;          /* Index. */

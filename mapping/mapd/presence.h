@@ -122,9 +122,9 @@ bool presence_all_applied(const struct presence *, uint64_t revision);
 bool presence_is_connected(const struct presence_host *);
 size_t presence_count_connected(const struct presence *);
 
-/* {"connected":B,"applied":R,"applied_ms_ago":N,"last_seen_ms_ago":N,"version":V,
- * "alive":B,"alive_changed_ms_ago":N,"mapd":NAME}; the last one if it is connected to
- * another mapd. */
+/* {"connected":B,"applied":R,"applied_ms_ago":N,"last_seen_ms_ago":N,
+ * "version":V,"alive":B,"alive_changed_ms_ago":N,"mapd":NAME}; the last one if
+ * it is connected to another mapd. */
 struct json *presence_status(const struct presence_host *host);
 
 #endif /* mapping/mapd/presence.h */

@@ -1,11 +1,11 @@
 /* Which endpoints are well, as their hosts say: see "health" in
  * docs/protocol.md.
  *
- * What the hosts that are connected here say is kept (verdicts.h), and compared
- * with the catalog: when they say something, when another mapd begins to make
- * changes, and otherwise a second after a change.  Whoever makes changes puts
- * the catalog right, all at once, by a transaction that changes no record; the
- * others tell it what it should.  So nothing is lost, whoever goes away, and
+ * What the hosts that are connected here say is kept (verdicts.h), and
+ * compared with the catalog: when they say something, when another mapd begins
+ * to make changes, and otherwise a second after a change.  Whoever makes
+ * changes puts the catalog right, all at once, by a transaction that changes
+ * no record; the others tell it what it should.  So nothing is lost, whoever goes away, and
  * all that is repeated is what has not come to be.
  *
  * A host that sends more than SERVER_HEALTH_RATE messages a second is closed;

@@ -112,8 +112,8 @@ ask_hosts(struct server *server, const struct relay_want *want,
     }
 }
 
-/* Passes on 'json' to other mapds: what came by link 'from' (NULL: from a host)
- * was passed to the leader already if it is to go there. */
+/* Passes on 'json' to other mapds.  What came by link 'from' (NULL: from a
+ * host) goes to those that follow only: it came from them, or the leader. */
 static void
 ask_mapds(struct server *server, const struct server_link *from,
           const struct json *json)

@@ -156,9 +156,9 @@ find_host(const struct server *server, const char *name,
     return 0;
 }
 
-/* Asks 'host' by 'message', all but its id, which came by 'from' (NULL: from an
- * operator).  0 and '*tracep', who asks being for the caller to fill in; or a
- * positive errno with '*diag' filled in. */
+/* Asks 'host' by 'message', all but its id, which came by 'from' (NULL: from
+ * an operator).  0 and '*tracep', who asks being for the caller to fill in; or
+ * a positive errno with '*diag' filled in. */
 static int
 ask(struct server *server, const struct server_link *from, const char *host,
     struct relay_trace *message, struct server_trace **tracep,

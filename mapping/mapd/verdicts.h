@@ -45,8 +45,8 @@ void verdicts_set_all(struct verdicts *, struct verdicts_of_host *host);
 void verdicts_put(struct verdicts *, struct verdicts_of_host *host,
                   struct connection *conn, const struct report_health *said);
 void verdicts_remove(struct verdicts *, struct verdict *);
-/* Those on endpoints of a group: the first one, and the next, or NULL; which is
- * to be found before one is removed. */
+/* Those on endpoints of a group: the first one, and the next, or NULL; which
+ * is to be found before one is removed. */
 struct verdict *verdicts_first(const struct verdicts *, uint32_t group);
 struct verdict *verdicts_next(const struct verdict *);
 /* What 'conn' says of the endpoint, or NULL. */
