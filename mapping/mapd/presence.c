@@ -206,7 +206,9 @@ presence_tell(struct presence *presence, struct presence_host *host,
 }
 
 void
-presence_doubt(struct presence *presence, const char *mapd)
+presence_doubt(struct presence *presence,
+               bool (*is_doubtful)(const char *mapd, const void *aux),
+               const void *aux)
 {
     struct presence_host *host;
 
@@ -214,7 +216,7 @@ presence_doubt(struct presence *presence, const char *mapd)
         for (size_t i = 0; i < PRESENCE_TELLERS; i++) {
             struct presence_told *told = &host->told[i];
 
-            if (told->mapd[0] && (!mapd || !strcmp(told->mapd, mapd))) {
+            if (told->mapd[0] && is_doubtful(told->mapd, aux)) {
                 told->applied = 0;
                 told->applied_at = 0;
                 heed(presence, host);

@@ -33,14 +33,25 @@ server_link_open(struct server *server, struct connection *conn,
     return link;
 }
 
+/* Whether what is known of the hosts of 'mapd' came by 'link'.  By the uplink
+ * it was that of mapds that have no link of their own: some may have one
+ * already when this mapd begins to lead. */
+static bool
+came_by(const char *mapd, const void *link_)
+{
+    const struct server_link *link = link_;
+
+    return (link->conn ? !strcmp(mapd, link->mapd)
+            : !server_link_find(link->server, mapd));
+}
+
 void
 server_link_close(struct server_link *link)
 {
     if (link) {
         server_trace_drop_link(link);
         /* What came by it may not be so any more. */
-        presence_doubt(&link->server->presence,
-                       link->conn ? link->mapd : NULL);
+        presence_doubt(&link->server->presence, came_by, link);
         server_report_destroy(link->server, link->report);
         ovs_list_remove(&link->node);
         free(link);
