@@ -71,14 +71,15 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o revoked.o roles.o \
 	server-handshake.o server-trust.o server-vnis.o stations.o)
 mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
-	params.o presence.o server-lease.o server-records.o \
+	ifaces.o link-row.o params.o presence.o server-fleet.o \
+	server-lease.o server-link.o server-records.o verdicts.o \
 	server.o server-batch.o server-change.o server-follow.o \
-	server-forward.o server-iface.o server-incident.o server-listen.o ifaces.o \
+	server-forward.o server-iface.o server-incident.o server-listen.o \
 	server-health.o server-liveness.o server-load.o server-notify.o \
 	server-problems.o server-query.o server-metrics.o server-register.o \
 	server-relay.o server-report.o server-warn.o \
-	server-snapshot.o server-trace.o subscription.o unix-listener.o \
-	wait-capture.o waitset.o) \
+	server-snapshot.o server-trace.o server-uplink.o subscription.o \
+	unix-listener.o wait-capture.o waitset.o) \
 	$(store_OBJS) $(service_OBJS) $(trust_OBJS)
 ctl_OBJS := $(addprefix mapping/ctl/,grapnelctl.o ctl-bugreport.o ctl-call.o \
 	ctl-change.o ctl-check.o ctl-client.o ctl-columns.o ctl-compare.o \

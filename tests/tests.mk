@@ -91,6 +91,10 @@ unit/test-catalog-record-random_OBJS := $(unit/test-record_OBJS) \
 	tests/unit/record-twin.o
 unit/test-lease-clock_OBJS := mapping/mapd/lease-clock.o
 
+ovs_TESTS += unit/test-presence unit/test-link-row
+unit/test-presence_OBJS := mapping/mapd/presence.o
+unit/test-link-row_OBJS := mapping/mapd/link-row.o mapping/json-members.o \
+	$(unit/test-record_OBJS)
 ovs_TESTS += unit/test-catalog-follow
 unit/test-catalog-follow_OBJS := $(unit/test-record_OBJS)
 

@@ -139,7 +139,8 @@ catalog_patients(const struct catalog *catalog, const char *host, size_t *np)
         const struct catalog_endpoint *endpoint
             = catalog_find_index(catalog, sick->group, sick->endpoint);
 
-        if (endpoint && !strcmp(endpoint->record.host, host)) {
+        if (!host
+            || (endpoint && !strcmp(endpoint->record.host, host))) {
             patients[n].group = sick->group;
             patients[n++].endpoint = sick->endpoint;
         }
@@ -165,27 +166,6 @@ catalog_set_health(struct catalog_txn *txn, uint32_t group, uint16_t endpoint,
         ovs_strlcpy(before->why, sick ? sick->why : "", sizeof before->why);
     }
     set(catalog, group, endpoint, why);
-}
-
-void
-catalog_set_all_healthy(struct catalog_txn *txn)
-{
-    struct catalog_sick *sick;
-
-    catalog_liveness_restore_health(txn->catalog);
-    HMAP_FOR_EACH_SAFE (sick, node, &txn->catalog->sick) {
-        catalog_set_health(txn, sick->group, sick->endpoint, NULL);
-    }
-}
-
-bool
-catalog_forget_health(struct catalog *catalog)
-{
-    bool any = !hmap_is_empty(&catalog->sick);
-
-    ovs_assert(!catalog->txn);
-    clear(&catalog->sick);
-    return any;
 }
 
 /* A new reason for the same thing is not worth a revision. */
@@ -218,16 +198,16 @@ catalog_health_changed_group(const struct catalog_txn *txn, uint32_t group)
     return false;
 }
 
-/* Whether what was found of 'old' says nothing of what 'group' has in its
- * place.  Hosts do not check what is down: when it is up again, they begin
- * anew. */
+/* Whether what was found of 'old', in the group that had 'id', says nothing of
+ * what 'group' has in its place.  Hosts do not check what is down: when it is
+ * up again, they begin anew. */
 static bool
-is_history(const struct catalog_endpoint *old,
+is_history(const struct catalog_endpoint *old, uint32_t id,
            const struct catalog_group_node *group)
 {
     const struct catalog_endpoint *now
-        = group ? catalog_index_endpoint(&group->group, old->record.name)
-        : NULL;
+        = (group && group->group.id == id
+           ? catalog_index_endpoint(&group->group, old->record.name) : NULL);
 
     return (!now || now->record.state == ENDPOINT_DOWN
             || group->group.record.health.check == HEALTH_NONE
@@ -251,11 +231,52 @@ forget_history(struct catalog_txn *txn)
             const struct catalog_endpoint *old = before->endpoints[i];
 
             if (find(&txn->catalog->sick, before->id, old->index)
-                && is_history(old, now)) {
+                && is_history(old, before->id, now)) {
                 catalog_set_health(txn, before->id, old->index, NULL);
             }
         }
     }
+}
+
+static int
+compare_health(const void *a_, const void *b_)
+{
+    const struct catalog_health *a = a_, *b = b_;
+
+    return (a->group != b->group ? (a->group < b->group ? -1 : 1)
+            : a->endpoint < b->endpoint ? -1 : a->endpoint > b->endpoint);
+}
+
+static void
+list_changes(struct catalog_txn *txn)
+{
+    const struct catalog_sick *before;
+
+    txn->health = xcalloc(MAX(hmap_count(&txn->healths), 1),
+                          sizeof *txn->health);
+    HMAP_FOR_EACH (before, node, &txn->healths) {
+        const struct catalog_sick *sick
+            = find(&txn->catalog->sick, before->group, before->endpoint);
+
+        if (is_changed(txn, before)) {
+            struct catalog_health *h = &txn->health[txn->n_listed_health++];
+
+            h->group = before->group;
+            h->endpoint = before->endpoint;
+            h->healthy = !sick;
+            ovs_strlcpy(h->why, sick ? sick->why : "", sizeof h->why);
+        }
+    }
+    qsort(txn->health, txn->n_listed_health, sizeof *txn->health,
+          compare_health);
+}
+
+const struct catalog_health *
+catalog_txn_health(const struct catalog_txn *txn, size_t *n)
+{
+    ovs_assert(txn->prepared);
+    *n = txn->n_listed_health;
+    return txn->health;
 }
 
 void
@@ -263,9 +284,11 @@ catalog_health_spread(struct catalog_txn *txn)
 {
     const struct catalog_sick *before;
 
-    if (!hmap_is_empty(&txn->catalog->sick)) {
+    /* Who follows is told what the leader has forgotten. */
+    if (!txn->follows && !hmap_is_empty(&txn->catalog->sick)) {
         forget_history(txn);
     }
+    list_changes(txn);
     HMAP_FOR_EACH (before, node, &txn->healths) {
         const struct catalog_endpoint *endpoint
             = catalog_find_index(txn->catalog, before->group,
@@ -277,6 +300,21 @@ catalog_health_spread(struct catalog_txn *txn)
             catalog_set_op(txn, -1);
             catalog_txn_put_endpoint(txn, &record);
             txn->n_health++;
+        }
+    }
+}
+
+void
+catalog_health_check(struct catalog_txn *txn)
+{
+    const struct catalog_sick *told;
+
+    HMAP_FOR_EACH (told, node, &txn->healths) {
+        const struct catalog_endpoint *endpoint
+            = catalog_find_index(txn->catalog, told->group, told->endpoint);
+
+        if (!endpoint || endpoint->record.state == ENDPOINT_DOWN) {
+            set(txn->catalog, told->group, told->endpoint, NULL);
         }
     }
 }

@@ -7,9 +7,13 @@
 #include "mapping/catalog/catalog-txn.h"
 
 /* Forgets what was found of endpoints that are gone, down, not checked, or
- * somewhere else now; and puts those whose health the transaction has changed
- * anew, so that their groups are looked at. */
+ * somewhere else now; lists what has changed; and puts those whose health the
+ * transaction has changed anew, so that their groups are looked at. */
 void catalog_health_spread(struct catalog_txn *);
+
+/* Does not believe that what is not there, or down, is unwell: for who follows
+ * another catalog, after it has the other's numbers. */
+void catalog_health_check(struct catalog_txn *);
 
 /* Whether the transaction has changed the health of this endpoint, or of one
  * of this group. */

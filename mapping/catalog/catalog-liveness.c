@@ -209,15 +209,3 @@ catalog_restore_liveness(struct catalog *catalog)
         find_dead(catalog, &node->group);
     }
 }
-
-void
-catalog_liveness_restore_health(struct catalog *catalog)
-{
-    const struct catalog_group_node *node;
-
-    HMAP_FOR_EACH (node, by_name, &catalog->groups) {
-        if (node->group.record.health.check != HEALTH_NONE) {
-            find_dead(catalog, &node->group);
-        }
-    }
-}

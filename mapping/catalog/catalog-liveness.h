@@ -15,8 +15,4 @@ void catalog_liveness_date(const struct catalog_txn *, uint32_t group,
                            struct catalog_endpoint *endpoint,
                            const struct catalog_endpoint *old);
 
-/* Takes endpoints of groups with a check for unwell that are up and yet own no
- * slot. */
-void catalog_liveness_restore_health(struct catalog *);
-
 #endif /* mapping/catalog/catalog-liveness.h */

@@ -420,6 +420,7 @@ catalog_prepare(struct catalog_txn *txn, struct diagnosis *diag)
     }
     if (!error && txn->follows) {
         error = catalog_install_prepare(txn, groups, n, diag);
+        catalog_health_check(txn);
     }
     if (error) {
         free(groups);

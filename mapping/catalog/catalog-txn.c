@@ -369,6 +369,7 @@ txn_destroy(struct catalog_txn *txn)
     free(txn->changes);
     free(txn->changed_groups);
     free(txn->liveness);
+    free(txn->health);
     txn->catalog->txn = NULL;
     free(txn);
 }

@@ -62,6 +62,8 @@ struct catalog_txn {
     struct catalog_liveness *liveness; /* Of hosts for which it changed. */
     size_t n_liveness;
     size_t n_health;            /* Endpoints whose health changed. */
+    struct catalog_health *health; /* The same, and of those that are gone. */
+    size_t n_listed_health;
 };
 
 /* NULL if it was not touched; and keeps it as it was, if it is not kept yet.

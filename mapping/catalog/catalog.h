@@ -56,6 +56,14 @@ struct catalog_change {
     const struct record *before, *after;
 };
 
+/* An endpoint that became unwell, or well, in a transaction. */
+struct catalog_health {
+    uint32_t group;             /* Id. */
+    uint16_t endpoint;          /* Index. */
+    bool healthy;
+    char why[CATALOG_WHY_SIZE]; /* If not: the reason. */
+};
+
 /* A host that came to life, or died, in a transaction. */
 struct catalog_liveness {
     record_name host;
@@ -86,8 +94,9 @@ bool catalog_endpoint_serves(const struct catalog *,
                              const struct catalog_endpoint *endpoint);
 
 /* Health of endpoints, in groups whose endpoints are checked: as their hosts
- * say; all are well until they say otherwise.  Not stored.  Why 'endpoint' of
- * 'group' is unwell, NULL: it is not.  Valid as above. */
+ * say; all are well until they say otherwise.  Stored only where several mapds
+ * share it.  Why 'endpoint' of 'group' is unwell, NULL: it is not.  Valid as
+ * above. */
 const char *catalog_endpoint_sickness(const struct catalog *,
                                       const struct catalog_group *group,
                                       const struct catalog_endpoint *endpoint);
@@ -99,11 +108,8 @@ bool catalog_group_fails_open(const struct catalog *,
 const struct catalog_endpoint *catalog_find_index(const struct catalog *,
                                                   uint32_t group,
                                                   uint16_t index);
-/* Takes all endpoints for well, outside of transactions, and leaves the slots
- * as they are: for who is to follow another catalog.  Returns true if some
- * were not. */
-bool catalog_forget_health(struct catalog *);
-/* The endpoints on host 'host' that are unwell, which the caller frees. */
+/* The endpoints on host 'host' (NULL: on any) that are unwell, which the
+ * caller frees. */
 struct catalog_patient {
     uint32_t group;             /* Id. */
     uint16_t endpoint;          /* Index. */
@@ -201,11 +207,6 @@ void catalog_set_alive(struct catalog_txn *, const char *host, bool alive);
 void catalog_set_health(struct catalog_txn *, uint32_t group,
                         uint16_t endpoint, const char *why);
 
-/* Takes note that all endpoints are well; also those that another catalog,
- * which this one has followed until now, took for unwell: they own no
- * slots. */
-void catalog_set_all_healthy(struct catalog_txn *);
-
 /* The time, in ms of any clock that does not go back, for 'up_since';
  * positive. Without it, endpoints that come up have been up for ever. */
 void catalog_set_time(struct catalog_txn *, long long int now);
@@ -213,8 +214,8 @@ void catalog_set_time(struct catalog_txn *, long long int now);
 /* Following another catalog, the leader, in a transaction that begins with
  * catalog_follow(): it ends at the leader's 'revision' and 'last_group_id',
  * and catalog_prepare() assigns nothing.  The operations are the next two (not
- * catalog_add() and catalog_set()), catalog_remove() and
- * catalog_set_alive(). */
+ * catalog_add() and catalog_set()), catalog_remove(), catalog_set_alive(), and
+ * catalog_set_health(), whose endpoint may be still to come. */
 void catalog_follow(struct catalog_txn *, uint64_t revision,
                     uint32_t last_group_id);
 /* Adds 'record', or makes the one that is there equal to it, whatever that
@@ -254,6 +255,10 @@ catalog_txn_groups(const struct catalog_txn *, size_t *n);
 const struct catalog_group *
 catalog_txn_before(const struct catalog_txn *,
                    const struct catalog_group *group);
+/* Which endpoints have become unwell, or well, which those are that are gone;
+ * sorted.  Owned by the transaction. */
+const struct catalog_health *
+catalog_txn_health(const struct catalog_txn *, size_t *n);
 /* Which hosts died or came to life, sorted by name.  Owned by the
  * transaction. */
 const struct catalog_liveness *

@@ -87,7 +87,7 @@ describe_hosts(const struct server *server)
         const struct presence_host *host
             = presence_find(&server->presence, hosts[i]->name);
 
-        if (host && host->owner) {
+        if (host && presence_is_connected(host)) {
             struct json *json = json_object_create();
 
             json_object_put_string(json, "name", host->name);
@@ -109,7 +109,7 @@ answer(const struct server *server, const struct barrier *barrier)
                     json_integer_create(catalog_revision(server->catalog)));
     json_object_put(result, "hosts", describe_hosts(server));
     json_object_put(result, "disconnected",
-                    server_disconnected_hosts(server, false));
+                    server_disconnected_hosts(server));
     server_send(barrier->conn, jsonrpc_create_reply(result, barrier->id));
 }
 
@@ -139,7 +139,7 @@ answer_timeout(const struct server *server, const struct barrier *barrier)
     error = diagnosis_to_json(&diag);
     json_object_put(error, "lagging", lagging);
     json_object_put(error, "disconnected",
-                    server_disconnected_hosts(server, false));
+                    server_disconnected_hosts(server));
     server_send(barrier->conn, jsonrpc_create_error(error, barrier->id));
 }
 

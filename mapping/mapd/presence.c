@@ -62,6 +62,13 @@ presence_expect(struct presence *presence, const char *name, bool dead,
     return host;
 }
 
+static void
+note(struct presence *presence, struct presence_host *host)
+{
+    presence->moved = true;
+    host->changed = ++presence->changes;
+}
+
 struct presence_host *
 presence_register(struct presence *presence, const char *name,
                   const char *version, void *owner, long long int tick,
@@ -71,7 +78,7 @@ presence_register(struct presence *presence, const char *name,
 
     *old = host->owner;
     presence->n_connected += !host->owner;
-    presence->moved = true;
+    note(presence, host);
     host->owner = owner;
     host->applied = 0;
     host->applied_at = 0;
@@ -123,17 +130,99 @@ presence_committed(struct presence *presence, uint64_t revision,
     }
 }
 
+static void
+set_applied(struct presence *presence, struct presence_host *host,
+            uint64_t revision, long long int at)
+{
+    host->applied = revision;
+    host->applied_at = at;
+    host->lag_since = (revision >= presence->revision ? LLONG_MAX
+                       : commit_time(presence, revision + 1,
+                                     MIN(host->lag_since, time_msec())));
+}
+
 void
 presence_applied(struct presence *presence, struct presence_host *host,
                  uint64_t revision)
 {
-    host->applied = revision;
-    host->applied_at = time_msec();
+    set_applied(presence, host, revision, time_msec());
     host->catching_up = false;
-    host->lag_since = (revision >= presence->revision ? LLONG_MAX
-                       : commit_time(presence, revision + 1,
-                                     host->lag_since));
-    presence->moved = true;
+    note(presence, host);
+}
+
+/* By the word of other mapds. */
+
+static struct presence_told *
+find_told(struct presence_host *host, const char *mapd)
+{
+    for (size_t i = 0; i < PRESENCE_TELLERS; i++) {
+        if (!strcmp(host->told[i].mapd, mapd)) {
+            return &host->told[i];
+        }
+    }
+    return NULL;
+}
+
+/* What counts is the word of the mapd to which it is connected. */
+static void
+heed(struct presence *presence, struct presence_host *host)
+{
+    if (!host->owner && host->mapd[0]) {
+        const struct presence_told *told = find_told(host, host->mapd);
+
+        set_applied(presence, host, told ? told->applied : 0,
+                    told ? told->applied_at : 0);
+        presence_set_version(host, told ? told->version : "");
+    }
+    note(presence, host);
+}
+
+void
+presence_seen(struct presence *presence, struct presence_host *host,
+              const char *mapd)
+{
+    ovs_strlcpy(host->mapd, mapd, sizeof host->mapd);
+    for (size_t i = 0; mapd[0] && i < PRESENCE_TELLERS; i++) {
+        if (strcmp(host->told[i].mapd, mapd)) {
+            host->told[i] = (struct presence_told) { .applied = 0 };
+        }
+    }
+    heed(presence, host);
+}
+
+void
+presence_tell(struct presence *presence, struct presence_host *host,
+              const struct presence_told *told)
+{
+    struct presence_told *place = find_told(host, told->mapd);
+
+    for (size_t i = 0; !place && i < PRESENCE_TELLERS; i++) {
+        if (!host->mapd[0] || strcmp(host->told[i].mapd, host->mapd)) {
+            place = &host->told[i];
+        }
+    }
+    *place = *told;
+    heed(presence, host);
+}
+
+void
+presence_doubt(struct presence *presence,
+               bool (*is_doubtful)(const char *mapd, const void *aux),
+               const void *aux)
+{
+    struct presence_host *host;
+
+    HMAP_FOR_EACH (host, node, &presence->hosts) {
+        for (size_t i = 0; i < PRESENCE_TELLERS; i++) {
+            struct presence_told *told = &host->told[i];
+
+            if (told->mapd[0] && is_doubtful(told->mapd, aux)) {
+                told->applied = 0;
+                told->applied_at = 0;
+                heed(presence, host);
+            }
+        }
+    }
 }
 
 void
@@ -151,7 +240,7 @@ presence_forget(struct presence *presence, const char *name)
 static bool
 lags(const struct presence_host *host, uint64_t revision)
 {
-    return host->owner && host->applied < revision;
+    return presence_is_connected(host) && host->applied < revision;
 }
 
 bool
@@ -191,6 +280,18 @@ bool
 presence_is_connected(const struct presence_host *host)
 {
     return host->owner || host->mapd[0];
+}
+
+size_t
+presence_count_connected(const struct presence *presence)
+{
+    const struct presence_host *host;
+    size_t n = 0;
+
+    HMAP_FOR_EACH (host, node, &presence->hosts) {
+        n += presence_is_connected(host);
+    }
+    return n;
 }
 
 struct json *

@@ -1,4 +1,5 @@
-/* Which hosts are connected, how far each has got, and which are dead.
+/* Which hosts are connected, how far each has got, and which are dead.  Of
+ * hosts that are connected to other mapds these tell (server-fleet.c).
  *
  * A host is dead when its connection has been gone for a while: that is
  * decided by server-liveness.c.  Its times are those of a clock that stands
@@ -22,6 +23,16 @@ struct json;
 enum {
     PRESENCE_VERSION_MAX = 31,
     PRESENCE_COMMITS     = 64,  /* Whose times are remembered. */
+    PRESENCE_TELLERS     = 2,
+};
+
+/* What another mapd has told of a host, which is, was or will be connected to
+ * it: that may be known before, or after. */
+struct presence_told {
+    record_name mapd;           /* "": this is none. */
+    uint64_t applied;           /* As below; 0: not known. */
+    long long int applied_at;
+    char version[PRESENCE_VERSION_MAX + 1];
 };
 
 struct presence_host {
@@ -38,8 +49,11 @@ struct presence_host {
     long long int last_seen;    /* time_msec() when it last sent anything; 0:
                                  * never, since mapd started. */
     char version[PRESENCE_VERSION_MAX + 1]; /* Its software's, or "". */
-    char mapd[64];              /* Another mapd to which it is connected, or
+    record_name mapd;           /* Another mapd to which it is connected, or
                                  * "". */
+    struct presence_told told[PRESENCE_TELLERS];
+    uint64_t changed;           /* presence->changes when what is known of what
+                                 * it uses changed last. */
 
     bool dead;                  /* As the catalog has it, ... */
     long long int dead_changed; /* ... since when: time_msec(). */
@@ -52,6 +66,7 @@ struct presence {
     struct hmap hosts;
     size_t n_connected;
     bool moved;                 /* Set whenever a host got further or left. */
+    uint64_t changes;           /* Of hosts: how often. */
     uint64_t revision;          /* The latest. */
     /* time_msec() of the last commits, by revision modulo their number; 0:
      * none. */
@@ -85,6 +100,18 @@ void presence_committed(struct presence *, uint64_t revision,
 void presence_applied(struct presence *, struct presence_host *,
                       uint64_t revision);
 
+/* Another mapd sees 'host': 'mapd'; "": none does any more. */
+void presence_seen(struct presence *, struct presence_host *,
+                   const char *mapd);
+/* Another mapd tells this of 'host'. */
+void presence_tell(struct presence *, struct presence_host *,
+                   const struct presence_told *told);
+/* What was told of hosts of mapds of which 'is_doubtful' says so need not be so
+ * any more. */
+void presence_doubt(struct presence *,
+                    bool (*is_doubtful)(const char *mapd, const void *aux),
+                    const void *aux);
+
 /* NULL if there is no record of it. */
 struct presence_host *presence_find(const struct presence *,
                                     const char *name);
@@ -94,12 +121,13 @@ struct presence_host *presence_find(const struct presence *,
 struct json *presence_lagging(const struct presence *, uint64_t revision);
 bool presence_all_applied(const struct presence *, uint64_t revision);
 
-/* Whether it is connected, here or to another mapd. */
+/* Whether it is connected, here or to another mapd; and how many are. */
 bool presence_is_connected(const struct presence_host *);
+size_t presence_count_connected(const struct presence *);
 
-/* {"connected":B,"applied":R,"applied_ms_ago":N,"last_seen_ms_ago":N,"version":V,
- * "alive":B,"alive_changed_ms_ago":N,"mapd":NAME}; the last one if it is connected to
- * another mapd. */
+/* {"connected":B,"applied":R,"applied_ms_ago":N,"last_seen_ms_ago":N,
+ * "version":V,"alive":B,"alive_changed_ms_ago":N,"mapd":NAME}; the last one if
+ * it is connected to another mapd. */
 struct json *presence_status(const struct presence_host *host);
 
 #endif /* mapping/mapd/presence.h */

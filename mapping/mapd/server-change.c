@@ -186,6 +186,7 @@ server_committed(struct server *server, struct catalog_txn *txn,
     forget_removed_hosts(server, changes, n);
     server_liveness_committed(server, txn);
     server_iface_committed(server, txn);
+    server_health_committed(server, txn);
     catalog_commit(txn);
     presence_committed(&server->presence, catalog_revision(server->catalog),
                        time_msec());
@@ -384,7 +385,8 @@ server_transact(struct connection *conn, const struct json *params,
         const struct json *op = json_array(ops)->elems[i];
 
         catalog_set_op(txn, i);
-        if (roles_check_op(&conn->role, server->catalog, op, diag)
+        if (roles_check_op(server_trust_asker(conn), server->catalog, op,
+                           diag)
             || server_change_apply(server, txn, op, leases, warnings, diag)) {
             diag->op = i;
             catalog_abort(txn);

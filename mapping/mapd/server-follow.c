@@ -54,7 +54,7 @@ seen_elsewhere(struct server *server, struct presence_host *host,
         server_set_host(conn, NULL);
         server_doom(conn);
     }
-    ovs_strlcpy(host->mapd, mapd, sizeof host->mapd);
+    presence_seen(&server->presence, host, mapd);
     host->heard = server->tick;
     host->last_seen = time_msec();
 }
@@ -74,7 +74,7 @@ take_seen(struct server *server)
             seen_elsewhere(server, host, seen.mapd);
         } else if (host->mapd[0]) {
             /* Gone from there; or, without a word, that mapd itself is. */
-            host->mapd[0] = '\0';
+            presence_seen(&server->presence, host, "");
             host->heard = server->tick - seen.silent_ms;
         }
     }
@@ -95,9 +95,8 @@ server_follow_run(struct server *server)
         server_lease_init(server);
     }
     if (leads != server->leads) {
-        server_health_lead(server, leads);
+        server_health_now(server);
     }
     server->leads = leads;
     server_iface_follow(server);
-    server_health_run(server);
 }

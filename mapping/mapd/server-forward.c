@@ -14,29 +14,21 @@
 
 #include "jsonrpc.h"
 #include "mapping/mapd/store.h"
-#include "mapping/tls.h"
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/shash.h"
-#include "openvswitch/vlog.h"
 #include "timeval.h"
 #include "util.h"
 
-VLOG_DEFINE_THIS_MODULE(server_forward);
-
-static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
-
 enum {
-    FORWARD_MAX        = 1024,  /* Under way. */
+    FORWARD_MAX        = 1024,  /* Under way, */
+    FORWARD_MAX_BYTES  = SERVER_MAX_MESSAGE, /* and so many bytes of them. */
     FORWARD_REACH_MS   = 4 * 1000, /* To find and reach the leader: less than
                                     * grapnelctl waits, */
     FORWARD_ANSWER_MS  = 60 * 1000, /* for its answer, */
     FORWARD_FOLLOW_MS  = 5 * 1000, /* and for the change to come here. */
-    FORWARD_BACKOFF_MS = 250,
-    FORWARD_PROBE_MS   = 30 * 1000, /* A large change takes its time. */
+    FORWARD_RETRY_MS   = 250,
     FORWARD_TROUBLE_MS = 60 * 1000, /* A problem for so long. */
-    FORWARD_PEER_MEMBERS = 3,   /* Who, role, from: */
-    FORWARD_PEER_LENGTH = 256,  /* bytes of each. */
 };
 
 struct forward {
@@ -44,6 +36,7 @@ struct forward {
     struct connection *conn;
     struct json *id, *params;   /* The client's. */
     char *method;
+    size_t bytes;               /* Of the request, about. */
     struct json *sent_id;       /* NULL: not sent yet. */
     struct json *result;        /* NULL: no answer yet. */
     uint64_t revision;          /* That 'result' waits for. */
@@ -53,14 +46,11 @@ struct forward {
 
 struct server_forwards {
     struct ovs_list list;       /* struct forward, in the order of requests. */
-    size_t n;
-    char *address;              /* Where 'session' goes. */
-    struct jsonrpc_session *session; /* NULL: none. */
-    unsigned int seqno;         /* Of its connection. */
-    bool usable;                /* It is connected, and to a mapd. */
-    const char *trouble;        /* What came of the last request that needed
-                                 * 'address'; NULL: an answer, ... */
-    long long int trouble_at;   /* ... and when: time_msec(). */
+    size_t n, bytes;
+    const char *trouble;        /* What came of the last request that needed */
+    char *trouble_with;         /* the mapd at this address, ... */
+    long long int trouble_at;   /* ... and when: time_msec().  NULL, NULL: an
+                                 * answer. */
 };
 
 /* What a leader does, when it is asked by `forwarded`, which goes no
@@ -100,6 +90,7 @@ forward_destroy(struct server_forwards *f, struct forward *forward)
 {
     ovs_list_remove(&forward->node);
     f->n--;
+    f->bytes -= forward->bytes;
     json_destroy(forward->id);
     json_destroy(forward->params);
     json_destroy(forward->sent_id);
@@ -121,14 +112,21 @@ server_forward_drop(struct connection *conn)
     }
 }
 
+static void
+forget_trouble(struct server_forwards *f)
+{
+    f->trouble = NULL;
+    free(f->trouble_with);
+    f->trouble_with = NULL;
+}
+
 void
 server_forward_destroy(struct server *server)
 {
     struct server_forwards *f = server->forwards;
 
     ovs_assert(ovs_list_is_empty(&f->list));
-    jsonrpc_session_close(f->session);
-    free(f->address);
+    forget_trouble(f);
     free(f);
 }
 
@@ -142,56 +140,62 @@ refuse(struct server_forwards *f, struct forward *forward,
 }
 
 static void
-note_trouble(struct server_forwards *f, const char *trouble)
+note_trouble(struct server *server, const char *trouble)
 {
+    struct server_forwards *f = server->forwards;
+
+    forget_trouble(f);
     f->trouble = trouble;
+    f->trouble_with = xstrdup(server_uplink_address(server));
     f->trouble_at = time_msec();
 }
 
 static void
-refuse_unknown(struct server_forwards *f, struct forward *forward)
+refuse_unknown(struct server *server, struct forward *forward)
 {
     struct diagnosis diag = { .op = -1 };
 
     diagnosis_set(&diag, DIAG_STORE, NULL, NULL, "grapnel-mapd at %s, which "
                   "makes changes, went away before it said whether this one "
-                  "was made", f->address);
+                  "was made", server_uplink_address(server));
     diagnosis_set_hint(&diag, "look whether it was, before you repeat it");
-    note_trouble(f, "went away before it answered (does it trust this one's "
-                 "certificate?)");
-    refuse(f, forward, &diag);
+    note_trouble(server, "went away before it answered (does it trust this "
+                 "one's certificate?)");
+    refuse(server->forwards, forward, &diag);
 }
 
 /* The leader is known, and has not been reached in time. */
 static void
-refuse_unreached(struct server_forwards *f, struct forward *forward)
+refuse_unreached(struct server *server, struct forward *forward)
 {
+    const char *address = server_uplink_address(server);
     struct diagnosis diag = { .op = -1 };
 
-    diagnosis_set(&diag, DIAG_NOT_LEADER, "mapd", f->address,
+    diagnosis_set(&diag, DIAG_NOT_LEADER, "mapd", address,
                   "grapnel-mapd at %s, which makes changes, cannot be reached "
-                  "from the one that you ask", f->address);
+                  "from the one that you ask", address);
     diagnosis_set_hint(&diag, "use --mapd=%s, and see the log of the one that "
-                       "you ask", f->address);
-    note_trouble(f, "cannot be reached from this one, or is not trusted");
-    refuse(f, forward, &diag);
+                       "you ask", address);
+    note_trouble(server, "cannot be reached from this one, or is not trusted");
+    refuse(server->forwards, forward, &diag);
 }
 
 char *
 server_forward_problem(const struct server *server)
 {
     const struct server_forwards *f = server->forwards;
+    const char *address = server_uplink_address(server);
 
-    return (f->session && f->trouble
+    return (f->trouble && !server->leads && !strcmp(address, f->trouble_with)
             && time_msec() - f->trouble_at < FORWARD_TROUBLE_MS
             ? xasprintf("grapnel-mapd at %s, which makes changes, %s; changes "
-                        "that are sent to this one are refused", f->address,
+                        "that are sent to this one are refused", address,
                         f->trouble)
             : NULL);
 }
 
-/* Whether 'conn' may have this done.  The leader takes our word for it, as it
- * knows only us. */
+/* Whether 'conn' may have this done.  The leader takes our word for who it is,
+ * and looks again, as it may know more. */
 static bool
 may_forward(struct connection *conn, const char *method,
             const struct json *params)
@@ -252,11 +256,15 @@ server_forward(struct connection *conn, const struct json *id,
     forward->params = json_clone(params);
     forward->method = xstrdup(method);
     forward->deadline = time_msec() + FORWARD_REACH_MS;
+    forward->bytes = conn->message_size;
     ovs_list_push_back(&f->list, &forward->node);
     f->n++;
-    if (f->n > FORWARD_MAX) {
-        diagnosis_set(&diag, DIAG_BUSY, NULL, NULL, "%d changes are on their "
-                      "way to the grapnel-mapd that makes them", FORWARD_MAX);
+    f->bytes += forward->bytes;
+    if (f->n > FORWARD_MAX || (f->n > 1 && f->bytes > FORWARD_MAX_BYTES)) {
+        diagnosis_set(&diag, DIAG_BUSY, NULL, NULL, "%"PRIuSIZE" changes of "
+                      "%"PRIuSIZE" bytes are on their way to the grapnel-mapd "
+                      "that makes them", f->n - 1, f->bytes - forward->bytes);
+        diagnosis_set_hint(&diag, "repeat it later");
         refuse(f, forward, &diag);
     }
     return true;
@@ -276,27 +284,6 @@ encode_peer(const struct connection *conn)
     return peer;
 }
 
-static bool
-is_peer(const struct json *json)
-{
-    const struct shash_node *node;
-
-    if (json->type != JSON_OBJECT
-        || shash_count(json_object(json)) > FORWARD_PEER_MEMBERS) {
-        return false;
-    }
-    SHASH_FOR_EACH (node, json_object(json)) {
-        const struct json *value = node->data;
-
-        if (value->type != JSON_STRING
-            || strlen(node->name) > FORWARD_PEER_LENGTH
-            || strlen(json_string(value)) > FORWARD_PEER_LENGTH) {
-            return false;
-        }
-    }
-    return true;
-}
-
 struct json *
 server_forwarded(struct connection *conn, const struct json *params,
                  struct diagnosis *diag)
@@ -307,115 +294,43 @@ server_forwarded(struct connection *conn, const struct json *params,
                              ? find_method(json_string(a->elems[0])) : NULL);
     struct json *result = NULL;
 
-    if (!method || !is_peer(a->elems[2])) {
+    if (!method) {
         diagnosis_set(diag, DIAG_INVALID, "params", NULL, "params must be a "
-                      "method that changes something, its params, and an "
-                      "object of strings that says whose request it is");
-        return NULL;
-    }
-    if (!store_check_leader(conn->server->store, diag)) {
-        conn->server->actor_for = a->elems[2];
+                      "method that changes something, its params, and whose "
+                      "request it is");
+    } else if (!server_trust_forwarded(conn, json_string(a->elems[0]),
+                                       a->elems[2], diag)
+               && !store_check_leader(conn->server->store, diag)) {
         result = method(conn, a->elems[1], diag);
-        conn->server->actor_for = NULL;
     }
     return result;
 }
 
-/* The connection to the leader. */
-
-/* Those that were sent will not be answered. */
-static void
-lose_session(struct server_forwards *f)
-{
-    struct forward *forward;
-
-    LIST_FOR_EACH_SAFE (forward, node, &f->list) {
-        if (forward->sent_id && !forward->result) {
-            refuse_unknown(f, forward);
-        }
-    }
-}
-
-/* Others that the CAs vouch for, such as hosts, must not pass for mapd. */
-static bool
-is_mapd(const struct server *server)
-{
-    struct server_forwards *f = server->forwards;
-    const char *name = jsonrpc_session_get_id(f->session);
-
-    if (strncmp(f->address, "ssl:", 4)) {
-        return true;
-    } else if (server_trust_is_revoked(server, name)) {
-        VLOG_WARN_RL(&rl, "%s: the certificate of %.64s is revoked",
-                     f->address, name);
-        jsonrpc_session_force_reconnect(f->session);
-        return false;
-    } else if (tls_is_mapd(name)) {
-        return true;
-    }
-    VLOG_WARN_RL(&rl, "%s: is not mapd: its certificate is for \"%.64s\", not "
-                 "for "TLS_MAPD_PREFIX"NAME", f->address, name ? name : "");
-    jsonrpc_session_force_reconnect(f->session);
-    return false;
-}
-
-void
-server_forward_check(struct server *server)
-{
-    struct server_forwards *f = server->forwards;
-
-    f->usable = f->usable && is_mapd(server);
-}
-
-/* To be open while there is somebody to talk to and something to say.  One who
- * has just lost the lead may still answer. */
-static void
-run_session(struct server *server)
-{
-    struct server_forwards *f = server->forwards;
-    const char *address = (server->leads ? NULL
-                           : store_leader_address(server->store));
-
-    if (f->session && (server->leads
-                       || (address && strcmp(address, f->address)))) {
-        lose_session(f);
-        jsonrpc_session_close(f->session);
-        f->session = NULL;
-        f->usable = false;
-        f->trouble = NULL;
-    }
-    if (!f->session && address && f->n
-        && strcmp(store_leader_name(server->store),
-                  store_own_name(server->store))) {
-        free(f->address);
-        f->address = xstrdup(address);
-        f->session = jsonrpc_session_open(address, true);
-        jsonrpc_session_set_max_backoff(f->session, FORWARD_BACKOFF_MS);
-        jsonrpc_session_set_probe_interval(f->session, FORWARD_PROBE_MS);
-        f->seqno = jsonrpc_session_get_seqno(f->session);
-    }
-    if (f->session) {
-        jsonrpc_session_run(f->session);
-        if (f->seqno != jsonrpc_session_get_seqno(f->session)) {
-            f->seqno = jsonrpc_session_get_seqno(f->session);
-            lose_session(f);
-            f->usable = (jsonrpc_session_is_connected(f->session)
-                         && is_mapd(server));
-        }
-    }
-}
+/* Answers. */
 
 /* Whether a request can be sent on now. */
 static bool
 is_reached(const struct server *server)
 {
-    const struct server_forwards *f = server->forwards;
+    return (server_uplink_is_usable(server)
+            && store_leader_address(server->store));
+}
 
-    return (f->session && f->usable && store_leader_address(server->store));
+void
+server_forward_lost(struct server *server)
+{
+    struct server_forwards *f = server->forwards;
+    struct forward *forward;
+
+    LIST_FOR_EACH_SAFE (forward, node, &f->list) {
+        if (forward->sent_id && !forward->result) {
+            refuse_unknown(server, forward);
+        }
+    }
 }
 
 static void
-send_on(struct server_forwards *f, struct forward *forward)
+send_on(struct server *server, struct forward *forward)
 {
     struct jsonrpc_msg *msg
         = jsonrpc_create_request("forwarded", json_array_create_3(
@@ -425,7 +340,7 @@ send_on(struct server_forwards *f, struct forward *forward)
 
     forward->sent_id = json_clone(msg->id);
     forward->deadline = time_msec() + FORWARD_ANSWER_MS;
-    jsonrpc_session_send(f->session, msg);
+    server_uplink_send(server, msg);
 }
 
 static void
@@ -435,18 +350,21 @@ take_answer(struct server_forwards *f, struct forward *forward,
     const struct json *revision
         = (msg->type == JSONRPC_REPLY && msg->result->type == JSON_OBJECT
            ? shash_find_data(json_object(msg->result), "revision") : NULL);
-    struct diagnosis diag;
+    struct diagnosis diag = { .op = -1 };
+    bool refused = (msg->type == JSONRPC_ERROR
+                    && diagnosis_from_json(msg->error, &diag));
 
-    f->trouble = NULL;
-    if (msg->type == JSONRPC_ERROR
-        && diagnosis_from_json(msg->error, &diag)
-        && diag.code == DIAG_NOT_LEADER) {
+    forget_trouble(f);
+    if (refused && diag.code == DIAG_NOT_LEADER) {
         json_destroy(forward->sent_id); /* Nothing was done: there will be */
         forward->sent_id = NULL;        /* another one. */
-        forward->retry_at = time_msec() + FORWARD_BACKOFF_MS;
+        forward->retry_at = time_msec() + FORWARD_RETRY_MS;
         forward->deadline = MIN(forward->deadline,
                                 time_msec() + FORWARD_REACH_MS);
         return;
+    }
+    if (refused && !strcmp(forward->method, "register")) {
+        server_register_refused(forward->conn, forward->params, &diag);
     }
     if (msg->type == JSONRPC_ERROR) {
         server_send(forward->conn, jsonrpc_create_error(
@@ -460,23 +378,18 @@ take_answer(struct server_forwards *f, struct forward *forward,
     forward->deadline = time_msec() + FORWARD_FOLLOW_MS;
 }
 
-static void
-receive(struct server_forwards *f)
+void
+server_forward_answered(struct server *server, const struct jsonrpc_msg *msg)
 {
-    struct jsonrpc_msg *msg;
+    struct server_forwards *f = server->forwards;
+    struct forward *forward;
 
-    while (f->session && (msg = jsonrpc_session_recv(f->session))) {
-        struct forward *forward;
-
-        LIST_FOR_EACH_SAFE (forward, node, &f->list) {
-            if ((msg->type == JSONRPC_REPLY || msg->type == JSONRPC_ERROR)
-                && forward->sent_id && !forward->result
-                && json_equal(msg->id, forward->sent_id)) {
-                take_answer(f, forward, msg);
-                break;
-            }
+    LIST_FOR_EACH (forward, node, &f->list) {
+        if (forward->sent_id && !forward->result
+            && json_equal(msg->id, forward->sent_id)) {
+            take_answer(f, forward, msg);
+            break;
         }
-        jsonrpc_msg_destroy(msg);
     }
 }
 
@@ -515,15 +428,15 @@ run_forward(struct server *server, struct forward *forward)
         }
     } else if (forward->sent_id) {
         if (late) {
-            refuse_unknown(f, forward);
+            refuse_unknown(server, forward);
         }
-    } else if (late && f->session && !f->usable) {
-        refuse_unreached(f, forward);
+    } else if (late && server_uplink_is_trying(server)) {
+        refuse_unreached(server, forward);
     } else if (late || !store_check_leader(server->store, &diag)
                || diag.code != DIAG_NOT_LEADER) {
         do_here(f, forward);
     } else if (is_reached(server) && time_msec() >= forward->retry_at) {
-        send_on(f, forward);
+        send_on(server, forward);
     }
 }
 
@@ -533,11 +446,6 @@ server_forward_run(struct server *server)
     struct server_forwards *f = server->forwards;
     struct forward *forward;
 
-    if (!store_is_shared(server->store)) {
-        return;
-    }
-    run_session(server);
-    receive(f);
     LIST_FOR_EACH_SAFE (forward, node, &f->list) {
         if (!forward->conn->doomed) {
             run_forward(server, forward);
@@ -551,10 +459,6 @@ server_forward_wait(struct server *server)
     struct server_forwards *f = server->forwards;
     const struct forward *forward;
 
-    if (f->session) {
-        jsonrpc_session_wait(f->session);
-        jsonrpc_session_recv_wait(f->session);
-    }
     LIST_FOR_EACH (forward, node, &f->list) {
         poll_timer_wait_until(forward->deadline);
         if (!forward->sent_id && is_reached(server)) {

@@ -1,22 +1,28 @@
-/* What hosts say about the health of the endpoints that live on them.  Each
- * message is one revision, if it changes anything.  A message that is not
- * taken ends the connection: the host comes back, and says all of it again.
+/* Which endpoints are well, as their hosts say: see "health" in
+ * docs/protocol.md.
  *
- * Where several mapds share a store, the one that makes changes hears of the
- * hosts that are connected to it; for the others all endpoints are well.  One
- * that begins to make changes gives slots to all: what is unwell hosts tell
- * again before long. */
+ * What the hosts that are connected here say is kept (verdicts.h), and
+ * compared with the catalog: when they say something, when another mapd begins
+ * to make changes, and otherwise a second after a change.  Whoever makes
+ * changes puts the catalog right, all at once, by a transaction that changes
+ * no record; the others tell it what it should.  So nothing is lost, whoever goes away, and
+ * all that is repeated is what has not come to be.
+ *
+ * A host that sends more than SERVER_HEALTH_RATE messages a second is closed;
+ * it comes back, and says all again. */
 
 #include <config.h>
 
 #include "mapping/mapd/server-private.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jsonrpc.h"
-#include "mapping/report.h"
+#include "mapping/mapd/link-row.h"
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -29,9 +35,12 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 
 enum {
     TOKEN    = 1000,            /* A bucket gets 'rate' tokens per ms. */
-    RETRY_MS = 1000,            /* After the store has failed. */
+    AGAIN_MS = 1000,            /* To look again. */
 };
 BUILD_ASSERT_DECL((int) CATALOG_WHY_SIZE > (int) REPORT_WHY_MAX);
+
+/* Host, group, endpoint, whether it is well, why not. */
+#define ROW "snnbs"
 
 static bool
 may_send(struct connection *conn)
@@ -44,85 +53,40 @@ may_send(struct connection *conn)
     return token_bucket_withdraw(&conn->healths, TOKEN);
 }
 
-/* A host speaks of its own endpoints only, and checks what is not down, in
- * groups with a check.  One that has just gone, or moved, or become another,
- * is nothing to complain of. */
-static bool
-may_tell(const struct connection *conn, const struct catalog_group *group,
-         const struct catalog_endpoint *endpoint)
+/* The group of the endpoint of which 'host' speaks, if it may: of its own
+ * endpoints, which are not down, in groups with a check; else NULL.  One that
+ * has just gone, or moved, or become another, is nothing to complain of. */
+static const struct catalog_group *
+find_told(const struct catalog *catalog, const char *host,
+          const struct report_health *said,
+          const struct catalog_endpoint **endpoint)
 {
-    return (!strcmp(endpoint->record.host, conn->host->name)
-            && endpoint->record.state != ENDPOINT_DOWN
-            && group->record.health.check != HEALTH_NONE);
-}
-
-static void
-take(struct connection *conn, struct catalog_txn *txn,
-     const struct report_health *report)
-{
-    const struct catalog *catalog = conn->server->catalog;
-    const struct catalog_endpoint *endpoint
-        = catalog_find_index(catalog, report->group, report->endpoint);
+    const struct catalog_endpoint *e
+        = catalog_find_index(catalog, said->group, said->endpoint);
     const struct catalog_group *group
-        = endpoint ? catalog_find_group(catalog, endpoint->record.vni,
-                                        endpoint->record.group) : NULL;
-    const char *why = (report->healthy ? NULL
-                       : report->why[0] ? report->why : "unhealthy");
+        = e ? catalog_find_group(catalog, e->record.vni, e->record.group)
+        : NULL;
 
-    if (!endpoint || !may_tell(conn, group, endpoint)) {
-        return;
+    if (!group || strcmp(e->record.host, host)
+        || e->record.state == ENDPOINT_DOWN
+        || group->record.health.check == HEALTH_NONE) {
+        return NULL;
     }
-    if (!why != !catalog_endpoint_sickness(catalog, group, endpoint)) {
-        VLOG_INFO_RL(&rl, "host %s: endpoint %u of group %"PRIu32" is %s%s",
-                     conn->host->name, report->endpoint, report->group,
-                     why ? "unhealthy: " : "healthy", why ? why : "");
-    }
-    catalog_set_health(txn, report->group, report->endpoint, why);
+    *endpoint = e;
+    return group;
 }
 
-/* All endpoints of the host are well, but for what follows. */
-static void
-clear(struct connection *conn, struct catalog_txn *txn)
+void
+server_health_now(struct server *server)
 {
-    struct catalog_patient *patients;
-    size_t n;
-
-    patients = catalog_patients(conn->server->catalog, conn->host->name, &n);
-    for (size_t i = 0; i < n; i++) {
-        catalog_set_health(txn, patients[i].group, patients[i].endpoint, NULL);
-    }
-    free(patients);
-}
-
-static int
-apply(struct connection *conn, bool all, const struct report_health *reports,
-      size_t n, struct diagnosis *diag)
-{
-    struct catalog_txn *txn;
-    struct json *result;
-
-    if (!conn->server->leads) {
-        return 0;               /* Who leads hears of its own hosts alone. */
-    }
-    txn = server_begin(conn->server);
-    if (all) {
-        clear(conn, txn);
-    }
-    for (size_t i = 0; i < n; i++) {
-        take(conn, txn, &reports[i]);
-    }
-    result = server_finish(conn->server, txn, false, diag);
-    if (!result) {
-        return EIO;
-    }
-    json_destroy(result);
-    return 0;
+    server->health_at = time_msec();
 }
 
 int
 server_health(struct connection *conn, const struct json *params,
               struct diagnosis *diag)
 {
+    struct server *server = conn->server;
     struct report_health *reports;
     bool all;
     size_t n;
@@ -138,63 +102,276 @@ server_health(struct connection *conn, const struct json *params,
         return error;
     }
     if (!conn->host || conn->doomed) {
-        conn->server->n_relay_drops++;
+        server->n_relay_drops++;
     } else if (!may_send(conn)) {
         error = diagnosis_set(diag, DIAG_BUSY, NULL, NULL,
                               "more than %d a second", SERVER_HEALTH_RATE);
     } else {
-        error = apply(conn, all, reports, n, diag);
+        if (all) {
+            verdicts_set_all(&server->verdicts, &conn->verdicts);
+        }
+        for (size_t i = 0; i < n; i++) {
+            const struct catalog_endpoint *e;
+
+            if (find_told(server->catalog, conn->host->name, &reports[i],
+                          &e)) {
+                verdicts_put(&server->verdicts, &conn->verdicts, conn,
+                             &reports[i]);
+            }
+        }
+        server_health_now(server);
     }
     free(reports);
     return error;
 }
 
-/* Subscribers were told whom to pass over; nobody will tell them when not to
- * any more. */
-static void
-tell_anew(struct server *server)
+void
+server_health_drop(struct connection *conn)
 {
-    struct connection *conn;
+    verdicts_clear(&conn->server->verdicts, &conn->verdicts);
+}
 
-    LIST_FOR_EACH (conn, node, &server->connections) {
-        if (conn->view && !conn->stale && !conn->doomed) {
-            server_queue_snapshot(conn, NULL);
+/* When it is up, or back, or checked again, its host begins anew. */
+void
+server_health_committed(struct server *server, const struct catalog_txn *txn)
+{
+    const struct catalog_group *const *groups;
+    size_t n;
+
+    groups = catalog_txn_groups(txn, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct verdict *v, *next;
+
+        for (v = verdicts_first(&server->verdicts, groups[i]->id); v;
+             v = next) {
+            const struct catalog_endpoint *e;
+
+            next = verdicts_next(v);
+            if (!find_told(server->catalog, v->conn->host->name, &v->said,
+                           &e)) {
+                verdicts_remove(&server->verdicts, v);
+            }
+        }
+    }
+    server->health_at = MIN(server->health_at, time_msec() + AGAIN_MS);
+}
+
+/* Looking. */
+
+/* What is done about endpoints of which the catalog should say otherwise. */
+struct remedy {
+    struct server *server;
+    struct catalog_txn *txn;    /* NULL: the leader is told. */
+    struct json *rows;          /* For it. */
+    size_t n;                   /* So many there are. */
+};
+
+static void
+tell_leader(struct remedy *remedy)
+{
+    struct server_link *link = server_link_up(remedy->server);
+
+    if (link && json_array(remedy->rows)->n) {
+        struct json *param = json_object_create();
+
+        json_object_put(param, "endpoints", remedy->rows);
+        server_link_notify(link, "link_health", param);
+    } else {
+        json_destroy(remedy->rows);
+    }
+    remedy->rows = json_array_create_empty();
+}
+
+/* 'why' is NULL if it is well. */
+static void
+set(struct catalog_txn *txn, const char *host, uint32_t group,
+    uint16_t endpoint, const char *why)
+{
+    VLOG_INFO_RL(&rl, "host %s: endpoint %u of group %"PRIu32" is %s%s",
+                 host, endpoint, group, why ? "unhealthy: " : "healthy",
+                 why ? why : "");
+    catalog_set_health(txn, group, endpoint, why);
+}
+
+static const char *
+reason(const char *why)
+{
+    return why[0] ? why : "unhealthy";
+}
+
+static void
+add_remedy(struct remedy *remedy, const char *host, uint32_t group,
+           uint16_t endpoint, const char *why)
+{
+    remedy->n++;
+    if (remedy->txn) {
+        set(remedy->txn, host, group, endpoint, why);
+        return;
+    }
+    json_array_add(remedy->rows, link_row_create(
+                       ROW, host, (uint64_t) group, (uint64_t) endpoint, !why,
+                       why ? why : ""));
+    if (json_array(remedy->rows)->n >= LINK_ROWS_MAX) {
+        tell_leader(remedy);
+    }
+}
+
+/* Who is well, or has become unwell, by what was said of single ones. */
+static void
+look_at_verdicts(struct remedy *remedy)
+{
+    struct server *server = remedy->server;
+    struct verdict *v;
+
+    HMAP_FOR_EACH_SAFE (v, node, &server->verdicts.by_group) {
+        const char *host = v->conn->host->name, *why;
+        const struct catalog_endpoint *e;
+        const struct catalog_group *group
+            = find_told(server->catalog, host, &v->said, &e);
+
+        if (!group) {
+            verdicts_remove(&server->verdicts, v);
+            continue;
+        }
+        why = v->said.healthy ? NULL : reason(v->said.why);
+        if (!why != !catalog_endpoint_sickness(server->catalog, group, e)) {
+            add_remedy(remedy, host, v->said.group, v->said.endpoint, why);
+        } else if (why && remedy->txn) {
+            /* The reason may be another, which is no change. */
+            catalog_set_health(remedy->txn, v->said.group, v->said.endpoint,
+                               why);
         }
     }
 }
 
-void
-server_health_lead(struct server *server, bool leads)
+/* Who is well because its host has said so of all. */
+static void
+look_at_patients(struct remedy *remedy)
 {
-    server->health_is_old = leads;
-    server->health_at = time_msec();
-    if (!leads && catalog_forget_health(server->catalog)) {
-        tell_anew(server);
+    struct server *server = remedy->server;
+    struct catalog_patient *patients;
+    size_t n;
+
+    patients = catalog_patients(server->catalog, NULL, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct catalog_patient *p = &patients[i];
+        const struct catalog_endpoint *e
+            = catalog_find_index(server->catalog, p->group, p->endpoint);
+        struct connection *conn
+            = e ? server_find_host(server, e->record.host) : NULL;
+
+        if (conn && conn->verdicts.all
+            && !verdicts_find(&server->verdicts, conn, p->group,
+                              p->endpoint)) {
+            add_remedy(remedy, conn->host->name, p->group, p->endpoint, NULL);
+        }
     }
+    free(patients);
+}
+
+static void
+finish(struct server *server, struct catalog_txn *txn)
+{
+    struct diagnosis diag;
+
+    server->actor = NULL;       /* Nobody asked for it. */
+    json_destroy(server_finish(server, txn, false, &diag));
+}
+
+static bool
+can_remedy(const struct server *server)
+{
+    return server->leads || server_link_up(server);
 }
 
 void
 server_health_run(struct server *server)
 {
-    struct diagnosis diag;
-    struct catalog_txn *txn;
-    struct json *result;
+    struct remedy remedy = { .server = server };
 
-    if (!server->health_is_old) {
+    if (time_msec() < server->health_at) {
         return;
     }
-    if (time_msec() >= server->health_at) {
-        txn = server_begin(server);
-        catalog_set_all_healthy(txn);
-        result = server_finish(server, txn, false, &diag);
-        server->health_is_old = !result;
-        if (!result) {
-            catalog_forget_health(server->catalog);
-            server->health_at = time_msec() + RETRY_MS;
-        }
-        json_destroy(result);
+    server->health_at = LLONG_MAX;
+    if (!can_remedy(server)) {
+        return;                 /* Whoever changes that has it run again. */
     }
-    if (server->health_is_old) {
+    remedy.txn = server->leads ? server_begin(server) : NULL;
+    remedy.rows = json_array_create_empty();
+    look_at_patients(&remedy);
+    look_at_verdicts(&remedy);
+    if (remedy.txn) {
+        finish(server, remedy.txn);
+    } else {
+        tell_leader(&remedy);
+    }
+    json_destroy(remedy.rows);
+    if (remedy.n) {             /* It may not come to be. */
+        server->health_at = MIN(server->health_at, time_msec() + AGAIN_MS);
+    }
+}
+
+void
+server_health_wait(const struct server *server)
+{
+    if (server->health_at != LLONG_MAX) {
         poll_timer_wait_until(server->health_at);
     }
+}
+
+/* What another mapd says of the hosts that are connected to it. */
+
+static int
+take_row(struct server *server, struct catalog_txn *txn,
+         const struct json *row, struct diagnosis *diag)
+{
+    struct report_health said = { .group = 0 };
+    const struct catalog_endpoint *e;
+    union link_value v[5];
+    int error = link_row_read(row, ROW, v, diag);
+
+    if (error) {
+        return error;
+    } else if (v[1].n > GROUP_MAX_ID || v[2].n >= GROUP_MAX_ENDPOINTS) {
+        return diagnosis_set(diag, DIAG_INVALID, "endpoint", NULL,
+                             "there can be no endpoint %"PRIu64" of group "
+                             "%"PRIu64, v[2].n, v[1].n);
+    }
+    said.group = v[1].n;
+    said.endpoint = v[2].n;
+    if (!server_find_host(server, v[0].s)
+        && find_told(server->catalog, v[0].s, &said, &e)) {
+        set(txn, v[0].s, said.group, said.endpoint,
+            v[3].b ? NULL : reason(v[4].s));
+    }
+    return 0;
+}
+
+int
+server_health_by(struct server_link *link, const struct json *params,
+                 struct diagnosis *diag)
+{
+    const struct json *rows = link_rows_get(params, "endpoints", diag);
+    struct server *server = link->server;
+    struct catalog_txn *txn;
+    int error = 0;
+
+    if (!rows) {
+        return EINVAL;
+    }
+    if (!link->conn || !server->leads) {
+        server->n_relay_drops++; /* Who leads is told again. */
+        return 0;
+    }
+    server_batch_flush(server);
+    txn = server_begin(server);
+    for (size_t i = 0; !error && i < json_array(rows)->n; i++) {
+        error = take_row(server, txn, json_array(rows)->elems[i], diag);
+    }
+    if (error) {
+        catalog_abort(txn);
+    } else {
+        finish(server, txn);
+    }
+    return error;
 }

@@ -333,7 +333,8 @@ server_claimed(struct connection *conn, const struct json *params,
     if (error) {
         return NULL;
     }
-    if (!catalog_find_host(server->catalog, claims.host)) {
+    error = roles_check_claim(server_trust_asker(conn), claims.host, diag);
+    if (!error && !catalog_find_host(server->catalog, claims.host)) {
         error = diagnosis_set(diag, DIAG_NOT_FOUND, "host", claims.host,
                               "host %s is not known", claims.host);
     }

@@ -10,15 +10,29 @@
 
 #include "jsonrpc.h"
 #include "mapping/mapd/server-private.h"
+#include "openvswitch/json.h"
+#include "openvswitch/shash.h"
 #include "timeval.h"
 #include "util.h"
+
+/* Where 'conn' comes from, or whoever asks by it. */
+static const char *
+get_origin(const struct connection *conn)
+{
+    const struct server *server = conn->server;
+    const struct json *from
+        = (server->actor == conn && server->actor_for
+           ? shash_find_data(json_object(server->actor_for), "from") : NULL);
+
+    return from ? json_string(from) : jsonrpc_get_name(conn->rpc);
+}
 
 /* Connections are named tcp:IP:PORT, or otherwise if they are local: the
  * machine is what stands before the port. */
 static void
 get_machine(const struct connection *conn, char machine[])
 {
-    const char *name = jsonrpc_get_name(conn->rpc);
+    const char *name = get_origin(conn);
     const char *port = strrchr(name, ':');
 
     if (port) {

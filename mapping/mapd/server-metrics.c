@@ -13,7 +13,8 @@
 
 /* Peers choose what they send: all that is not here counts as the last. */
 static const char *const methods[SERVER_METRICS_METHODS] = {
-    "applied", "claim", "dump", "echo", "flows", "forwarded", "health", "list", "load",
+    "applied", "claim", "dump", "echo", "flows", "forwarded", "health", "link",
+    "link_again", "link_health", "link_hosts", "link_loads", "list", "load",
     "register", "report", "status", "subscribe", "trace", "traced", "transact",
     "wait", "want_flows", "watch", "other",
 };
@@ -59,24 +60,32 @@ write_hosts(const struct server *server, struct metrics *m)
 {
     uint64_t revision = catalog_revision(server->catalog);
     const struct presence_host *host;
-    size_t n_dead = 0, n_lagging = 0;
+    size_t n_dead = 0, n_lagging = 0, n_fleet_lagging = 0;
 
     HMAP_FOR_EACH (host, node, &server->presence.hosts) {
         n_dead += host->dead;
         n_lagging += host->owner && host->applied < revision;
+        n_fleet_lagging += (presence_is_connected(host)
+                            && host->applied < revision);
     }
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_hosts",
                    "Hosts that there are records of.",
                    catalog_count(server->catalog, RECORD_HOST));
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_connected_hosts",
-                   "Hosts that are connected.",
+                   "Hosts that are connected to this mapd.",
                    server->presence.n_connected);
+    metrics_single(m, METRICS_GAUGE, "grapnel_mapd_fleet_connected_hosts",
+                   "Hosts that are connected to any mapd of this store.",
+                   presence_count_connected(&server->presence));
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_dead_hosts",
                    "Hosts whose endpoints get no new flows, because they are "
                    "gone.", n_dead);
     metrics_single(m, METRICS_GAUGE, "grapnel_mapd_lagging_hosts",
-                   "Connected hosts that have not applied the latest "
-                   "revision.", n_lagging);
+                   "Hosts that are connected to this mapd, and have not "
+                   "applied the latest revision.", n_lagging);
+    metrics_single(m, METRICS_GAUGE, "grapnel_mapd_fleet_lagging_hosts",
+                   "Hosts that are connected to any mapd of this store, and "
+                   "have not applied the latest revision.", n_fleet_lagging);
 }
 
 static void

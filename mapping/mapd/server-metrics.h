@@ -8,7 +8,7 @@
 
 #include "mapping/metrics.h"
 
-enum { SERVER_METRICS_METHODS = 20 };
+enum { SERVER_METRICS_METHODS = 25 };
 
 /* All zero to begin with. */
 struct server_metrics {

@@ -7,7 +7,8 @@
  * server-iface.c,
  * server-trace.c, server-incident.c, server-metrics.c, server-handshake.c,
  * server-trust.c, server-vnis.c, barrier.c; and for
- * stores that are shared server-follow.c, server-forward.c. */
+ * stores that are shared server-follow.c, server-forward.c,
+ * server-uplink.c, server-link.c, server-fleet.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1
@@ -17,9 +18,11 @@
 #include "mapping/mapd/refusals.h"
 #include "mapping/mapd/roles.h"
 #include "mapping/mapd/server-incident.h"
+#include "mapping/mapd/server-link.h"
 #include "mapping/mapd/server-metrics.h"
 #include "mapping/mapd/server.h"
 #include "mapping/mapd/stations.h"
+#include "mapping/mapd/verdicts.h"
 #include "mapping/tls.h"
 #include "mapping/vni-set.h"
 #include "mapping/mapd/waitset.h"
@@ -78,16 +81,21 @@ struct server {
     struct ovs_list traces;     /* server-trace.c */
     size_t n_traces;
     struct hmap loads;          /* server-report.c */
+    uint64_t load_changes;      /* How often that changed. */
+    size_t n_idle_loads;        /* Of which nobody says anything. */
+    long long int loads_clean_at; /* time_msec(). */
     uint64_t last_trace;
     uint64_t n_relay_drops;     /* Messages between hosts. */
     struct server_incidents incidents;
     struct server_metrics metrics;
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
+    struct server_uplink *uplink; /* server-uplink.c */
     bool leads;                 /* Made changes in the last run. */
     struct server_ifaces *ifaces; /* server-iface.c */
-    bool health_is_old;         /* It is another mapd's, until ... */
-    long long int health_at;    /* ... after this time_msec(). */
+    struct ovs_list links;      /* server-link.c */
+    struct verdicts verdicts;   /* server-health.c: looked at ... */
+    long long int health_at;    /* ... next at this time_msec(). */
 
     /* server-handshake.c and server-trust.c. */
     struct ovs_list handshakes;
@@ -101,6 +109,7 @@ struct server {
                                  * last; NULL: it is gone. */
     bool acts_itself;           /* Nobody has asked for it. */
     const struct json *actor_for; /* For whom 'actor' asks; NULL: itself. */
+    struct role actor_for_role; /* That one's. */
     char actor_method[SERVER_METHOD_SIZE]; /* That request's; cut. */
     char *plain_target;         /* Not authenticated, and not of this machine
                                  * alone; or NULL. */
@@ -125,6 +134,7 @@ struct connection {
     unsigned int received;      /* jsonrpc_get_received_bytes() ... */
     unsigned int message_start; /* ... now, and after the last message. */
     size_t unfinished;          /* Its part of server->unfinished. */
+    unsigned int message_size;  /* Bytes of the last one, about. */
     size_t backlog;             /* jsonrpc_get_backlog(), last time. */
     bool probes;                /* The kernel does not say if it dies. */
     bool probed;                /* An echo request is out. */
@@ -146,6 +156,8 @@ struct connection {
     uint64_t applied;           /* What it last said that it has; 0: nothing
                                  * yet. */
     size_t n_barriers;
+    struct server_link *link;   /* NULL: not another mapd's. */
+    struct verdicts_of_host verdicts; /* server-health.c */
     struct server_relay *relay; /* server-relay.c; NULL: never used. */
     struct token_bucket healths; /* server-health.c */
     bool has_healths;           /* That was initialized. */
@@ -209,16 +221,38 @@ void server_forward_init(struct server *);
 void server_forward_destroy(struct server *);
 void server_forward_run(struct server *);
 void server_forward_wait(struct server *);
-/* The leader's certificate may be revoked now. */
-void server_forward_check(struct server *);
 /* What keeps changes from getting to the leader, as a line that the caller
  * owns; or NULL. */
 char *server_forward_problem(const struct server *);
 /* 'conn' is going away. */
 void server_forward_drop(struct connection *);
+/* What was sent to the leader will not be answered; or this is an answer. */
+void server_forward_lost(struct server *);
+void server_forward_answered(struct server *, const struct jsonrpc_msg *);
+
+/* The connection to the leader: server-uplink.c. */
+void server_uplink_init(struct server *);
+void server_uplink_destroy(struct server *);
+void server_uplink_run(struct server *);
+void server_uplink_wait(struct server *);
+/* The leader's certificate may be revoked now. */
+void server_uplink_check(struct server *);
+/* Whether it is there, or is not and is to be.  Only if it is there is
+ * something sent; takes 'msg' over. */
+bool server_uplink_is_usable(const struct server *);
+bool server_uplink_is_trying(const struct server *);
+void server_uplink_send(struct server *, struct jsonrpc_msg *msg);
+/* If it is there: whether more than SERVER_MAX_BACKLOG waits to be read. */
+bool server_uplink_is_full(const struct server *);
+/* Where it goes, or last went; NULL: nowhere yet. */
+const char *server_uplink_address(const struct server *);
+
 /* Does request 'method' here and now, and answers it. */
 void server_do_request(struct connection *, const struct json *id,
                        const char *method, const struct json *params);
+/* Notes for operators that a `register` was refused. */
+void server_register_refused(struct connection *, const struct json *params,
+                             const struct diagnosis *diag);
 /* A `register` that was sent on has been done: does what is left to do here.
  * Returns false if it cannot, and has the connection closed, so that the host
  * tries again. */
@@ -272,21 +306,40 @@ typedef int server_relay_handler(struct connection *,
                                  const struct json *params,
                                  struct diagnosis *diag);
 server_relay_handler server_relay_want_flows, server_relay_flows;
+server_link_handler server_relay_want_flows_by, server_relay_flows_by;
 void server_relay_destroy(struct connection *);
 
 /* Notification `report`: what hosts see of endpoints.  As above. */
 server_relay_handler server_report;
-void server_report_destroy(struct connection *);
+void server_report_destroy(struct server *, struct server_report *);
+/* By a link: what other mapds say; telling them, for a while (true: they have
+ * all); forgetting what need not be told any more. */
+server_link_handler server_report_by;
+bool server_report_tell(struct server_link *);
+void server_report_clean(struct server *);
 /* Adds what is known of an endpoint, by all hosts, to its status. */
 void server_report_put(const struct server *, uint32_t group,
                        uint16_t endpoint, struct json *status);
 
 /* Notification `health`: which endpoints of a host are well. */
 server_relay_handler server_health;
-/* This mapd makes changes from now on, or does not any more: what was told
- * before does not count. */
-void server_health_lead(struct server *, bool leads);
+/* By a link: those of another mapd. */
+server_link_handler server_health_by;
+/* 'conn' is not a host's any more. */
+void server_health_drop(struct connection *);
+/* What the prepared 'txn' changes is now committed. */
+void server_health_committed(struct server *, const struct catalog_txn *);
+/* Has the catalog looked at anew. */
+void server_health_now(struct server *);
 void server_health_run(struct server *);
+void server_health_wait(const struct server *);
+
+/* By a link: which revision hosts use; and telling it. */
+server_link_handler server_fleet_hosts;
+void server_fleet_tell_hosts(struct server_link *);
+
+/* Notification `link`: 'conn' is another mapd's, which follows. */
+server_relay_handler server_link_begin;
 
 /* Ports that are at hosts, and the endpoints found by them. */
 void server_iface_init(struct server *);
@@ -316,12 +369,14 @@ int server_trace(struct connection *, const struct json *id,
 server_relay_handler server_traced;
 void server_trace_run(struct server *);
 void server_trace_wait(const struct server *);
-/* 'conn' is going away. */
+server_link_handler server_trace_by, server_traced_by;
+/* 'conn', or the link, is going away. */
 void server_trace_drop(struct connection *);
+void server_trace_drop_link(struct server_link *);
 
-/* Names of the hosts in the catalog that are not connected, here or, with
- * 'anywhere', to any mapd; the caller owns the array. */
-struct json *server_disconnected_hosts(const struct server *, bool anywhere);
+/* Names of the hosts in the catalog that are not connected to any mapd; the
+ * caller owns the array. */
+struct json *server_disconnected_hosts(const struct server *);
 
 /* Methods: the result, owned by the caller; or NULL with '*diag' filled in. */
 typedef struct json *server_method(struct connection *,
@@ -407,6 +462,13 @@ int server_trust_begin(struct connection *conn, const char *method,
 /* What comes next is done without anybody's having asked; 'what' stands for
  * the method. */
 void server_trust_self(struct server *, const char *what);
+/* The present request is one that another mapd, 'conn', sends on for 'peer', a
+ * JSON object that lives as long as the request, as docs/protocol.md has it:
+ * asks for 'method'.  As above. */
+int server_trust_forwarded(struct connection *conn, const char *method,
+                           const struct json *peer, struct diagnosis *diag);
+/* The role of who asks, by 'conn'. */
+const struct role *server_trust_asker(const struct connection *conn);
 /* It was refused what it asked for: writes to log and audit log, if 'diag'
  * says that it has no right. */
 void server_trust_refused(struct connection *conn,

@@ -185,7 +185,7 @@ add_host(struct problems *problems, const struct server *server,
     } else if (!presence_is_connected(host)) {
         add(problems, "host %s is disconnected and has %"PRIuSIZE
             " endpoint%s", name, n_endpoints, plural);
-    } else if (host->owner && lags(host)) {
+    } else if (lags(host)) {
         add(problems, "host %s uses revision %"PRIu64", not %"PRIu64
             ", and has %"PRIuSIZE" endpoint%s", name, host->applied,
             catalog_revision(server->catalog), n_endpoints, plural);

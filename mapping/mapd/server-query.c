@@ -309,7 +309,7 @@ server_dump(struct connection *conn, const struct json *params,
 /* Method: status. */
 
 struct json *
-server_disconnected_hosts(const struct server *server, bool anywhere)
+server_disconnected_hosts(const struct server *server)
 {
     struct json *array = json_array_create_empty();
     const struct record_host **hosts;
@@ -320,8 +320,7 @@ server_disconnected_hosts(const struct server *server, bool anywhere)
         const struct presence_host *host
             = presence_find(&server->presence, hosts[i]->name);
 
-        if (!host || !(anywhere ? presence_is_connected(host)
-                       : host->owner != NULL)) {
+        if (!host || !presence_is_connected(host)) {
             json_array_add(array, json_string_create(hosts[i]->name));
         }
     }
@@ -382,7 +381,7 @@ server_status(struct connection *conn, const struct json *params,
                         json_integer_create(catalog_count(catalog, kind)));
         free(name);
     }
-    disconnected = server_disconnected_hosts(server, true);
+    disconnected = server_disconnected_hosts(server);
     json_object_put(status, "connected", json_integer_create(
                         catalog_count(catalog, RECORD_HOST)
                         - json_array(disconnected)->n));

@@ -93,6 +93,7 @@ take_host(struct connection *conn, const char *name, const char *version)
         if (!same) {
             server_incident_claimed(conn, old, name);
         }
+        server_health_drop(old);
         old->host = NULL;
         server_doom(old);
     }
@@ -177,16 +178,47 @@ register_host(struct connection *conn, const struct json *params,
     return result;
 }
 
+/* What the host calls itself, for who reads why it was refused. */
+static const char *
+claimed_name(const struct json *params)
+{
+    const struct json *record
+        = (params && params->type == JSON_ARRAY && json_array(params)->n
+           ? json_array(params)->elems[0] : NULL);
+    const struct json *name
+        = (record && record->type == JSON_OBJECT
+           ? shash_find_data(json_object(record), "name") : NULL);
+
+    return name && name->type == JSON_STRING ? json_string(name) : "";
+}
+
+void
+server_register_refused(struct connection *conn, const struct json *params,
+                        const struct diagnosis *diag)
+{
+    server_incident_refused(conn, claimed_name(params), diag);
+}
+
 /* What another mapd, to which the host is connected, makes of `register`. */
 struct json *
 server_enroll(struct connection *conn, const struct json *params,
               struct diagnosis *diag)
 {
     char version[PRESENCE_VERSION_MAX + 1];
+    struct json *result = NULL;
     struct record record;
 
-    return (parse_register(params, &record, version, diag) ? NULL
-            : enroll(conn->server, &record, diag));
+    if (!parse_register(params, &record, version, diag)
+        && !roles_check_register(server_trust_asker(conn), record.host.name,
+                                 diag)) {
+        result = enroll(conn->server, &record, diag);
+    }
+    if (result) {
+        server_incident_registered(conn, record.host.name);
+    } else {
+        server_register_refused(conn, params, diag);
+    }
+    return result;
 }
 
 bool
@@ -211,20 +243,6 @@ server_registered(struct connection *conn, const struct json *params)
     return true;
 }
 
-/* What the host calls itself, for who reads why it was refused. */
-static const char *
-claimed_name(const struct json *params)
-{
-    const struct json *record
-        = (params && params->type == JSON_ARRAY && json_array(params)->n
-           ? json_array(params)->elems[0] : NULL);
-    const struct json *name
-        = (record && record->type == JSON_OBJECT
-           ? shash_find_data(json_object(record), "name") : NULL);
-
-    return name && name->type == JSON_STRING ? json_string(name) : "";
-}
-
 struct json *
 server_register(struct connection *conn, const struct json *params,
                 struct diagnosis *diag)
@@ -234,7 +252,7 @@ server_register(struct connection *conn, const struct json *params,
     if (result) {
         server_incident_registered(conn, conn->host->name);
     } else {
-        server_incident_refused(conn, claimed_name(params), diag);
+        server_register_refused(conn, params, diag);
     }
     return result;
 }

@@ -4,7 +4,8 @@
  * mapd passes on no more than SERVER_WANT_RATE questions and
  * SERVER_FLOWS_RATE answers a second per host, only among hosts that subscribe
  * to the VNI, and no answer to who has not asked lately.  What is over a bound
- * is dropped and counted: the flows are then picked anew. */
+ * is dropped and counted: the flows are then picked anew.  The mapd to which a
+ * host is connected sees to its bounds; others take its word, and pass on. */
 
 #include <config.h>
 
@@ -92,17 +93,16 @@ only_param(const struct json *params, struct diagnosis *diag)
     return NULL;
 }
 
-/* Passes on 'want', which 'asker' has asked, to all but it. */
+/* Passes on 'want' to all hosts that are connected here but its own. */
 static void
-ask_all(struct connection *asker, struct relay_want *want)
+ask_hosts(struct server *server, const struct relay_want *want,
+          const struct json *json)
 {
     struct connection *conn;
-    struct json *json;
 
-    ovs_strlcpy(want->host, asker->host->name, sizeof want->host);
-    json = relay_want_to_json(want);
-    LIST_FOR_EACH (conn, node, &asker->server->connections) {
-        if (conn == asker || !takes_part(conn, want->vni)) {
+    LIST_FOR_EACH (conn, node, &server->connections) {
+        if (!takes_part(conn, want->vni)
+            || !strcmp(conn->host->name, want->host)) {
             continue;
         } else if (server_is_full(conn)) {
             drop(conn, "want_flows", "it reads too slowly");
@@ -110,7 +110,39 @@ ask_all(struct connection *asker, struct relay_want *want)
             server_notify(conn, "want_flows", json_clone(json));
         }
     }
-    json_destroy(json);
+}
+
+/* Passes on 'json' to other mapds.  What came by link 'from' (NULL: from a
+ * host) goes to those that follow only: it came from them, or the leader. */
+static void
+ask_mapds(struct server *server, const struct server_link *from,
+          const struct json *json)
+{
+    struct server_link *link;
+
+    LIST_FOR_EACH (link, node, &server->links) {
+        if (link != from && (!from || link->conn)) {
+            server_link_notify(link, "want_flows", json_clone(json));
+        }
+    }
+}
+
+int
+server_relay_want_flows_by(struct server_link *link, const struct json *params,
+                           struct diagnosis *diag)
+{
+    const struct json *param = only_param(params, diag);
+    struct relay_want want;
+    int error = (!param ? EINVAL
+                 : relay_want_from_json(param, true, &want, diag));
+
+    if (!error) {
+        ask_hosts(link->server, &want, param);
+        if (link->conn) {
+            ask_mapds(link->server, link, param);
+        }
+    }
+    return error;
 }
 
 int
@@ -120,6 +152,7 @@ server_relay_want_flows(struct connection *conn, const struct json *params,
     const struct json *param = only_param(params, diag);
     struct relay_want want;
     struct server_relay *relay;
+    struct json *json;
     int error;
 
     if (!param) {
@@ -140,7 +173,11 @@ server_relay_want_flows(struct connection *conn, const struct json *params,
     relay->asked[relay->next++ % ASKED_MAX] = (struct question) {
         .vni = want.vni, .source = want.source, .time = time_msec(),
     };
-    ask_all(conn, &want);
+    ovs_strlcpy(want.host, conn->host->name, sizeof want.host);
+    json = relay_want_to_json(&want);
+    ask_hosts(conn->server, &want, json);
+    ask_mapds(conn->server, NULL, json);
+    json_destroy(json);
     return 0;
 }
 
@@ -158,22 +195,38 @@ has_asked(const struct connection *conn, const struct relay_flows *flows)
     return false;
 }
 
+/* To a host that is connected here. */
+static void
+deliver(struct server *server, const struct relay_flows *flows,
+        const struct json *json)
+{
+    struct connection *to = server_find_host(server, flows->host);
+
+    if (!to || !takes_part(to, flows->vni) || !has_asked(to, flows)) {
+        server->n_relay_drops++;
+        VLOG_DBG_RL(&rl, "\"flows\" for host %s is dropped: it has not asked "
+                    "for them", flows->host);
+    } else if (server_is_full(to)) {
+        drop(to, "flows", "it reads too slowly");
+    } else {
+        server_notify(to, "flows", json_clone(json));
+    }
+}
+
 static void
 answer(struct connection *from, const struct relay_flows *flows,
        const struct json *json)
 {
-    struct connection *to = server_find_host(from->server, flows->host);
+    struct server_link *link = server_link_to_host(from->server, flows->host);
 
     if (!takes_part(from, flows->vni)) {
         drop(from, "flows", "not from a host that subscribes to the VNI");
     } else if (!token_bucket_withdraw(&get_relay(from)->flows, TOKEN)) {
         drop(from, "flows", "too many of them");
-    } else if (!to || !takes_part(to, flows->vni) || !has_asked(to, flows)) {
-        drop(from, "flows", "nobody has asked for them");
-    } else if (server_is_full(to)) {
-        drop(to, "flows", "it reads too slowly");
+    } else if (link) {
+        server_link_notify(link, "flows", json_clone(json));
     } else {
-        server_notify(to, "flows", json_clone(json));
+        deliver(from->server, flows, json);
     }
 }
 
@@ -191,6 +244,32 @@ server_relay_flows(struct connection *conn, const struct json *params,
     error = relay_flows_from_json(param, &flows, diag);
     if (!error) {
         answer(conn, &flows, param);
+        free(flows.flows);
+    }
+    return error;
+}
+
+int
+server_relay_flows_by(struct server_link *link, const struct json *params,
+                      struct diagnosis *diag)
+{
+    const struct json *param = only_param(params, diag);
+    struct relay_flows flows;
+    struct server_link *on;
+    int error;
+
+    if (!param) {
+        return EINVAL;
+    }
+    error = relay_flows_from_json(param, &flows, diag);
+    if (!error) {
+        on = (link->conn ? server_link_to_host(link->server, flows.host)
+              : NULL);
+        if (on && on->conn && on != link) {
+            server_link_notify(on, "flows", json_clone(param));
+        } else {
+            deliver(link->server, &flows, param);
+        }
         free(flows.flows);
     }
     return error;

@@ -1,9 +1,11 @@
-/* Questions of operators that a host answers. */
+/* Questions of operators that a host answers; by way of other mapds, if it is
+ * connected to another one. */
 
 #include <config.h>
 
 #include "mapping/mapd/server-private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +20,15 @@
 
 struct server_trace {
     struct ovs_list node;       /* In server->traces, oldest first. */
-    uint64_t id;                /* Between mapd and the host. */
-    struct connection *asker, *host;
-    struct json *request_id;    /* The asker's. */
+    uint64_t id;                /* Between mapd and who is asked. */
+    /* Who asks: an operator, or another mapd, by 'asker_id'. */
+    struct connection *asker;
+    struct json *request_id;
+    struct server_link *asker_link;
+    uint64_t asker_id;
+    /* Who is asked: the host, or another mapd. */
+    struct connection *host;
+    struct server_link *host_link;
     record_name host_name;
     long long int deadline;     /* time_msec(). */
 };
@@ -34,12 +42,35 @@ trace_destroy(struct server *server, struct server_trace *trace)
     free(trace);
 }
 
+/* Answers mapd 'link', which asked by 'id', with the object 'answer', which it
+ * takes over. */
+static void
+answer_mapd(struct server_link *link, uint64_t id, struct json *answer)
+{
+    json_object_put(answer, "id", json_integer_create(id));
+    server_link_notify(link, "traced", answer);
+}
+
+static void
+refuse_mapd(struct server_link *link, uint64_t id,
+            const struct diagnosis *diag)
+{
+    struct json *answer = json_object_create();
+
+    json_object_put(answer, "refused", diagnosis_to_json(diag));
+    answer_mapd(link, id, answer);
+}
+
 /* Answers and ends 'trace'; takes 'result' over. */
 static void
 finish(struct server *server, struct server_trace *trace, struct json *result)
 {
-    server_send(trace->asker, jsonrpc_create_reply(result,
-                                                   trace->request_id));
+    if (trace->asker) {
+        server_send(trace->asker, jsonrpc_create_reply(result,
+                                                       trace->request_id));
+    } else {
+        answer_mapd(trace->asker_link, trace->asker_id, result);
+    }
     trace_destroy(server, trace);
 }
 
@@ -47,8 +78,12 @@ static void
 fail(struct server *server, struct server_trace *trace,
      const struct diagnosis *diag)
 {
-    server_send(trace->asker, jsonrpc_create_error(diagnosis_to_json(diag),
-                                                   trace->request_id));
+    if (trace->asker) {
+        server_send(trace->asker, jsonrpc_create_error(
+                        diagnosis_to_json(diag), trace->request_id));
+    } else {
+        refuse_mapd(trace->asker_link, trace->asker_id, diag);
+    }
     trace_destroy(server, trace);
 }
 
@@ -90,10 +125,11 @@ parse(const struct json *params, struct relay_trace *trace, const char **host,
     return error;
 }
 
-/* Finds the host's connection. */
+/* Finds the host's connection, or the way there. */
 static int
 find_host(const struct server *server, const char *name,
-          struct connection **conn, struct diagnosis *diag)
+          struct connection **conn, struct server_link **link,
+          struct diagnosis *diag)
 {
     int error;
 
@@ -104,13 +140,14 @@ find_host(const struct server *server, const char *name,
         return error;
     }
     *conn = server_find_host(server, name);
-    if (!*conn || (*conn)->doomed) {
+    *link = *conn ? NULL : server_link_to_host(server, name);
+    if (*conn ? (*conn)->doomed : !*link) {
         error = diagnosis_set(diag, DIAG_NOT_FOUND, "host", name,
                               "host %s is not connected", name);
         diagnosis_set_hint(diag, "ask another host, or look at its switch");
         return error;
     }
-    if (server_is_full(*conn)) {
+    if (*conn ? server_is_full(*conn) : server_link_is_full(*link)) {
         error = diagnosis_set(diag, DIAG_BUSY, "host", name,
                               "host %s reads too slowly", name);
         diagnosis_set_hint(diag, "repeat it later");
@@ -119,22 +156,24 @@ find_host(const struct server *server, const char *name,
     return 0;
 }
 
-int
-server_trace(struct connection *conn, const struct json *id,
-             const struct json *params, struct diagnosis *diag)
+/* Asks 'host' by 'message', all but its id, which came by 'from' (NULL: from
+ * an operator).  0 and '*tracep', who asks being for the caller to fill in; or
+ * a positive errno with '*diag' filled in. */
+static int
+ask(struct server *server, const struct server_link *from, const char *host,
+    struct relay_trace *message, struct server_trace **tracep,
+    struct diagnosis *diag)
 {
-    struct server *server = conn->server;
-    struct connection *host_conn = NULL;
+    struct connection *conn = NULL;
+    struct server_link *link = NULL;
     struct server_trace *trace;
-    struct relay_trace message;
-    const char *host;
-    int error = parse(params, &message, &host, diag);
+    struct json *json;
+    int error = find_host(server, host, &conn, &link, diag);
 
-    if (!error) {
-        error = catalog_check_vni(server->catalog, message.vni, diag);
-    }
-    if (!error) {
-        error = find_host(server, host, &host_conn, diag);
+    if (!error && from && link && (link == from || !link->conn)) {
+        error = diagnosis_set(diag, DIAG_NOT_FOUND, "host", host,
+                              "host %s is not connected", host);
+        diagnosis_set_hint(diag, "it is coming or going; repeat it later");
     }
     if (!error && server->n_traces >= SERVER_MAX_TRACES) {
         error = diagnosis_set(diag, DIAG_BUSY, NULL, NULL, "%d traces are "
@@ -144,27 +183,112 @@ server_trace(struct connection *conn, const struct json *id,
     if (error) {
         return error;
     }
-
     trace = xzalloc(sizeof *trace);
-    trace->id = message.id = ++server->last_trace;
-    trace->asker = conn;
-    trace->host = host_conn;
-    trace->request_id = json_clone(id);
+    trace->id = message->id = ++server->last_trace;
+    trace->host = conn;
+    trace->host_link = link;
     ovs_strlcpy(trace->host_name, host, sizeof trace->host_name);
     trace->deadline = time_msec() + SERVER_TRACE_MS;
     ovs_list_push_back(&server->traces, &trace->node);
     server->n_traces++;
-    server_notify(host_conn, "trace", relay_trace_to_json(&message));
+    json = relay_trace_to_json(message);
+    if (conn) {
+        server_notify(conn, "trace", json);
+    } else {
+        json_object_put_string(json, "host", host);
+        server_link_notify(link, "trace", json);
+    }
+    *tracep = trace;
     return 0;
 }
 
+int
+server_trace(struct connection *conn, const struct json *id,
+             const struct json *params, struct diagnosis *diag)
+{
+    struct server *server = conn->server;
+    struct server_trace *trace;
+    struct relay_trace message;
+    const char *host;
+    int error = parse(params, &message, &host, diag);
+
+    if (!error) {
+        error = catalog_check_vni(server->catalog, message.vni, diag);
+    }
+    if (!error) {
+        error = ask(server, NULL, host, &message, &trace, diag);
+    }
+    if (!error) {
+        trace->asker = conn;
+        trace->request_id = json_clone(id);
+    }
+    return error;
+}
+
+/* The object in 'params' without its member 'name', which '*member' is set to,
+ * a string; the caller owns both.  NULL with '*diag' filled in. */
+static struct json *
+take_member(const struct json *params, const char *name, struct json **member,
+            struct diagnosis *diag)
+{
+    struct json *json = NULL;
+
+    if (params && params->type == JSON_ARRAY && json_array(params)->n == 1
+        && json_array(params)->elems[0]->type == JSON_OBJECT) {
+        json = json_deep_clone(json_array(params)->elems[0]);
+        *member = shash_find_and_delete(json_object(json), name);
+    }
+    if (!json || !*member || (*member)->type != JSON_STRING) {
+        diagnosis_set(diag, DIAG_INVALID, name, NULL, "params must be an "
+                      "object with a string \"%s\"", name);
+        if (json) {
+            json_destroy(*member);
+            json_destroy(json);
+        }
+        return NULL;
+    }
+    return json;
+}
+
+int
+server_trace_by(struct server_link *link, const struct json *params,
+                struct diagnosis *diag)
+{
+    struct diagnosis refusal = { .op = -1 };
+    struct json *host, *json = take_member(params, "host", &host, diag);
+    struct relay_trace message;
+    struct server_trace *trace;
+    uint64_t id;
+    int error = (!json ? EINVAL
+                 : relay_trace_from_json(json, &message, diag));
+
+    if (!error) {
+        id = message.id;
+        if (ask(link->server, link, json_string(host), &message, &trace,
+                &refusal)) {
+            refuse_mapd(link, id, &refusal);
+        } else {
+            trace->asker_link = link;
+            trace->asker_id = id;
+        }
+    }
+    if (json) {
+        json_destroy(json);
+        json_destroy(host);
+    }
+    return error;
+}
+
+/* That 'host', or else mapd 'link', was asked by 'id'. */
 static struct server_trace *
-find_trace(const struct connection *host, uint64_t id)
+find_trace(const struct server *server, const struct connection *host,
+           const struct server_link *link, uint64_t id)
 {
     struct server_trace *trace;
 
-    LIST_FOR_EACH (trace, node, &host->server->traces) {
-        if (trace->host == host && trace->id == id) {
+    LIST_FOR_EACH (trace, node, &server->traces) {
+        if (trace->host == host && trace->host_link == link
+            && trace->id == id) {
             return trace;
         }
     }
@@ -214,9 +338,41 @@ server_traced(struct connection *conn, const struct json *params,
                              "a text or an error of at most %d bytes",
                              RELAY_TEXT_MAX);
     }
-    trace = find_trace(conn, json_integer(id));
+    trace = find_trace(conn->server, conn, NULL, json_integer(id));
     if (trace) {
         pass_on(conn->server, trace, answer);
+    }
+    return 0;
+}
+
+/* What another mapd has been answered: as above, or with the error to pass on
+ * as "refused". */
+int
+server_traced_by(struct server_link *link, const struct json *params,
+                 struct diagnosis *diag)
+{
+    const struct json *answer = (params && params->type == JSON_ARRAY
+                                 && json_array(params)->n == 1
+                                 ? json_array(params)->elems[0] : NULL);
+    const struct json *id, *refused;
+    struct diagnosis refusal;
+    struct server_trace *trace;
+
+    id = (answer && answer->type == JSON_OBJECT
+          ? shash_find_data(json_object(answer), "id") : NULL);
+    if (!id || id->type != JSON_INTEGER) {
+        return diagnosis_set(diag, DIAG_INVALID, "traced", NULL,
+                             "traced must be an object with an integer id");
+    }
+    trace = find_trace(link->server, NULL, link, json_integer(id));
+    refused = shash_find_data(json_object(answer), "refused");
+    if (trace && refused && diagnosis_from_json(refused, &refusal)) {
+        fail(link->server, trace, &refusal);
+    } else if (trace && !refused) {
+        struct json *result = json_deep_clone(answer);
+
+        json_destroy(shash_find_and_delete(json_object(result), "id"));
+        finish(link->server, trace, result);
     }
     return 0;
 }
@@ -251,6 +407,16 @@ server_trace_wait(const struct server *server)
     }
 }
 
+static void
+lose_host(struct server *server, struct server_trace *trace)
+{
+    struct diagnosis diag = { .op = -1 };
+
+    diagnosis_set(&diag, DIAG_NOT_FOUND, "host", trace->host_name,
+                  "host %s went away before it answered", trace->host_name);
+    fail(server, trace, &diag);
+}
+
 void
 server_trace_drop(struct connection *conn)
 {
@@ -261,12 +427,22 @@ server_trace_drop(struct connection *conn)
         if (trace->asker == conn) {
             trace_destroy(server, trace);
         } else if (trace->host == conn) {
-            struct diagnosis diag = { .op = -1 };
+            lose_host(server, trace);
+        }
+    }
+}
 
-            diagnosis_set(&diag, DIAG_NOT_FOUND, "host", trace->host_name,
-                          "host %s went away before it answered",
-                          trace->host_name);
-            fail(server, trace, &diag);
+void
+server_trace_drop_link(struct server_link *link)
+{
+    struct server *server = link->server;
+    struct server_trace *trace;
+
+    LIST_FOR_EACH_SAFE (trace, node, &server->traces) {
+        if (trace->asker_link == link) {
+            trace_destroy(server, trace);
+        } else if (trace->host_link == link) {
+            lose_host(server, trace);
         }
     }
 }

@@ -12,11 +12,17 @@
 #include "mapping/mapd/revoked.h"
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
+#include "openvswitch/shash.h"
 #include "openvswitch/vlog.h"
 #include "timeval.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(server_trust);
+
+enum {
+    SERVER_PEER_MEMBERS = 3,    /* Who, role, from: */
+    SERVER_PEER_LENGTH  = 256,  /* bytes of each. */
+};
 
 void
 server_set_audit(struct server *server, struct audit *audit)
@@ -24,48 +30,154 @@ server_set_audit(struct server *server, struct audit *audit)
     server->audit = audit;
 }
 
-int
-server_trust_begin(struct connection *conn, const char *method,
-                   struct diagnosis *diag)
+static int
+refuse_revoked(const char *who, struct diagnosis *diag)
 {
-    struct server *server = conn->server;
+    int error = diagnosis_set(diag, DIAG_DENIED, "certificate", who,
+                              "the certificate of %.64s is revoked", who);
+
+    diagnosis_set_hint(diag, "use another one; --revoked-file of grapnel-mapd "
+                       "names those that are");
+    return error;
+}
+
+/* 'who' may be NULL. */
+static int
+check(const struct role *role, const char *who, const char *method,
+      struct diagnosis *diag)
+{
     int error;
 
-    server->actor = conn;
-    server->acts_itself = false;
-    server->actor_for = NULL;
-    ovs_strlcpy(server->actor_method, method, sizeof server->actor_method);
-    if (roles_may_use(&conn->role, method)) {
+    if (roles_may_use(role, method)) {
         return 0;
     }
-    if (conn->revoked) {
-        error = diagnosis_set(diag, DIAG_DENIED, "certificate", conn->who,
-                              "the certificate of %s is revoked", conn->who);
-        diagnosis_set_hint(diag, "use another one; --revoked-file of "
-                           "grapnel-mapd names those that are");
-    } else if (conn->role.kind == ROLE_NONE) {
+    if (role->kind == ROLE_NONE) {
         error = diagnosis_set(diag, DIAG_DENIED, "certificate",
-                              conn->who ? conn->who : "",
-                              "the certificate's name \"%.64s\" stands for "
-                              "nobody here", conn->who ? conn->who : "");
+                              who ? who : "", "the certificate's name "
+                              "\"%.64s\" stands for nobody here",
+                              who ? who : "");
         diagnosis_set_hint(diag, "use one whose common name is admin:NAME, "
                            "reader:NAME or host:NAME");
     } else {
         error = diagnosis_set(diag, DIAG_DENIED, "method", method,
-                              "%s:%s may not use \"%s\"",
-                              roles_name(conn->role.kind), conn->role.name,
-                              server->actor_method);
+                              "%s:%s may not use \"%.*s\"",
+                              roles_name(role->kind), role->name,
+                              SERVER_METHOD_SIZE - 1, method);
         diagnosis_set_hint(diag, "an admin may: use a certificate for "
                            "admin:NAME");
     }
     return error;
 }
 
+int
+server_trust_begin(struct connection *conn, const char *method,
+                   struct diagnosis *diag)
+{
+    struct server *server = conn->server;
+
+    server->actor = conn;
+    server->acts_itself = false;
+    server->actor_for = NULL;
+    ovs_strlcpy(server->actor_method, method, sizeof server->actor_method);
+    return (conn->revoked ? refuse_revoked(conn->who, diag)
+            : check(&conn->role, conn->who, method, diag));
+}
+
+static const char *
+peer_member(const struct json *peer, const char *name)
+{
+    const struct json *member = shash_find_data(json_object(peer), name);
+
+    return member ? json_string(member) : NULL;
+}
+
+/* A few strings, none of them long. */
+static bool
+is_peer(const struct json *json)
+{
+    const struct shash_node *node;
+
+    if (json->type != JSON_OBJECT
+        || shash_count(json_object(json)) > SERVER_PEER_MEMBERS) {
+        return false;
+    }
+    SHASH_FOR_EACH (node, json_object(json)) {
+        const struct json *value = node->data;
+
+        if (value->type != JSON_STRING
+            || strlen(node->name) > SERVER_PEER_LENGTH
+            || strlen(json_string(value)) > SERVER_PEER_LENGTH) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Hosts and readers have a certificate, by which the other mapd knows them; an
+ * admin may have come by its Unix socket. */
+static bool
+parse_peer(const struct json *peer, struct role *role)
+{
+    const char *name;
+
+    if (!is_peer(peer)) {
+        return false;
+    }
+    *role = roles_from_common_name(peer_member(peer, "who"));
+    name = peer_member(peer, "role");
+    if (name && !strcmp(name, roles_name(ROLE_ADMIN))) {
+        role->kind = ROLE_ADMIN;
+    } else if (!name || strcmp(name, roles_name(role->kind))) {
+        return false;
+    }
+    return true;
+}
+
+int
+server_trust_forwarded(struct connection *conn, const char *method,
+                       const struct json *peer, struct diagnosis *diag)
+{
+    struct server *server = conn->server;
+    const char *who;
+
+    if (!parse_peer(peer, &server->actor_for_role)) {
+        return diagnosis_set(diag, DIAG_INVALID, "params", NULL, "params must "
+                             "be a method that changes something, its params, "
+                             "and an object of strings that says whose "
+                             "request it is, by role and certificate");
+    }
+    server->actor_for = peer;
+    who = peer_member(peer, "who");
+    return (who && server_trust_is_revoked(server, who)
+            ? refuse_revoked(who, diag)
+            : check(&server->actor_for_role, who, method, diag));
+}
+
+const struct role *
+server_trust_asker(const struct connection *conn)
+{
+    const struct server *server = conn->server;
+
+    return (server->actor == conn && server->actor_for
+            ? &server->actor_for_role : &conn->role);
+}
+
+/* Who asks, if that is known. */
+static const char *
+asker_name(const struct connection *conn)
+{
+    const char *who = (conn->server->actor_for
+                       ? peer_member(conn->server->actor_for, "who")
+                       : conn->who);
+
+    return who ? who : "";
+}
+
 /* Of one whose name is unknown, all attempts are one. */
 static void
 get_key(const struct connection *conn, char key[REFUSALS_KEY_SIZE])
 {
-    snprintf(key, REFUSALS_KEY_SIZE, "%s %s", conn->who ? conn->who : "",
+    snprintf(key, REFUSALS_KEY_SIZE, "%s %s", asker_name(conn),
              conn->role.kind == ROLE_NONE ? "" : conn->server->actor_method);
 }
 
@@ -177,7 +289,7 @@ server_trust_run(struct server *server)
         return;
     }
     server->revoked_seqno = revoked_seqno(server->revoked);
-    server_forward_check(server);
+    server_uplink_check(server);
     LIST_FOR_EACH (conn, node, &server->connections) {
         if (!conn->doomed && !conn->revoked && has_certificate(conn)) {
             server_trust_check(conn);

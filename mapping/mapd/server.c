@@ -82,12 +82,15 @@ server_create(struct catalog *catalog, struct store *store,
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
     hmap_init(&server->loads);
+    ovs_list_init(&server->links);
+    verdicts_init(&server->verdicts);
     server->started = time_msec();
     server->leads = !store_is_shared(store);
     server_liveness_init(server, host_timeout);
     server_lease_init(server);
     server_forward_init(server);
     server_iface_init(server);
+    server_uplink_init(server);
     *serverp = server;
     return 0;
 }
@@ -102,7 +105,8 @@ connection_close(struct connection *conn)
     server_trace_drop(conn);
     server_forward_drop(conn);
     server_relay_destroy(conn);
-    server_report_destroy(conn);
+    server_report_destroy(server, conn->report);
+    server_link_close(conn->link);
     server_cancel_snapshot(conn);
     server_set_host(conn, NULL);
     subscription_view_put(&server->views, conn->view);
@@ -131,6 +135,7 @@ server_destroy(struct server *server)
     LIST_FOR_EACH_SAFE (conn, node, &server->connections) {
         connection_close(conn);
     }
+    server_uplink_destroy(server);
     server_forward_destroy(server);
     server_iface_destroy(server);
     server_handshake_close(server);
@@ -141,7 +146,9 @@ server_destroy(struct server *server)
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
     stations_destroy(&server->stations);
+    server_report_clean(server);
     hmap_destroy(&server->loads);
+    verdicts_destroy(&server->verdicts);
     free(server);
 }
 
@@ -183,6 +190,7 @@ server_set_host(struct connection *conn, struct presence_host *host)
 
         store_drop_seen(server->store, conn->host->name, server->tick - tick);
         presence_disconnect(&server->presence, conn->host, tick);
+        server_health_drop(conn);
     }
     conn->host = host;
     waitset_touch(&server->waitset, &conn->member);
@@ -256,6 +264,7 @@ server_do_request(struct connection *conn, const struct json *id,
         server_send(conn, jsonrpc_create_error(diagnosis_to_json(&diag),
                                                id));
     }
+    conn->server->actor_for = NULL; /* It ends with the request. */
 }
 
 static void
@@ -310,15 +319,35 @@ static const struct {
     { "applied", handle_applied },
     { "flows", server_relay_flows },
     { "health", server_health },
+    { "link", server_link_begin },
     { "report", server_report },
     { "traced", server_traced },
     { "want_flows", server_relay_want_flows },
 };
 
+/* Returns false if nobody knows it. */
+static bool
+take_notification(struct connection *conn, const struct jsonrpc_msg *msg,
+                  int *error, struct diagnosis *diag)
+{
+    if (conn->link && server_link_receive(conn->link, msg->method,
+                                          msg->params, error, diag)) {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(notifications); i++) {
+        if (!strcmp(notifications[i].name, msg->method)) {
+            *error = notifications[i].function(conn, msg->params, diag);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 handle_notification(struct connection *conn, const struct jsonrpc_msg *msg)
 {
     struct diagnosis diag = { .op = -1 };
+    int error = 0;
 
     server_metrics_received(&conn->server->metrics, msg->method);
     if (server_trust_begin(conn, msg->method, &diag)) {
@@ -326,18 +355,13 @@ handle_notification(struct connection *conn, const struct jsonrpc_msg *msg)
         server_doom(conn);
         return;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(notifications); i++) {
-        if (!strcmp(notifications[i].name, msg->method)) {
-            if (notifications[i].function(conn, msg->params, &diag)) {
-                server_metrics_refused(&conn->server->metrics, msg->method);
-                server_reject(conn, "bad \"%s\": %s", msg->method,
-                              diag.message);
-            }
-            return;
-        }
+    if (!take_notification(conn, msg, &error, &diag)) {
+        VLOG_DBG_RL(&rl, "%s: unknown notification %s is ignored",
+                    jsonrpc_get_name(conn->rpc), msg->method);
+    } else if (error) {
+        server_metrics_refused(&conn->server->metrics, msg->method);
+        server_reject(conn, "bad \"%s\": %s", msg->method, diag.message);
     }
-    VLOG_DBG_RL(&rl, "%s: unknown notification %s is ignored",
-                jsonrpc_get_name(conn->rpc), msg->method);
 }
 
 static void
@@ -469,6 +493,7 @@ receive(struct connection *conn)
             || jsonrpc_recv(conn->rpc, &msg)) {
             break;
         }
+        conn->message_size = unfinished_bytes(conn);
         conn->message_start = jsonrpc_get_received_bytes(conn->rpc);
         handle_message(conn, msg);
         jsonrpc_msg_destroy(msg);
@@ -561,9 +586,12 @@ server_run(struct server *server)
     server_lease_tick(server);
     server_follow_run(server);
     run_connections(server);
+    server_uplink_run(server);
     server_forward_run(server);
     server_batch_flush(server); /* Before connections are closed. */
     server_iface_run(server);
+    server_health_run(server);
+    server_link_run(server);
     barrier_run(server);
     server_trace_run(server);
     LIST_FOR_EACH_SAFE (conn, doomed_node, &server->doomed) {
@@ -583,6 +611,9 @@ server_wait(struct server *server)
     server_liveness_wait(server);
     server_lease_wait(server);
     server_trace_wait(server);
+    server_uplink_wait(server);
+    server_health_wait(server);
+    server_link_wait(server);
     server_forward_wait(server);
     store_wait(server->store);
     server_wait_snapshots(server);

@@ -52,6 +52,12 @@ struct state {
     struct catalog_state *state; /* Owned until it is installed. */
 };
 
+struct health {
+    uint32_t group;
+    uint16_t endpoint;
+    const char *why;            /* NULL: it is well. */
+};
+
 struct contents {
     struct record *put[N_RECORD_KINDS];
     struct record *removed[N_RECORD_KINDS]; /* Only the keys count. */
@@ -59,6 +65,8 @@ struct contents {
     size_t allocated_put[N_RECORD_KINDS], allocated_removed[N_RECORD_KINDS];
     struct state *states;
     size_t n_states, allocated_states;
+    struct health *health;
+    size_t n_health, allocated_health;
 };
 
 static int
@@ -188,6 +196,41 @@ read_state(struct contents *c, const char *path, const struct item *item,
     return 0;
 }
 
+static bool
+is_reason(const struct item *item)
+{
+    for (size_t i = 0; i < item->size; i++) {
+        if (item->value[i] < ' ' || item->value[i] > '~') {
+            return false;
+        }
+    }
+    return item->size && item->size < CATALOG_WHY_SIZE;
+}
+
+/* 'path' is ID/INDEX. */
+static int
+read_health(struct contents *c, const char *path, const struct item *item,
+            struct diagnosis *diag)
+{
+    struct health h = { .why = item->deleted ? NULL : item->value };
+    int end = 0;
+
+    if (!ovs_scan(path, "%"SCNu32"/%"SCNu16"%n", &h.group, &h.endpoint, &end)
+        || path[end] || !h.group || h.group > GROUP_MAX_ID
+        || h.endpoint >= GROUP_MAX_ENDPOINTS) {
+        return refuse(path, "is no id and index of an endpoint", diag);
+    }
+    if (!item->deleted && !is_reason(item)) {
+        return refuse(path, "holds no reason", diag);
+    }
+    if (c->n_health >= c->allocated_health) {
+        c->health = x2nrealloc(c->health, &c->allocated_health,
+                               sizeof *c->health);
+    }
+    c->health[c->n_health++] = h;
+    return 0;
+}
+
 static int
 read_items(const struct store_etcd_batch *batch, struct contents *c,
            struct diagnosis *diag)
@@ -200,6 +243,8 @@ read_items(const struct store_etcd_batch *batch, struct contents *c,
             error = read_record(c, node->name + 7, node->data, diag);
         } else if (!strncmp(node->name, "state/", 6)) {
             error = read_state(c, node->name + 6, node->data, diag);
+        } else if (!strncmp(node->name, "health/", 7)) {
+            error = read_health(c, node->name + 7, node->data, diag);
         } else if (strncmp(node->name, "dead/", 5)) {
             error = refuse(node->name, "means nothing here", diag);
         }
@@ -330,6 +375,29 @@ change_liveness(struct catalog_txn *txn, const struct catalog *catalog,
     }
 }
 
+/* Of all that were unwell, if the batch is the whole, those that it has are
+ * still. */
+static void
+change_health(struct catalog_txn *txn, const struct catalog *catalog,
+              bool whole, const struct contents *c)
+{
+    if (whole) {
+        struct catalog_patient *patients;
+        size_t n;
+
+        patients = catalog_patients(catalog, NULL, &n);
+        for (size_t i = 0; i < n; i++) {
+            catalog_set_health(txn, patients[i].group, patients[i].endpoint,
+                               NULL);
+        }
+        free(patients);
+    }
+    for (size_t i = 0; i < c->n_health; i++) {
+        catalog_set_health(txn, c->health[i].group, c->health[i].endpoint,
+                           c->health[i].why);
+    }
+}
+
 static int
 install_states(struct catalog_txn *txn, struct contents *c,
                struct diagnosis *diag)
@@ -356,6 +424,7 @@ free_contents(struct contents *c)
         catalog_state_destroy(c->states[i].state);
     }
     free(c->states);
+    free(c->health);
 }
 
 int
@@ -383,6 +452,7 @@ store_etcd_batch_apply(const struct store_etcd_batch *batch,
     error = change_records(txn, &c, diag);
     if (!error) {
         change_liveness(txn, catalog, batch);
+        change_health(txn, catalog, batch->whole, &c);
         error = install_states(txn, &c, diag);
     }
     free_contents(&c);

@@ -7,7 +7,7 @@
  *     revision          {"revision":R,"last_group_id":N,"writer":NAME,
  *                       "nonce":X}, written by every commit
  *     leader            {"name":N,"address":A}, bound to the leader's lease
- *     record/, state/, dead/: store-etcd-writes.h
+ *     record/, state/, dead/, health/: store-etcd-writes.h
  *     seen/HOST         {"mapd":NAME}, bound to that mapd's lease; {"mapd":"",
  *                       "silent_ms":N} when the host has gone from it
  *     stage/NONCE/N     packed writes of a commit that is too large for one

@@ -85,6 +85,13 @@ refresh(struct store *store, size_t i)
     }
 }
 
+static void
+add_health(struct store_etcd_writes *w, const struct catalog_health *h)
+{
+    add(w, xasprintf("health/%"PRIu32"/%u", h->group, h->endpoint),
+        h->healthy ? NULL : xstrdup(h->why), strlen(h->why));
+}
+
 void
 store_etcd_writes_build(struct store_etcd_writes *w,
                         const struct catalog_txn *txn,
@@ -92,6 +99,7 @@ store_etcd_writes_build(struct store_etcd_writes *w,
 {
     const struct catalog_group *const *groups;
     const struct catalog_liveness *liveness;
+    const struct catalog_health *health;
     const struct catalog_change *changes;
     size_t n;
 
@@ -110,6 +118,10 @@ store_etcd_writes_build(struct store_etcd_writes *w,
     for (size_t i = 0; i < n; i++) {
         add(w, xasprintf("dead/%s", liveness[i].host),
             liveness[i].alive ? NULL : xstrdup("1"), !liveness[i].alive);
+    }
+    health = catalog_txn_health(txn, &n);
+    for (size_t i = 0; i < n; i++) {
+        add_health(w, &health[i]);
     }
 }
 

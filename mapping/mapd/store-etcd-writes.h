@@ -6,6 +6,8 @@
  *     record/KIND/KEY   a record as JSON
  *     state/VNI/NAME    what was assigned to a group: catalog-state.h
  *     dead/HOST         is there for each host that is dead
+ *     health/ID/INDEX   of an endpoint that is unhealthy, by the group's id:
+ *                       why, as text
  *
  * Packed, a write is a byte ('P' or 'D'), the length of the key and, for 'P',
  * that of the value (4 bytes each, little-endian), key, value. */

@@ -145,7 +145,7 @@ told(struct store_etcd *store, const char *key, const struct etcd_kv *kv,
      struct news *news, struct diagnosis *diag)
 {
     if (!strncmp(key, "record/", 7) || !strncmp(key, "state/", 6)
-        || !strncmp(key, "dead/", 5)) {
+        || !strncmp(key, "dead/", 5) || !strncmp(key, "health/", 7)) {
         store_etcd_batch_put(&news->batch, key, kv ? kv->value.data : NULL,
                              kv ? kv->value.size : 0);
     } else if (!strcmp(key, "revision")) {

@@ -261,6 +261,7 @@ seed_store(void)
                   strlen(endpoint));
     n = add_write(data, n, "state/1/g", state, sizeof state);
     n = add_write(data, n, "dead/h", "1", 1);
+    n = add_write(data, n, "health/7/1", "ill", 3);
     write_seed("fuzz-store", 0, data, n);
 }
 

@@ -28,13 +28,15 @@ def until(condition, what, seconds=WITHIN):
 
 
 class World:
-    """An etcd, and 'n' mapds on it.  'quota': as of Cluster."""
+    """An etcd, and 'n' mapds on it, with 'options', and those that 'each'
+    makes for one of them.  'quota': as of Cluster."""
 
-    def __init__(self, n=2, options=(), env=None, quota=None):
+    def __init__(self, n=2, options=(), env=None, quota=None, each=list):
         self.cluster = Cluster(quota=quota)
         self.cluster.start()
         self.mapds = [Mapd(target="etcd:" + self.cluster.urls, allow=NOISE,
-                           options=options, env=env) for _ in range(n)]
+                           options=list(options) + each(), env=env)
+                      for _ in range(n)]
 
     def __enter__(self):
         return self

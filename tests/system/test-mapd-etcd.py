@@ -4,7 +4,6 @@ them tell; and which hosts are alive.
 
     tests/system/test-mapd-etcd.py [TEST...]"""
 
-import importlib
 import os
 import re
 import shutil
@@ -19,10 +18,8 @@ import urllib.request
 from etcdcluster import Cluster, free_ports
 from etcdworld import NOISE, WITHIN, Subscriber, World, until
 from mapdworld import (
-    BUILD, Client, Closed, MAPD, Mapd, ROOT, RpcError, add, check, check_equal, endpoint,
-    group, host, main, op)
-
-health = importlib.import_module("test-mapd-health")
+    BUILD, Client, Closed, MAPD, Mapd, ROOT, RpcError, add, check, check_equal,
+    endpoint, group, host, main, op)
 
 
 def test_one_changes_and_all_tell():
@@ -69,9 +66,9 @@ def test_one_changes_and_all_tell():
         request = early.start("register", host(6))
         early.applied(revision)
         early.finish(request)
-        check_equal(b.call("list", {"kind": "host", "name": "h6"})["items"][0]
-                    ["status"]["applied"], revision,
-                    "what a host says while it is being registered")
+        until(lambda: b.call("list", {"kind": "host", "name": "h6"})["items"]
+              [0]["status"]["applied"] == revision,
+              "what a host says while it is being registered")
         early.close()
         # All of them begin anew.
         before = w.mapds[0].client().call("dump")
@@ -193,50 +190,6 @@ def test_hosts_die_and_return():
               "hosts that go to another mapd stay alive")
         a.start(WITHIN)
         w.converge()
-
-
-def passed_over(host_):
-    """By what a host was told."""
-    return {e["record"]["name"] for g in host_.table.groups.values()
-            for e in g["endpoints"] if e.get("healthy") is False}
-
-
-def test_health_counts_for_hosts_of_the_leader():
-    print("health, and another leader", flush=True)
-    with World(2) as w:
-        a, b = w.leader(), w.followers()[0]
-        h1, h2 = health.Doctor(a, 1), health.Doctor(b, 2)
-        gid, index, _ = health.make(a)
-
-        def until_owners(m, names, what):
-            until(lambda: health.owners(m) == names, what)
-
-        h2.health((gid, index["c"], False, "y"))
-        h1.health((gid, index["a"], False, "x"))
-        for m in (a, b):
-            until_owners(m, {"b", "c"}, "what the leader's host says counts")
-        check_equal((health.flagged(a), health.flagged(b)), ({"a"}, set()),
-                    "and is known to the leader")
-        until(lambda: passed_over(h1) == {"a"}, "which tells its hosts")
-
-        # Not even a change makes it forget; another leader does, which has
-        # heard of none.
-        a.process.send_signal(signal.SIGSTOP)
-        until_owners(b, {"a", "b", "c"}, "all are well to the next one")
-        a.process.send_signal(signal.SIGCONT)
-        until(lambda: not passed_over(h1), "the former one's host hears so")
-        until_owners(a, {"a", "b", "c"}, "and it follows")
-        check_equal((health.flagged(a), health.problems(a)), (set(), []),
-                    "without a mind of its own")
-        h1.health((gid, index["b"], False, "x"))
-        h2.health((gid, index["c"], False, "y"))
-        for m in (a, b):
-            until_owners(m, {"a", "b"}, "the next one's host is heard")
-        for m, h, names in ((a, h1, set()), (b, h2, {"c"})):
-            check_equal(health.flagged(m), names, "flagged")
-            until(lambda h=h, names=names: passed_over(h) == names,
-                  "hosts know the same")
-            check_equal(h.error, None, "and have followed")
 
 
 def test_a_mapd_that_stood_still():
@@ -523,7 +476,6 @@ def test_methods_are_the_same():
 
 if __name__ == "__main__":
     main(test_one_changes_and_all_tell, test_hosts_die_and_return,
-         test_health_counts_for_hosts_of_the_leader,
          test_a_mapd_that_stood_still, test_leases_outlast_a_leader,
          test_a_host_is_removed_as_it_registers,
          test_what_was_missed_is_read_again,

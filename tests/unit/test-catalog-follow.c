@@ -1,5 +1,6 @@
 /* A catalog that is told only what another one, the leader, stores: records,
- * and encoded states of groups.  After each step both are the same. */
+ * encoded states of groups, and which endpoints are unwell.  After each step
+ * both are the same. */
 
 #include <config.h>
 
@@ -59,8 +60,8 @@ change_group(struct catalog_txn *txn, int vni, const char *group)
 {
     struct record r = catalog_text_record(
         "{'kind':'group','vni':%d,'name':'%s','address':'10.0.0.%d',"
-        "'ramp':%d,'slots':%d}", vni, group, 1 + rnd(9), rnd(3),
-        rnd(3) ? 256 : 1024);
+        "'ramp':%d,'slots':%d,'health_check':'%s'}", vni, group, 1 + rnd(9),
+        rnd(3), rnd(3) ? 256 : 1024, rnd(4) ? "arp" : "none");
     struct diagnosis diag;
     struct json *json;
 
@@ -96,6 +97,29 @@ change_host(struct catalog_txn *txn, const struct catalog *catalog)
     }
 }
 
+/* Of what hosts check. */
+static void
+change_health(struct catalog_txn *txn, const struct catalog *catalog)
+{
+    const struct catalog_group **groups;
+    size_t n;
+
+    groups = catalog_groups(catalog, &n);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < groups[i]->n_endpoints; j++) {
+            const struct catalog_endpoint *e = groups[i]->endpoints[j];
+
+            if (groups[i]->record.health.check != HEALTH_NONE && groups[i]->id
+                && e->index != GROUP_NO_ENDPOINT
+                && e->record.state != ENDPOINT_DOWN && !rnd(3)) {
+                catalog_set_health(txn, groups[i]->id, e->index,
+                                   rnd(2) ? "ill" : NULL);
+            }
+        }
+    }
+    free(groups);
+}
+
 static void
 change_something(struct catalog_txn *txn, const struct catalog *catalog)
 {
@@ -103,9 +127,13 @@ change_something(struct catalog_txn *txn, const struct catalog *catalog)
     const char *group = names[rnd(3)];
     int vni = 1 + rnd(2);
 
-    switch (rnd(10)) {
+    switch (rnd(12)) {
     case 0:
         change_host(txn, catalog);
+        break;
+    case 10:
+    case 11:
+        change_health(txn, catalog);
         break;
     case 1:
     case 2:
@@ -207,12 +235,18 @@ follow(struct catalog *follower, const struct catalog *leader,
     struct catalog_txn *txn = catalog_begin(follower);
     const struct catalog_group *const *groups;
     const struct catalog_liveness *liveness;
+    const struct catalog_health *health;
     const struct catalog_change *changes;
     struct diagnosis diag;
     size_t n;
 
     catalog_follow(txn, catalog_txn_revision(told),
                    catalog_last_group_id(leader));
+    health = catalog_txn_health(told, &n);
+    for (size_t i = 0; i < n; i++) {
+        catalog_set_health(txn, health[i].group, health[i].endpoint,
+                           health[i].healthy ? NULL : health[i].why);
+    }
     changes = catalog_txn_changes(told, &n);
     tell_changes(txn, changes, n);
     liveness = catalog_txn_liveness(told, &n);
@@ -251,6 +285,33 @@ check_same_txn(const struct catalog_txn *a, const struct catalog_txn *b)
     catalog_txn_liveness(a, &n);
     catalog_txn_liveness(b, &m);
     assert_int_equal(n, m);
+    catalog_txn_health(a, &n);
+    catalog_txn_health(b, &m);
+    assert_int_equal(n, m);
+}
+
+static size_t n_unwell;         /* That were compared. */
+
+static void
+check_same_health(const struct catalog *a, const struct catalog *b)
+{
+    struct catalog_patient *patients;
+    size_t n, m;
+
+    free(catalog_patients(b, NULL, &m));
+    patients = catalog_patients(a, NULL, &n);
+    assert_int_equal(n, m);
+    n_unwell += n;
+    for (size_t i = 0; i < n; i++) {
+        const struct catalog_endpoint *e
+            = catalog_find_index(b, patients[i].group, patients[i].endpoint);
+        const struct catalog_group *g;
+
+        assert_non_null(e);
+        g = catalog_find_group(b, e->record.vni, e->record.group);
+        assert_string_equal("ill", catalog_endpoint_sickness(b, g, e));
+    }
+    free(patients);
 }
 
 static void
@@ -261,6 +322,7 @@ check_same(const struct catalog *a, const struct catalog *b)
     assert_string_equal(x, y);
     free(x);
     free(y);
+    check_same_health(a, b);
 }
 
 /* One step; aborted now and then by the follower, before it takes it. */
@@ -312,8 +374,30 @@ follower_is_as_the_leader_after_each_step(void **state OVS_UNUSED)
         n += step(leader, follower);
     }
     assert_in_range(n, 1000, 4000);
+    assert_true(n_unwell > 1000);
     catalog_destroy(leader);
     catalog_destroy(follower);
+}
+
+static void
+take_health(struct catalog_txn *txn, const struct catalog *follower,
+            const struct catalog *leader)
+{
+    struct catalog_patient *patients;
+    size_t n;
+
+    patients = catalog_patients(follower, NULL, &n);
+    for (size_t i = 0; i < n; i++) {
+        catalog_set_health(txn, patients[i].group, patients[i].endpoint,
+                           NULL);
+    }
+    free(patients);
+    patients = catalog_patients(leader, NULL, &n);
+    for (size_t i = 0; i < n; i++) {
+        catalog_set_health(txn, patients[i].group, patients[i].endpoint,
+                           "ill");
+    }
+    free(patients);
 }
 
 /* What a follower did not see: the difference from what it has. */
@@ -382,6 +466,7 @@ take_difference(struct catalog *follower, const struct catalog *leader)
         }
     }
     free(hosts);
+    take_health(txn, follower, leader);
     ok(catalog_prepare(txn, &diag), &diag);
     catalog_commit(txn);
 }

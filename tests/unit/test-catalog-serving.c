@@ -583,30 +583,6 @@ health_is_forgotten_when_it_is_not_checked_any_more(void **state OVS_UNUSED)
     catalog_destroy(catalog);
 }
 
-static void
-what_another_took_for_unwell_gets_slots_again(void **state OVS_UNUSED)
-{
-    struct catalog *catalog = make_checked_catalog();
-    uint64_t revision;
-    struct catalog_txn *txn;
-
-    assert_false(catalog_forget_health(catalog));
-    make_ill(catalog, "e1");
-    revision = catalog_revision(catalog);
-    assert_true(catalog_forget_health(catalog));
-    assert_false(is_ill(catalog, "e1"));
-    assert_int_equal(count(catalog, "e1"), 0);
-    for (int i = 0; i < 2; i++) {
-        txn = catalog_begin(catalog);
-        catalog_set_all_healthy(txn);
-        commit(txn);
-        assert_int_equal(catalog_revision(catalog), revision + 1);
-        assert_true(count(catalog, "e1") > 0);
-        assert_false(is_ill(catalog, "e1"));
-    }
-    catalog_destroy(catalog);
-}
-
 int
 main(void)
 {
@@ -621,7 +597,6 @@ main(void)
         cmocka_unit_test(quic_ids_are_unique_and_of_the_right_length),
         cmocka_unit_test(port_ranges_of_an_address_do_not_overlap),
         cmocka_unit_test(health_is_forgotten_when_it_is_not_checked_any_more),
-        cmocka_unit_test(what_another_took_for_unwell_gets_slots_again),
     };
 
     return cmocka_run_group_tests_name("catalog-serving", tests, NULL, NULL);
