@@ -11,6 +11,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -22,6 +24,7 @@ from mapdworld import (
 
 PATIENCE = 8                    # Seconds; less than mapd's to probe peers.
 SILENT = 100                    # Connections of each kind.
+FLEET = 300
 PIPELINED = 800
 
 
@@ -84,6 +87,17 @@ class Kinds:
     def tls(self):
         return TlsClient(("127.0.0.1", self.port("pssl")), self.context)
 
+    def patiently(self, kind):
+        """Few of an address may be in a handshake at a time."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.makers[kind]()
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
     def switches(self):
         """How often mapd has begun to wait for something."""
         with open("/proc/%d/status" % self.mapd.process.pid) as f:
@@ -125,6 +139,37 @@ def test_each_in_turn():
               k.switches() - before)
         for _, peer in rest:
             peer.close()
+        k.mapd.stop()
+
+
+def test_a_fleet_at_once():
+    print("hundreds that come while mapd is busy", flush=True)
+    with Kinds() as k:
+        process = k.mapd.process
+        for kind, address in (("unix", k.mapd.socket),
+                              ("tcp", ("127.0.0.1", k.port("ptcp"))),
+                              ("tls", ("127.0.0.1", k.port("pssl")))):
+            process.send_signal(signal.SIGSTOP)
+            waiting = []
+            try:
+                for _ in range(FLEET):
+                    s = socket.socket(socket.AF_UNIX if kind == "unix"
+                                      else socket.AF_INET)
+                    # One for whom there is no room is told so, or waits.
+                    s.settimeout(0 if kind == "unix" else 0.5)
+                    waiting.append(s)
+                    s.connect(address)
+                check(True, kind + ": all have a place in line")
+            except OSError as e:
+                check(False, kind + ": all have a place in line",
+                      len(waiting), e)
+            process.send_signal(signal.SIGCONT)
+            for s in waiting:
+                s.close()
+            peer = k.patiently(kind)
+            check_equal(peer.call("echo", 1), [1], kind + ": then it goes on")
+            peer.close()
+        k.mapd.allow += ["refused", "send error", "stream_ssl", "Dropped"]
         k.mapd.stop()
 
 
@@ -205,5 +250,5 @@ def test_updates_that_wait():
         k.mapd.stop()
 
 
-main(test_each_in_turn, test_many_at_once, test_answers_that_wait,
-     test_updates_that_wait)
+main(test_each_in_turn, test_a_fleet_at_once, test_many_at_once,
+     test_answers_that_wait, test_updates_that_wait)
