@@ -22,6 +22,7 @@
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "openvswitch/token-bucket.h"
+#include "sset.h"
 
 struct json;
 struct jsonrpc;
@@ -39,6 +40,8 @@ enum { SERVER_METHOD_SIZE = 33 };
 struct server_batch {
     struct server_batched *requests; /* server-batch.c */
     size_t n;
+    struct sset groups;         /* That they are about. */
+    size_t n_writes;            /* Records and groups that they change. */
     long long int since;        /* time_msec() of the first. */
 };
 

@@ -27,7 +27,12 @@
 
 VLOG_DEFINE_THIS_MODULE(server);
 
-enum { MESSAGES_PER_RUN = 16 };  /* Per connection. */
+enum {
+    MESSAGES_PER_RUN = 16,      /* Per connection. */
+    READ_ROOM        = 4096,    /* Bytes read at a time. */
+    FORWARD_ROOM     = 64 * 1024, /* Bytes that another mapd may add to a
+                                   * request that it sends on. */
+};
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 
@@ -76,6 +81,7 @@ server_create(struct catalog *catalog, struct store *store,
     ovs_list_init(&server->handshakes);
     server->max_connections = max_connections;
     hmap_init(&server->views);
+    sset_init(&server->batch.groups);
     presence_init(&server->presence);
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
@@ -131,6 +137,7 @@ server_destroy(struct server *server)
     server_listen_close(server);
     waitset_destroy(&server->waitset);
     free(server->batch.requests);
+    sset_destroy(&server->batch.groups);
     free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
@@ -453,6 +460,21 @@ drop_largest(struct server *server)
 }
 
 static void
+reject_large(struct connection *conn)
+{
+    server_reject(conn, "sent a message of more than %d bytes",
+                  SERVER_MAX_MESSAGE);
+}
+
+/* 'msg' has 'size' bytes, about. */
+static bool
+is_too_large(const struct jsonrpc_msg *msg, unsigned int size)
+{
+    return (size > SERVER_MAX_MESSAGE + READ_ROOM
+            && (!msg->method || strcmp(msg->method, "forwarded")));
+}
+
+static void
 receive(struct connection *conn)
 {
     for (int i = 0; i < MESSAGES_PER_RUN && !conn->doomed; i++) {
@@ -462,13 +484,16 @@ receive(struct connection *conn)
             || jsonrpc_recv(conn->rpc, &msg)) {
             break;
         }
-        conn->message_start = jsonrpc_get_received_bytes(conn->rpc);
-        handle_message(conn, msg);
+        if (is_too_large(msg, unfinished_bytes(conn))) {
+            reject_large(conn);
+        } else {
+            conn->message_start = jsonrpc_get_received_bytes(conn->rpc);
+            handle_message(conn, msg);
+        }
         jsonrpc_msg_destroy(msg);
     }
-    if (unfinished_bytes(conn) > SERVER_MAX_MESSAGE) {
-        server_reject(conn, "sent a message of more than %d bytes",
-                      SERVER_MAX_MESSAGE);
+    if (unfinished_bytes(conn) > SERVER_MAX_MESSAGE + FORWARD_ROOM) {
+        reject_large(conn);
     }
 }
 
