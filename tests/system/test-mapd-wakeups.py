@@ -22,8 +22,10 @@ from mapdworld import (
     ROOT, Client, Mapd, Table, add, check, check_equal, endpoint, group, host,
     main)
 
-PATIENCE = 8                    # Seconds; less than mapd's to probe peers.
-SILENT = 100                    # Connections of each kind.
+PATIENCE = 8                    # Seconds; less than until mapd probes peers.
+# Connections.  Few of those that mapd probes: all is to be over before that,
+# on a busy machine, too.
+SILENT = {"unix": 200, "tcp": 25, "tls": 15}
 FLEET = 300
 PIPELINED = 800
 
@@ -114,8 +116,8 @@ def test_each_in_turn():
     print("hundreds of silent connections, each of which speaks once",
           flush=True)
     with Kinds() as k:
-        peers = [(kind, maker()) for _ in range(SILENT)
-                 for kind, maker in k.makers.items()]
+        peers = [(kind, maker()) for kind, maker in k.makers.items()
+                 for _ in range(SILENT[kind])]
         for kind, peer in peers:
             check_equal(peer.call("echo", kind), [kind], kind + ": at first")
         # All of them have sent half of a message when the rest comes.
@@ -128,7 +130,7 @@ def test_each_in_turn():
         # Those who come or go do not take another's place.
         for _, peer in peers[::2]:
             peer.close()
-        rest = peers[1::2] + [(kind, maker()) for _ in range(20)
+        rest = peers[1::2] + [(kind, maker()) for _ in range(5)
                               for kind, maker in k.makers.items()]
         for kind, peer in rest:
             check_equal(peer.call("echo", kind), [kind],
@@ -232,9 +234,12 @@ def test_updates_that_wait():
         late = {kind: maker() for kind, maker in k.makers.items()}
         tables = {kind: Table(peer.call("subscribe", {}))
                   for kind, peer in late.items()}
+        until = time.monotonic() + PATIENCE
         for i in range(1, 250):
             g = 1 + i % 8
             last = admin.ops(add(endpoint(7, "e%d" % i, "h1", i, "g%d" % g)))
+            if i >= 40 and time.monotonic() > until:
+                break           # Soon mapd would take them for dead.
         for kind, peer in late.items():
             table = tables[kind]
             while table.revision < last["revision"]:

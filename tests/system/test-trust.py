@@ -246,8 +246,11 @@ def nobody_without_a_good_certificate_gets_in(world):
             source = '127.0.0.%d' % number
             for _ in range(4):
                 check(not attempt(world, kind, source), '%s gets in', kind)
-            lines = re.findall(r'.*ssl:%s:.*: refused.*' % re.escape(source),
-                               world.log())
+            pattern = r'.*ssl:%s:.*: refused.*' % re.escape(source)
+            # The log is written in mapd's own time.
+            wait_until('%s is logged' % kind,
+                       lambda: re.findall(pattern, world.log()))
+            lines = re.findall(pattern, world.log())
             check(len(lines) == 1, '%s: log lines %s', kind, lines)
             check(bystander.call('echo') == [], 'another one suffers')
         # With the reason, as often; and a guess at what the bytes are.
