@@ -88,7 +88,7 @@ struct server {
     /* server-handshake.c and server-trust.c. */
     struct ovs_list handshakes;
     size_t n_handshakes;
-    bool handshakes_pause;      /* Some can go on, after other work. */
+    struct waitset handshaking; /* Of handshakes. */
     struct refusals refusals;
     struct audit *audit;        /* NULL: none. */
     struct connection *actor;   /* Whose request is being dealt with, or was

@@ -52,6 +52,21 @@ static const struct {
 
 /* Life of the server. */
 
+static int
+open_waitsets(struct server *server, struct diagnosis *diag)
+{
+    int error = waitset_init(&server->waitset);
+
+    if (!error) {
+        error = waitset_init(&server->handshaking);
+        if (error) {
+            waitset_destroy(&server->waitset);
+        }
+    }
+    return (error ? diagnosis_set(diag, DIAG_BUSY, NULL, NULL, "epoll: %s",
+                                  ovs_strerror(error)) : 0);
+}
+
 int
 server_create(struct catalog *catalog, struct store *store,
               const struct hash_key *key, unsigned int host_timeout,
@@ -65,11 +80,10 @@ server_create(struct catalog *catalog, struct store *store,
         return error;
     }
     server = xzalloc(sizeof *server);
-    error = waitset_init(&server->waitset);
+    error = open_waitsets(server, diag);
     if (error) {
         free(server);
-        return diagnosis_set(diag, DIAG_BUSY, NULL, NULL, "epoll: %s",
-                             ovs_strerror(error));
+        return error;
     }
     server->catalog = catalog;
     server->store = store;
@@ -136,6 +150,7 @@ server_destroy(struct server *server)
     server_handshake_close(server);
     server_listen_close(server);
     waitset_destroy(&server->waitset);
+    waitset_destroy(&server->handshaking);
     free(server->batch.requests);
     sset_destroy(&server->batch.groups);
     free(server->plain_target);
