@@ -367,7 +367,8 @@ fuzz-run: $(FUZZERS) $(B)/tests/fuzz/seeds
 	@tests/fuzz/run $(B) $(FUZZ_SECONDS) $(FUZZERS)
 
 # Nothing but JSON lines on standard output.  The last one needs root.
-BENCHES := $(addprefix $(B)/tests/,$(ovs_BENCHES)) tests/bench/switch-path
+BENCHES := $(addprefix $(B)/tests/,$(ovs_BENCHES)) tests/bench/mapping-etcd \
+	tests/bench/switch-path
 bench:
 	@$(MAKE) --no-print-directory deps >&2
 	@$(MAKE) --no-print-directory $(JOBS) $(BENCHES) $(BENCH_SWITCH) \

@@ -12,6 +12,7 @@
 
 #include "mapping/mapd/server-private.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,18 +82,55 @@ plain_ops(const struct json *params)
     return json_array(ops);
 }
 
+/* What is kept for the group that 'op' is about: VNI/NAME; the caller frees
+ * it. */
+static char *
+group_of(const struct json *op)
+{
+    struct record key;
+
+    record_key_from_json(shash_find_data(json_object(op), "record"), &key,
+                         NULL);
+    return (key.kind == RECORD_GROUP
+            ? xasprintf("%"PRIu32"/%s", key.group.vni, key.group.name)
+            : xasprintf("%"PRIu32"/%s", key.endpoint.vni,
+                        key.endpoint.group));
+}
+
+/* Notes the groups of 'ops' in 'batch'.  Returns how many records and groups
+ * they add to those that it changes. */
+static size_t
+note_groups(struct server_batch *batch, const struct json_array *ops)
+{
+    size_t n = ops->n;
+
+    for (size_t i = 0; i < ops->n; i++) {
+        char *group = group_of(ops->elems[i]);
+
+        n += sset_add(&batch->groups, group) != NULL;
+        free(group);
+    }
+    return n;
+}
+
 bool
 server_batch_add(struct connection *conn, const struct json *id,
                  const struct json *params)
 {
     struct server_batch *batch = &conn->server->batch;
+    const struct json_array *ops = plain_ops(params);
 
-    if (!plain_ops(params)) {
+    if (!ops) {
         return false;
     }
     if (!batch->requests) {
         batch->requests = xcalloc(BATCH_MAX, sizeof *batch->requests);
     }
+    if (batch->n_writes + 2 * ops->n
+        > store_commit_room(conn->server->store)) {
+        server_batch_flush(conn->server);
+    }
+    batch->n_writes += note_groups(batch, ops);
     if (!batch->n) {
         batch->since = time_msec();
     }
@@ -341,5 +379,6 @@ server_batch_flush(struct server *server)
         json_destroy(batch->requests[i].params);
         json_destroy(batch->requests[i].result);
     }
-    batch->n = 0;
+    batch->n = batch->n_writes = 0;
+    sset_clear(&batch->groups);
 }

@@ -24,7 +24,9 @@ VLOG_DEFINE_THIS_MODULE(server_handshake);
 enum { WORK_MS = 10 };          /* At a time. */
 
 struct handshake {
-    struct ovs_list node;       /* In server->handshakes, oldest first. */
+    struct ovs_list node;       /* In server->handshakes. */
+    struct waitset_member member; /* Of server->handshaking. */
+    struct server *server;
     struct stream *stream;
     struct ssl_st *session;     /* Of 'stream'. */
     size_t address_length;      /* Of its name, without the port. */
@@ -52,7 +54,17 @@ handshake_destroy(struct server *server, struct handshake *h)
 {
     ovs_list_remove(&h->node);
     server->n_handshakes--;
+    waitset_remove(&server->handshaking, &h->member);
     free(h);
+}
+
+static void
+close_handshake(struct server *server, struct handshake *h)
+{
+    struct stream *stream = h->stream;
+
+    handshake_destroy(server, h); /* While its descriptor is its own. */
+    stream_close(stream);
 }
 
 /* Ends 'h', which failed. */
@@ -70,8 +82,7 @@ refuse(struct server *server, struct handshake *h, const char *why)
         VLOG_WARN("%s: refused, as %u others from there since it was last "
                   "told: %s", stream_get_name(h->stream), n - 1, why);
     }
-    stream_close(h->stream);
-    handshake_destroy(server, h);
+    close_handshake(server, h);
 }
 
 /* What a certificate says may be any bytes. */
@@ -91,16 +102,19 @@ printable(const char *text)
 static void
 finish(struct server *server, struct handshake *h)
 {
-    const char *name = stream_get_peer_id(h->stream);
+    struct stream *stream = h->stream;
+    const char *name = stream_get_peer_id(stream);
     struct role role = roles_from_common_name(name);
     char *who = printable(name);
+    struct tls_peer peer;
     struct connection *conn;
 
-    conn = server_add_connection(server, h->stream, false, &role, who);
-    tls_get_peer(h->session, &conn->peer);
+    tls_get_peer(h->session, &peer);
+    handshake_destroy(server, h);
+    conn = server_add_connection(server, stream, false, &role, who);
+    conn->peer = peer;
     server_trust_check(conn);
     free(who);
-    handshake_destroy(server, h);
 }
 
 /* Calls 'step' for 'h'.  The library says why a handshake fails only if that
@@ -132,6 +146,16 @@ wait_for(struct stream *stream)
     return 0;
 }
 
+/* This goes on with the handshake, too. */
+static void
+handshake_wait(struct waitset_member *member)
+{
+    struct handshake *h = CONTAINER_OF(member, struct handshake, member);
+
+    quietly(h->server, h, wait_for);
+    poll_timer_wait_until(h->deadline);
+}
+
 void
 server_handshake_start(struct server *server, struct stream *stream)
 {
@@ -139,6 +163,7 @@ server_handshake_start(struct server *server, struct stream *stream)
     const char *name = stream_get_name(stream);
     size_t n_same = 0;
 
+    h->server = server;
     h->stream = stream;
     h->session = tls_newest_session();
     h->address_length = strrchr(name, ':') - name;
@@ -148,9 +173,25 @@ server_handshake_start(struct server *server, struct stream *stream)
     }
     ovs_list_push_back(&server->handshakes, &h->node);
     server->n_handshakes++;
+    waitset_add(&server->handshaking, &h->member, handshake_wait);
     if (n_same >= SERVER_HANDSHAKES_EACH) {
         refuse(server, h, "too many from there have yet to show a "
                "certificate");
+    }
+}
+
+static void
+handshake_run(struct server *server, struct handshake *h)
+{
+    int error = quietly(server, h, stream_connect);
+
+    if (!error) {
+        finish(server, h);
+    } else if (error != EAGAIN) {
+        refuse(server, h, "the TLS handshake failed; it needs a certificate "
+               "that --ca-cert vouches for, at this time");
+    } else if (time_msec() >= h->deadline) {
+        refuse(server, h, "the TLS handshake takes too long");
     }
 }
 
@@ -158,23 +199,13 @@ void
 server_handshake_run(struct server *server)
 {
     long long int until = time_msec() + WORK_MS;
-    struct handshake *h;
+    struct waitset_member *member;
 
-    server->handshakes_pause = false;
-    LIST_FOR_EACH_SAFE (h, node, &server->handshakes) {
-        int error = quietly(server, h, stream_connect);
-
-        if (!error) {
-            finish(server, h);
-        } else if (error != EAGAIN) {
-            refuse(server, h, "the TLS handshake failed; it needs a "
-                   "certificate that --ca-cert vouches for, at this time");
-        } else if (time_msec() >= h->deadline) {
-            refuse(server, h, "the TLS handshake takes too long");
-        }
+    waitset_run(&server->handshaking);
+    while ((member = waitset_next(&server->handshaking))) {
+        handshake_run(server, CONTAINER_OF(member, struct handshake, member));
         if (time_msec() >= until) {
-            server->handshakes_pause = true;
-            break;
+            break;              /* Others go on, after other work. */
         }
     }
 }
@@ -182,20 +213,7 @@ server_handshake_run(struct server *server)
 void
 server_handshake_wait(struct server *server)
 {
-    struct handshake *h;
-
-    if (server->handshakes_pause) {
-        poll_immediate_wake();
-        return;
-    }
-    if (!ovs_list_is_empty(&server->handshakes)) {
-        INIT_CONTAINER(h, ovs_list_front(&server->handshakes), node);
-        poll_timer_wait_until(h->deadline);
-    }
-    /* This goes on with them, too. */
-    LIST_FOR_EACH (h, node, &server->handshakes) {
-        quietly(server, h, wait_for);
-    }
+    waitset_wait(&server->handshaking);
 }
 
 void
@@ -204,7 +222,6 @@ server_handshake_close(struct server *server)
     struct handshake *h;
 
     LIST_FOR_EACH_SAFE (h, node, &server->handshakes) {
-        stream_close(h->stream);
-        handshake_destroy(server, h);
+        close_handshake(server, h);
     }
 }

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "dirs.h"
 #include "jsonrpc.h"
 #include "mapping/mapd/unix-listener.h"
+#include "mapping/mapd/wait-capture.h"
 #include "mapping/tls.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -185,6 +187,22 @@ open_tls(struct server *server, const char *target, struct pstream **pstream,
     return open_tcp(server, target, "0.0.0.0", pstream, diag);
 }
 
+/* A whole fleet may come at once.  The library's sockets let 64 wait, and hide
+ * their descriptors, but not what they wait for. */
+static void
+let_many_wait(struct pstream *pstream)
+{
+    struct wait_capture capture;
+
+    wait_capture_begin(&capture);
+    pstream_wait(pstream);
+    wait_capture_end();
+    if (listen(capture.fd, SOMAXCONN)) {
+        VLOG_WARN("%s: listen: %s", pstream_get_name(pstream),
+                  ovs_strerror(errno));
+    }
+}
+
 int
 server_listen(struct server *server, const char *target,
               struct diagnosis *diag)
@@ -212,6 +230,7 @@ server_listen(struct server *server, const char *target,
     if (error) {
         return error;
     }
+    let_many_wait(pstream);
     VLOG_INFO("%s: listening", pstream_get_name(pstream));
 
     listener = xmalloc(sizeof *listener);

@@ -29,6 +29,7 @@
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "openvswitch/token-bucket.h"
+#include "sset.h"
 
 struct json;
 struct jsonrpc;
@@ -46,6 +47,8 @@ enum { SERVER_METHOD_SIZE = 33 };
 struct server_batch {
     struct server_batched *requests; /* server-batch.c */
     size_t n;
+    struct sset groups;         /* That they are about. */
+    size_t n_writes;            /* Records and groups that they change. */
     long long int since;        /* time_msec() of the first. */
 };
 
@@ -100,7 +103,7 @@ struct server {
     /* server-handshake.c and server-trust.c. */
     struct ovs_list handshakes;
     size_t n_handshakes;
-    bool handshakes_pause;      /* Some can go on, after other work. */
+    struct waitset handshaking; /* Of handshakes. */
     struct refusals refusals;
     struct audit *audit;        /* NULL: none. */
     struct revoked *revoked;    /* NULL: nobody. */

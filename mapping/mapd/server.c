@@ -27,7 +27,12 @@
 
 VLOG_DEFINE_THIS_MODULE(server);
 
-enum { MESSAGES_PER_RUN = 16 };  /* Per connection. */
+enum {
+    MESSAGES_PER_RUN = 16,      /* Per connection. */
+    READ_ROOM        = 4096,    /* Bytes read at a time. */
+    FORWARD_ROOM     = 64 * 1024, /* Bytes that another mapd may add to a
+                                   * request that it sends on. */
+};
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 
@@ -48,6 +53,21 @@ static const struct {
 
 /* Life of the server. */
 
+static int
+open_waitsets(struct server *server, struct diagnosis *diag)
+{
+    int error = waitset_init(&server->waitset);
+
+    if (!error) {
+        error = waitset_init(&server->handshaking);
+        if (error) {
+            waitset_destroy(&server->waitset);
+        }
+    }
+    return (error ? diagnosis_set(diag, DIAG_BUSY, NULL, NULL, "epoll: %s",
+                                  ovs_strerror(error)) : 0);
+}
+
 int
 server_create(struct catalog *catalog, struct store *store,
               const struct hash_key *key, unsigned int host_timeout,
@@ -61,11 +81,10 @@ server_create(struct catalog *catalog, struct store *store,
         return error;
     }
     server = xzalloc(sizeof *server);
-    error = waitset_init(&server->waitset);
+    error = open_waitsets(server, diag);
     if (error) {
         free(server);
-        return diagnosis_set(diag, DIAG_BUSY, NULL, NULL, "epoll: %s",
-                             ovs_strerror(error));
+        return error;
     }
     server->catalog = catalog;
     server->store = store;
@@ -78,6 +97,7 @@ server_create(struct catalog *catalog, struct store *store,
     server->max_connections = max_connections;
     hmap_init(&server->views);
     stations_init(&server->stations, catalog);
+    sset_init(&server->batch.groups);
     presence_init(&server->presence);
     ovs_list_init(&server->barriers);
     ovs_list_init(&server->traces);
@@ -141,7 +161,9 @@ server_destroy(struct server *server)
     server_handshake_close(server);
     server_listen_close(server);
     waitset_destroy(&server->waitset);
+    waitset_destroy(&server->handshaking);
     free(server->batch.requests);
+    sset_destroy(&server->batch.groups);
     free(server->plain_target);
     presence_destroy(&server->presence);
     hmap_destroy(&server->views);
@@ -484,6 +506,21 @@ drop_largest(struct server *server)
 }
 
 static void
+reject_large(struct connection *conn)
+{
+    server_reject(conn, "sent a message of more than %d bytes",
+                  SERVER_MAX_MESSAGE);
+}
+
+/* 'msg' has 'size' bytes, about. */
+static bool
+is_too_large(const struct jsonrpc_msg *msg, unsigned int size)
+{
+    return (size > SERVER_MAX_MESSAGE + READ_ROOM
+            && (!msg->method || strcmp(msg->method, "forwarded")));
+}
+
+static void
 receive(struct connection *conn)
 {
     for (int i = 0; i < MESSAGES_PER_RUN && !conn->doomed; i++) {
@@ -494,13 +531,16 @@ receive(struct connection *conn)
             break;
         }
         conn->message_size = unfinished_bytes(conn);
-        conn->message_start = jsonrpc_get_received_bytes(conn->rpc);
-        handle_message(conn, msg);
+        if (is_too_large(msg, conn->message_size)) {
+            reject_large(conn);
+        } else {
+            conn->message_start = jsonrpc_get_received_bytes(conn->rpc);
+            handle_message(conn, msg);
+        }
         jsonrpc_msg_destroy(msg);
     }
-    if (unfinished_bytes(conn) > SERVER_MAX_MESSAGE) {
-        server_reject(conn, "sent a message of more than %d bytes",
-                      SERVER_MAX_MESSAGE);
+    if (unfinished_bytes(conn) > SERVER_MAX_MESSAGE + FORWARD_ROOM) {
+        reject_large(conn);
     }
 }
 

@@ -13,6 +13,7 @@ struct store_engine {
     int (*open)(const struct store_options *, const char *place,
                 struct catalog *, struct hash_key *, struct store **,
                 struct diagnosis *);
+    size_t commit_room;         /* store_commit_room(). */
     void (*close)(struct store *);
     int (*commit)(struct store *, const struct catalog_txn *,
                   const struct catalog *, struct diagnosis *);

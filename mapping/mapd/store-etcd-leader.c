@@ -48,7 +48,7 @@ refuse_leaderless(const struct store_etcd *store, struct diagnosis *diag)
         diagnosis_set_hint(diag, "was this one just restarted? Then try again "
                            "in a few seconds; else give each one an "
                            "--advertise of its own");
-    } else if (store->leader_address) {
+    } else if (store->leader_address && !is_ours(store)) {
         error = diagnosis_set(diag, DIAG_NOT_LEADER, "mapd",
                               store->leader_address, "grapnel-mapd %s does "
                               "not make changes, %s does", store->self,
@@ -84,7 +84,9 @@ store_etcd_check_leader(const struct store *store_, struct diagnosis *diag)
         diagnosis_set_hint(diag, "%s", away_hint);
         return error;
     }
-    return is_ours(store) ? 0 : refuse_leaderless(store, diag);
+    /* It leads when it has taken over what its predecessor left undone. */
+    return (is_ours(store) && store->leads ? 0
+            : refuse_leaderless(store, diag));
 }
 
 static char *
@@ -198,7 +200,7 @@ store_etcd_leader_run(struct store_etcd *store)
     if (leads && !store->leads) {
         VLOG_INFO("this grapnel-mapd makes changes now, term %"PRId64,
                   store->leader_term);
-        store_etcd_take_over(store);
+        store_etcd_take_over(store); /* Before it makes any. */
     } else if (!leads && store->leads) {
         VLOG_WARN("this grapnel-mapd makes no changes any more");
         store_etcd_writes_uninit(&store->roll);
@@ -212,7 +214,9 @@ store_etcd_leader_run(struct store_etcd *store)
 void
 store_etcd_leader_wait(const struct store_etcd *store)
 {
-    if (!store->lease) {
+    if (is_ours(store) != store->leads) {
+        poll_immediate_wake();
+    } else if (!store->lease) {
         poll_timer_wait_until(MAX(store->lease_at, time_msec() + 10));
     } else if (etcd_lease_is_lost(store->lease)) {
         poll_immediate_wake();

@@ -697,6 +697,7 @@ etcd_own_name(const struct store *store)
 
 const struct store_engine store_etcd = {
     .name = "etcd",
+    .commit_room = ETCD_MAX_TXN_OPS - 1, /* And `revision`. */
     .open = etcd_open,
     .close = etcd_close,
     .commit = store_etcd_commit,

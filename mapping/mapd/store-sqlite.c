@@ -458,6 +458,7 @@ sqlite_get_name(const struct store *store)
 
 const struct store_engine store_sqlite = {
     .name = "sqlite",
+    .commit_room = SIZE_MAX,
     .open = sqlite_open,
     .close = sqlite_close,
     .commit = sqlite_commit,

@@ -96,6 +96,12 @@ store_name(const struct store *store)
 
 /* Stores that are shared. */
 
+size_t
+store_commit_room(const struct store *store)
+{
+    return store->engine->commit_room;
+}
+
 bool
 store_is_shared(const struct store *store)
 {

@@ -64,6 +64,10 @@ const char *store_name(const struct store *);
 
 bool store_is_shared(const struct store *);
 
+/* How many records and groups a commit may change, all told, before it costs
+ * much more than a small one. */
+size_t store_commit_room(const struct store *);
+
 /* Goes on with what the store does in the background, and has poll_block()
  * wake up for it.  store_run() may block for a quarter of a second now and
  * then. */

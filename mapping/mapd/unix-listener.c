@@ -22,8 +22,6 @@
 
 VLOG_DEFINE_THIS_MODULE(unix_listener);
 
-enum { UNIX_LISTENER_BACKLOG = 64 };
-
 struct unix_listener {
     struct ovs_list node;       /* In 'listeners'. */
     char *path;
@@ -213,7 +211,7 @@ unix_listener_open(const char *path, struct unix_listener **listenerp,
     }
     /* The library would remove whatever is there at exit. */
     fatal_signal_remove_file_to_unlink(path);
-    if (listen(fd, UNIX_LISTENER_BACKLOG) || lstat(path, &s)) {
+    if (listen(fd, SOMAXCONN) || lstat(path, &s)) {
         error = errno;
         close(fd);
         unlink(path);

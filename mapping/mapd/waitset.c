@@ -19,7 +19,8 @@
 VLOG_DEFINE_THIS_MODULE(waitset);
 
 enum {
-    WAITSET_EVENTS   = 512,     /* At a time; the kernel gives each its turn. */
+    WAITSET_EVENTS   = 64,      /* At a time, so that what is decided then is
+                                 * soon; the kernel gives each its turn. */
     WAITSET_RETRY_MS = 100,     /* Without the kernel's help. */
 };
 

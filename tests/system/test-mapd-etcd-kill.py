@@ -235,6 +235,34 @@ def test_a_large_load_is_all_or_nothing():
                     len(records), "all is there in the end")
 
 
+def test_a_change_that_waits_for_the_next_leader():
+    print("a change in line when a leader dies in a large one", flush=True)
+    records = large_records(1000)
+    with World(2) as w:
+        leader, other = w.leader(), w.followers()[0]
+        load(leader.client(300), records)
+        leader.kill()
+        check(below(w.cluster, "pending"), "it is made, and not at its place")
+        change = add(endpoint(1, "next", "h1", 99, "g0"))
+        for _ in range(20):
+            try:
+                other.client(60).ops(change)
+                break
+            except RpcError as e:
+                print("  repeated after:", e.args[0]["message"], flush=True)
+        # What is in etcd is what the one who made the change believes.
+        told = other.client(300).call("dump")["records"]
+        check_equal(len(told), len(records) + 1, "both are made")
+        other.kill()
+        other.start(2 * WITHIN)
+        leader.start(2 * WITHIN)
+        for m in w.mapds:
+            check_equal(m.client(300).call("dump")["records"], told,
+                        "and kept")
+        w.agree()
+
+
 if __name__ == "__main__":
     main(test_nothing_is_lost_and_nothing_done_twice,
-         test_a_large_load_is_all_or_nothing)
+         test_a_large_load_is_all_or_nothing,
+         test_a_change_that_waits_for_the_next_leader)

@@ -4,6 +4,7 @@ them tell; and which hosts are alive.
 
     tests/system/test-mapd-etcd.py [TEST...]"""
 
+import json
 import os
 import re
 import shutil
@@ -120,6 +121,49 @@ class Host:
 
     def close(self):
         self.client.sock.shutdown(2)
+
+
+def test_changes_that_come_together():
+    print("changes of as many groups are a transaction each", flush=True)
+    n = 64
+    with World(1) as w:
+        c = w.leader().client(60)
+        c.ops(add(host(1)), *[add(group(i)) for i in range(1, n + 1)])
+        until(lambda: not w.cluster.etcdctl("get", "/grapnel/pending"),
+              "the groups are at their places")
+        made, transactions = c.call("status")["revision"], w.cluster.revision()
+        c.sock.sendall(b"".join(json.dumps({
+            "id": 1000 + i, "method": "transact",
+            "params": [{"ops": [add(endpoint(i, "e1", "h1", i))]}],
+        }).encode() for i in range(1, n + 1)))
+        for i in range(1, n + 1):
+            last = c.finish(1000 + i)["revision"]
+        check(last - made < n, "they are made together", last - made)
+        check_equal(w.cluster.revision() - transactions, last - made,
+                    "with a transaction of etcd for each revision")
+
+
+def test_the_largest_message_is_sent_on():
+    print("a load of 64 MiB at a follower", flush=True)
+    with World(2) as w:
+        c = w.followers()[0].client(120)
+        request = {"id": 1, "method": "load", "params": [
+            {"records": [dict(host(1), name="")]}]}
+        room = (64 << 20) - len(json.dumps(request))
+        request["params"][0]["records"][0]["name"] = "x" * room
+        c.send(request)
+        try:
+            c.finish(1)
+            check(False, "a name of 64 MiB is refused")
+        except RpcError as e:
+            check_equal((e.args[0]["error"], e.args[0].get("field")),
+                        ("invalid", "name"), "by the leader, for its length")
+        c.send(dict(request, method="load" + "x" * 8192))
+        try:
+            c.finish(1)
+            check(False, "no answer")
+        except (Closed, OSError):
+            check(True, "one that is larger ends its connection")
 
 
 def test_hosts_die_and_return():
@@ -475,7 +519,8 @@ def test_methods_are_the_same():
 
 
 if __name__ == "__main__":
-    main(test_one_changes_and_all_tell, test_hosts_die_and_return,
+    main(test_one_changes_and_all_tell, test_changes_that_come_together,
+         test_the_largest_message_is_sent_on, test_hosts_die_and_return,
          test_a_mapd_that_stood_still, test_leases_outlast_a_leader,
          test_a_host_is_removed_as_it_registers,
          test_what_was_missed_is_read_again,
