@@ -13,9 +13,9 @@
 
 /* Peers choose what they send: all that is not here counts as the last. */
 static const char *const methods[SERVER_METRICS_METHODS] = {
-    "applied", "claim", "dump", "echo", "flows", "forwarded", "health", "list", "load",
-    "register", "report", "status", "subscribe", "trace", "traced", "transact",
-    "wait", "want_flows", "watch", "other",
+    "applied", "claim", "dump", "echo", "flows", "forwarded", "health",
+    "list", "load", "register", "report", "status", "subscribe", "trace",
+    "traced", "transact", "wait", "want_flows", "watch", "other",
 };
 
 static struct server_method_count *
