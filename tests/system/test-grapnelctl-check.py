@@ -75,6 +75,29 @@ def a_path_is_followed_to_its_other_end(w):
 
 
 @test
+def an_endpoint_that_is_nowhere_fails(w):
+    w.run('endpoint', 'add', '5001/web/lost', '--iface', 'vm-1')
+    w.run('endpoint', 'add', '5001/web/off', '--iface', 'vm-2', '--state',
+          'down')
+    with switches(w, sends_to(w, 'w2', 'h2', 'underlay'),
+                  sends_to(w, 'w2', 'h2', 'local')):
+        out = w.run(*WEB, status=1).out
+        check(out.startswith(
+            'FAIL  endpoint 5001/web/lost is unbound: no host has a port with '
+            'its iface-id (vm-1)\n      next: on its host: ovs-vsctl '
+            '--columns=name,ofport,external_ids find interface '
+            'external_ids:iface-id=vm-1\n'), '%r', out)
+        check(out.endswith('2 of 3 checks passed\n'), '%r', out)
+        path = w.json(*WEB, status=1)['paths'][0]
+        equal((path['ok'], path['vni'], path['group'], path['endpoint']),
+              (False, 5001, 'web', 'lost'))
+        w.run(*WEB, '--host', 'h1')
+    error = w.run('trace', '5001', 'tcp', 'web/lost', '10.1.0.100:80',
+                  status=1).err
+    check('web/lost is unbound' in error, '%r', error)
+
+
+@test
 def every_group_is_checked_unless_one_is_named(w):
     with switches(w, sends_to(w, 'w2', 'h2', 'local'),
                   sends_to(w, 'w2', 'h2', 'local')):

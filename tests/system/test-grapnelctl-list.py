@@ -66,6 +66,42 @@ def columns_are_aligned(w):
 
 
 @test
+def an_endpoint_may_be_found_by_its_port(w):
+    out = w.run('endpoint', 'add', '5001/web/found', '--iface', 'vm-1').out
+    check(out.startswith('+ endpoint 5001/web/found: iface vm-1, host -, '
+                         'mac -, mac_from iface, weight 100'), '%r', out)
+    item = w.json('endpoint', 'show', '5001/web/found')
+    equal(item['record'], {
+        **ENDPOINT_DEFAULTS, 'vni': 5001, 'group': 'web', 'name': 'found',
+        'iface': 'vm-1', 'host': '', 'mac': '', 'mac_from': 'iface'})
+    equal(item['status']['why'],
+          'unbound: no host has a port with its iface-id')
+    heading, line, *_ = w.run('endpoint', 'list', '5001/web').out.splitlines()
+    equal(line[heading.index('IFACE'):heading.index('MAC')].split('  ')[0],
+          'vm-1', 'the column')
+    check('  unbound: no such port  ' in line, '%r', line)
+    problem, = [p for p in w.json('status')['problems']
+                if 'unbound' in p['problem']]
+    equal(problem, {
+        'problem': 'endpoint 5001/web/found is unbound: no host has a port '
+                   'with its iface-id (vm-1)',
+        'next': 'grapnelctl endpoint show 5001/web/found'})
+    equal(w.run('endpoint', 'add', '5001/web/found', '--iface', 'vm-1',
+                '--may-exist').out, 'nothing to change, revision %d\n'
+          % w.revision())
+    w.run('endpoint', 'set', '5001/web/found', '--host', 'h1', note='host is '
+          'where port vm-1 is')
+    w.run('endpoint', 'set', '5001/web/found', '--iface', '', status=1)
+    w.run('endpoint', 'set', '5001/web/found', '--iface', '', '--mac',
+          '02:00:00:00:00:77')
+    equal(w.json('endpoint', 'show', '5001/web/found')['record']['host'],
+          'h1')
+    for options in (['--host', 'h1'], ['--iface', ''], []):
+        w.run('endpoint', 'add', '5001/web/other', *options, status=2)
+    w.run('endpoint', 'add', '5001/web/other', '--iface', 'a b', status=1)
+
+
+@test
 def lists_can_be_narrowed(w):
     equal([i['record']['vni'] for i in w.json('group', 'list', '--vni',
                                               '5002')], [5002])

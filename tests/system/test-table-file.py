@@ -56,6 +56,7 @@ def wait_kept(network, *hosts):
 
 @contextlib.contextmanager
 def mapd_away(network):
+    network.expect_log(MAPD_KILLED)
     network.mapd.kill()
     yield
     network.start_mapd()
