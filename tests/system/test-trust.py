@@ -440,6 +440,9 @@ def grapnelctl_says_what_is_wrong_with_a_certificate(world):
         done = world.ctl(*options, 'host', 'list', check=False)
         check(done.returncode == status and words in done.stderr
               and done.stderr.count('\n') == 1, '%s: %s', options, done)
+    done = world.ctl('host', 'list', remote='tcp:127.0.0.1:%d' % PORT,
+                     check=False)
+    check(done.returncode == 3 and 'want ssl:' in done.stderr, '%s', done)
 
 
 @tests.add
