@@ -629,21 +629,20 @@ bool
 agent_describe(uint32_t id, uint16_t index, struct record_group *group,
                struct record_endpoint *endpoint)
 {
+    const struct replica_endpoint *re = NULL;
     const struct replica_group *rg;
-    bool found;
 
     ovs_mutex_lock(&replica_mutex);
     rg = replica_find_group_by_id(&replica, id);
-    found = rg && !endpoint;
     if (rg && group) {
         *group = rg->record;
     }
-    for (size_t i = 0; rg && endpoint && i < rg->n_endpoints; i++) {
-        if (rg->endpoints[i].index == index) {
-            *endpoint = rg->endpoints[i].record;
-            found = true;
-        }
+    if (rg && endpoint) {
+        re = replica_find_endpoint(rg, index);
+    }
+    if (re) {
+        *endpoint = re->record;
     }
     ovs_mutex_unlock(&replica_mutex);
-    return found;
+    return endpoint ? re != NULL : rg != NULL;
 }

@@ -86,6 +86,23 @@ replica_find_group_by_id(const struct replica *replica, uint32_t id)
     return NULL;
 }
 
+static int
+compare_index(const void *index_, const void *endpoint_)
+{
+    const struct replica_endpoint *endpoint = endpoint_;
+    const uint16_t *index = index_;
+
+    return *index < endpoint->index ? -1 : *index > endpoint->index;
+}
+
+const struct replica_endpoint *
+replica_find_endpoint(const struct replica_group *group, uint16_t index)
+{
+    return (group->n_endpoints
+            ? bsearch(&index, group->endpoints, group->n_endpoints,
+                      sizeof *group->endpoints, compare_index) : NULL);
+}
+
 /* 32 hex digits: the words in order, each with its highest digit first.  A
  * word of 0 would make all flows hash alike. */
 static int

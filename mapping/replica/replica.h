@@ -116,6 +116,8 @@ const struct replica_group *replica_find_group_by_id(const struct replica *,
                                                      uint32_t id);
 const struct replica_group *replica_find_group(const struct replica *,
                                                uint32_t vni, const char *name);
+const struct replica_endpoint *replica_find_endpoint(
+    const struct replica_group *, uint16_t index);
 /* 'key': only its kind, a plain one, and key members count. */
 const struct replica_record *replica_find_record(const struct replica *,
                                                  const struct record *key);

@@ -583,6 +583,14 @@ check_endpoints(const struct model_group *g, const struct replica_group *r)
         assert_int_equal(found->record.mac.octet[5], e->mac & 0xff);
     }
     assert_int_equal(r->n_endpoints, n);
+    for (int i = 0; i < GROUP_MAX_ENDPOINTS; i++) {
+        const struct replica_endpoint *found = NULL;
+
+        for (size_t k = 0; k < r->n_endpoints; k++) {
+            found = r->endpoints[k].index == i ? &r->endpoints[k] : found;
+        }
+        assert_ptr_equal(replica_find_endpoint(r, i), found);
+    }
 }
 
 static void
