@@ -288,7 +288,7 @@ fuzz/fuzz-store_OBJS := $(unit/test-record_OBJS) \
 fuzz/fuzz-mapd_OBJS := $(filter-out mapping/mapd/mapd.o $(store_OBJS), \
 	$(mapd_OBJS)) $(replica_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 	anycast/flow-hash.o
-fuzz/fuzz-mapd_LIBS := -lmicrohttpd
+fuzz/fuzz-mapd_LIBS := -lmicrohttpd $(WAIT_CAPTURE_WRAPS)
 fuzz/fuzz-replica_OBJS := $(unit/test-replica_OBJS)
 fuzz/fuzz-replica_LIBS := -lcmocka
 fuzz/fuzz-table-file_OBJS := vswitchd-ext/table-file.o $(replica_OBJS) \

@@ -140,6 +140,18 @@ store_drop_seen(struct store *store OVS_UNUSED, const char *name OVS_UNUSED,
 {
 }
 
+size_t
+store_commit_room(const struct store *store OVS_UNUSED)
+{
+    return SIZE_MAX;
+}
+
+int64_t
+store_leader_term(const struct store *store OVS_UNUSED)
+{
+    return 0;
+}
+
 void
 store_run(struct store *store OVS_UNUSED)
 {
