@@ -110,8 +110,8 @@ def test_ports_are_claimed_at_any_mapd():
         h1.move(("vm-2", MAC % 2, 0))
         wait_where(w, "moved by way of it", w1="h1", w2="h1", d1="h1")
         h2.move()
-        problems = new.client().call("status")["problems"]
-        check("at hosts" not in str(problems), "no conflict", problems)
+        until(lambda: "at hosts" not in str(new.client().call("status")
+                                            ["problems"]), "no conflict")
 
 
 if __name__ == "__main__":

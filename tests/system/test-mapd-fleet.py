@@ -64,7 +64,8 @@ class Fleet(World):
     """'n' mapds, and a host on each of them: the first one is the leader."""
 
     def __init__(self, n=3, *options, **more):
-        super().__init__(n, options, lambda: ["--metrics=%d" % free_port()])
+        super().__init__(n, options,
+                         each=lambda: ["--metrics=%d" % free_port()])
         self.all = [self.leader()] + self.followers()
         self.hosts = [Host(m, i + 1, **more)
                       for i, m in enumerate(self.all)]

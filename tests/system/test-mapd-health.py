@@ -241,6 +241,7 @@ def test_health_is_forgotten_with_what_it_was_of():
     make_ill()
     c.ops(put(state="draining"))
     check_equal(statuses(mapd)["a"]["unhealthy"], "x", "it is checked on")
+    h2.wait_revision(revision(mapd))
     check_equal(list(h2.table.problems()), [], "h2's table")
     mapd.stop()
 
