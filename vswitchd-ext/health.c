@@ -159,6 +159,7 @@ follow(struct health *h, const struct replica *replica, const char *self)
             const struct replica_endpoint *e = &group->endpoints[i];
 
             if (e->record.state != ENDPOINT_DOWN
+                && record_is_bound(&e->record)
                 && !strcmp(e->record.host, self)) {
                 p = find(h, group->id, e->index);
                 p = p ? p : add(h, group->id, e->index);

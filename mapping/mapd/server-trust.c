@@ -79,7 +79,8 @@ server_trust_begin(struct connection *conn, const char *method,
     server->acts_itself = false;
     server->actor_for = NULL;
     ovs_strlcpy(server->actor_method, method, sizeof server->actor_method);
-    return (conn->revoked ? refuse_revoked(conn->who, diag)
+    return (conn->revoked
+            ? refuse_revoked(conn->who ? conn->who : "nobody", diag)
             : check(&conn->role, conn->who, method, diag));
 }
 
@@ -295,7 +296,8 @@ server_trust_run(struct server *server)
             server_trust_check(conn);
             if (conn->revoked) {
                 VLOG_WARN("%s: the certificate of %s is revoked, closing",
-                          jsonrpc_get_name(conn->rpc), conn->who);
+                          jsonrpc_get_name(conn->rpc),
+                          conn->who ? conn->who : "nobody");
                 server_doom(conn);
             }
         }

@@ -24,6 +24,7 @@ HOST_TIMEOUT = 1                # Of mapd, in seconds.
 NOTICED = 30                    # Within; a switch asks every 5 seconds, twice.
 BACK = 30
 CONVERGED = 30                  # Tables are written a second apart.
+PARTITION = 60                  # Seconds: of a host that clients are on.
 HOUR = 3600
 
 tests = harness.Tests()
@@ -97,6 +98,7 @@ def same_tables(network):
 def a_clients_host_without_mapd_serves_on_and_then_catches_up(network):
     with group(network, 'red-web1', 'red-web2', 'red-web3') as key:
         held = Holder(red(network), 30)
+        start = time.monotonic()
         with partition(network, 'h4'):
             # All but h4 hear of this.
             network.ctl('endpoint', 'set', key + '/web2', '--state',
@@ -110,6 +112,9 @@ def a_clients_host_without_mapd_serves_on_and_then_catches_up(network):
             check(kept(h4(network))['revision'] < revision,
                   'h4 cannot know, and does')
             answers = connect(red(network), 100)
+            while time.monotonic() < start + PARTITION:
+                answers += connect(red(network), 20)
+                time.sleep(1)
             check(set(answers) <= {'red-web1', 'red-web2', 'red-web3'}
                   and len(answers) > 1, 'meanwhile: %s', dict(answers))
         wait_until('all hosts have the same', lambda: same_tables(network),
