@@ -217,6 +217,7 @@ server_liveness_tick(struct server *server)
 void
 server_liveness_run(struct server *server)
 {
+    server->liveness_skipped = false;
     if (!server->leads || time_msec() < server->mark_after) {
         return;
     }
