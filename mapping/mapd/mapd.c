@@ -156,7 +156,8 @@ usage(void)
            "reach this\n"
            "                            one, as ssl:IP:PORT, tcp:IP:PORT or "
            "unix:PATH\n"
-           "                            (default: the first --listen for TLS, else\n"
+           "                            (default: the first --listen for TLS, "
+           "else\n"
            "                            for TCP, else any)\n"
            "  --name=NAME               what they call it (default: that "
            "address)\n"
@@ -422,8 +423,9 @@ is_address(const char *address)
 /* Who gives an option that is for etcd alone has forgotten --store, or
  * mistyped it, and would serve hosts from an empty file. */
 static void
-check_goes_with_store(const struct store_options *store)
+check_goes_with_store(const struct options *given)
 {
+    const struct store_options *store = &given->store;
     const struct {
         const char *name, *value;
     } options[] = {
@@ -438,7 +440,8 @@ check_goes_with_store(const struct store_options *store)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-        if (options[i].value && strncmp(store->target, "etcd:", 5)) {
+        if (options[i].value && strncmp(store->target, "etcd:", 5)
+            && !(given->copy_from && !strncmp(given->copy_from, "etcd:", 5))) {
             ovs_fatal(0, "--%s goes with --store=etcd:URL,..., and the store "
                       "is %s", options[i].name, store->target);
         }
@@ -451,7 +454,7 @@ complete_store_options(struct options *options)
 {
     struct store_options *store = &options->store;
 
-    check_goes_with_store(store);
+    check_goes_with_store(options);
     if (!store->address) {
         options->address = default_address(
             farthest_reaching(&options->listen));
@@ -607,8 +610,8 @@ use_tls(const struct options *options)
     }
     name = tls_common_name(files.certificate);
     if (!tls_is_mapd(name)) {
-        VLOG_WARN("certificate %s is for \"%s\", not for "TLS_MAPD_PREFIX"NAME:"
-                  " hosts and grapnelctl will not talk to this one",
+        VLOG_WARN("certificate %s is for \"%s\", not for "TLS_MAPD_PREFIX
+                  "NAME: hosts and grapnelctl will not talk to this one",
                   files.certificate, name);
     }
     free(name);

@@ -177,6 +177,28 @@ copy_groups(struct catalog_txn *txn, const struct catalog *from,
     return error;
 }
 
+/* Endpoints that are unwell own no slots: who takes them for healthy again has
+ * to know that they were not. */
+static void
+copy_health(struct catalog_txn *txn, const struct catalog *from)
+{
+    struct catalog_patient *patients;
+    size_t n;
+
+    patients = catalog_patients(from, NULL, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct catalog_patient *p = &patients[i];
+        const struct catalog_endpoint *e
+            = catalog_find_index(from, p->group, p->endpoint);
+
+        catalog_set_health(txn, p->group, p->endpoint,
+                           catalog_endpoint_sickness(
+                               from, catalog_find_group(from, e->record.vni,
+                                                        e->record.group), e));
+    }
+    free(patients);
+}
+
 static int
 copy_others(struct catalog_txn *txn, const struct catalog *from,
             struct store_copied *copied, struct diagnosis *diag)
@@ -211,6 +233,7 @@ copy_all(const struct end *from, const struct end *to,
         error = copy_groups(txn, from->catalog, copied, diag);
     }
     if (!error) {
+        copy_health(txn, from->catalog);
         error = copy_others(txn, from->catalog, copied, diag);
     }
     if (!error) {

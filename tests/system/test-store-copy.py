@@ -14,6 +14,8 @@ from mapdworld import (
     op)
 
 GROUPS = 150                    # Too much for one transaction of etcd.
+ILL = 8000                      # A VNI.
+PREFIX = "--etcd-prefix=/moved/"
 
 
 def copy(to, source, *options):
@@ -55,6 +57,33 @@ def fill(mapd):
                     "host": "h1"}))
 
 
+def says(client, group_, *rows):
+    """Host h1, on the health of its endpoints: of all, but for 'rows'."""
+    client.send({"method": "health", "id": None, "params": [
+        {"all": True, "endpoints": [[group_["id"], *row] for row in rows]}]})
+
+
+def why(mapd):
+    item, = mapd.client().call("list", {
+        "kind": "endpoint", "vni": ILL, "name": "w1"})["items"]
+    return item["status"].get("why")
+
+
+def make_ill(mapd):
+    """One endpoint is unwell, when there is no mapd any more to say so to."""
+    client = mapd.client()
+    client.ops(add(group(ILL, health_check="icmp",
+                         health_source="10.1.0.254")),
+               *[add(endpoint(ILL, "w%d" % i, "h%d" % i, i))
+                 for i in (1, 2)])
+    group_, = client.call("subscribe", {"vnis": [ILL]})["groups"]
+    host1 = mapd.client()
+    host1.call("register", host(1))
+    says(host1, group_, (0, False, "no answer"))
+    until(lambda: why(mapd) == "unhealthy", "an endpoint is unwell")
+    return group_
+
+
 def told(mapd):
     client = mapd.client()
     return (client.call("dump"), Table(client.call("subscribe", {})))
@@ -72,14 +101,15 @@ def test_there_and_back():
     with Cluster() as cluster, tempfile.TemporaryDirectory() as directory:
         cluster.start()
         etcd = "etcd:" + cluster.urls
-        first = Mapd()
+        first = Mapd(allow=NOISE)
         fill(first)
+        group_ = make_ill(first)
         before = told(first)
         first.stop()
         copied("from a file to etcd", etcd, "sqlite:" + first.store,
                "4 hosts, %d groups, %d endpoints, 2 other records"
-               % (GROUPS - 2, 3 * (GROUPS - 2)))
-        second = Mapd(target=etcd, allow=NOISE)
+               % (GROUPS - 1, 3 * (GROUPS - 2) + 2), PREFIX)
+        second = Mapd(target=etcd, allow=NOISE, options=[PREFIX])
         until(lambda: second.client().call("status")["leader"],
               "mapd leads there")
         check_same(second, before, "in etcd")
@@ -90,11 +120,16 @@ def test_there_and_back():
                               add(endpoint(9000, "w1", "h1", 1)))
         check(told(second)[1].same(told(first)[1]),
               "the next change has the same effect in both")
+        check_equal(why(second), "unhealthy", "what was unwell is")
+        host1 = second.client()
+        host1.call("register", host(1))
+        says(host1, group_)
+        until(lambda: why(second) is None, "until its host says more")
         before = told(second)
         second.stop()
         first.stop()
         back = os.path.join(directory, "new", "grapnel.db")
-        until(lambda: not copy("sqlite:" + back, etcd)[0],
+        until(lambda: not copy("sqlite:" + back, etcd, PREFIX)[0],
               "from etcd to a new file, once its lead has ended")
         third = Mapd(target="sqlite:" + back)
         check_same(third, before, "in the new file")
