@@ -569,9 +569,10 @@ read_vnis(const struct record_field *f, const struct json *json, void *member,
     struct record_vnis vnis;
 
     if (json->type != JSON_STRING
+        || strlen(json_string(json)) > RECORD_VNIS_TEXT_MAX
         || !vni_set_from_text(json_string(json), &set)) {
         return refuse(f, json, diag, "is not a list of VNIs and ranges of "
-                      "them");
+                      "them, of at most 4096 characters");
     }
     if (set.n > RECORD_VNIS_MAX) {
         int error = record_field_refuse(f->name, json, diag,

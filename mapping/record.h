@@ -42,7 +42,8 @@ enum {
     RECORD_AFFINITY_S = 10800,  /* Default timeout of a source. */
     RECORD_RAMP_MAX_S = 3600,
     RECORD_PATH_SIZE  = 64,     /* Of a path, with its null. */
-    RECORD_VNIS_MAX   = 32,     /* Ranges. */
+    RECORD_VNIS_MAX   = 32,     /* Ranges, ... */
+    RECORD_VNIS_TEXT_MAX = 4096, /* ... written in so many bytes. */
     RECORD_KEY_SIZE   = 160,    /* Room for any record_format_key(). */
     RECORD_ADDRESS_SIZE = 46    /* Room for any record_format_address(). */
 };
