@@ -136,8 +136,8 @@ report_loads_to_json(const struct report_load *loads, size_t n)
     return json;
 }
 
-static bool
-is_reason(const char *text)
+bool
+report_is_reason(const char *text)
 {
     size_t n = strlen(text);
 
@@ -165,7 +165,7 @@ read_health(const struct json *row, struct report_health *health,
     if (healthy->type != JSON_TRUE && healthy->type != JSON_FALSE) {
         return refuse(diag, "healthy", healthy, "true or false");
     }
-    if (why->type != JSON_STRING || !is_reason(json_string(why))) {
+    if (why->type != JSON_STRING || !report_is_reason(json_string(why))) {
         return refuse(diag, "why", why, "at most 63 printable characters");
     }
     health->healthy = json_boolean(healthy);

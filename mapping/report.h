@@ -42,6 +42,9 @@ int report_loads_from_json(const struct json *, struct report_load **loads,
                            size_t *n, struct diagnosis *diag);
 struct json *report_loads_to_json(const struct report_load *loads, size_t n);
 
+/* Whether 'text' can be why an endpoint is not healthy. */
+bool report_is_reason(const char *text);
+
 /* 'all': endpoints of the host that are not listed are healthy. */
 int report_health_from_json(const struct json *, bool *all,
                             struct report_health **endpoints, size_t *n,

@@ -5,8 +5,8 @@
  * compared with the catalog: when they say something, when another mapd begins
  * to make changes, and otherwise a second after a change.  Whoever makes
  * changes puts the catalog right, all at once, by a transaction that changes
- * no record; the others tell it what it should.  So nothing is lost, whoever goes away, and
- * all that is repeated is what has not come to be.
+ * no record; the others tell it what it should.  So nothing is lost, whoever
+ * goes away, and all that is repeated is what has not come to be.
  *
  * A host that sends more than SERVER_HEALTH_RATE messages a second is closed;
  * it comes back, and says all again. */
@@ -326,6 +326,7 @@ take_row(struct server *server, struct catalog_txn *txn,
          const struct json *row, struct diagnosis *diag)
 {
     struct report_health said = { .group = 0 };
+    const struct catalog_group *group;
     const struct catalog_endpoint *e;
     union link_value v[5];
     int error = link_row_read(row, ROW, v, diag);
@@ -336,11 +337,17 @@ take_row(struct server *server, struct catalog_txn *txn,
         return diagnosis_set(diag, DIAG_INVALID, "endpoint", NULL,
                              "there can be no endpoint %"PRIu64" of group "
                              "%"PRIu64, v[2].n, v[1].n);
+    } else if (!report_is_reason(v[4].s)) {
+        return diagnosis_set(diag, DIAG_INVALID, "why", NULL,
+                             "no reason is longer than %d characters, or has "
+                             "any that cannot be printed", REPORT_WHY_MAX);
     }
     said.group = v[1].n;
     said.endpoint = v[2].n;
-    if (!server_find_host(server, v[0].s)
-        && find_told(server->catalog, v[0].s, &said, &e)) {
+    group = (server_find_host(server, v[0].s) ? NULL
+             : find_told(server->catalog, v[0].s, &said, &e));
+    if (group && !v[3].b != !!catalog_endpoint_sickness(server->catalog, group,
+                                                        e)) {
         set(txn, v[0].s, said.group, said.endpoint,
             v[3].b ? NULL : reason(v[4].s));
     }

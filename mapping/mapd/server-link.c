@@ -35,14 +35,16 @@ server_link_open(struct server *server, struct connection *conn,
 
 /* Whether what is known of the hosts of 'mapd' came by 'link'.  By the uplink
  * it was that of mapds that have no link of their own: some may have one
- * already when this mapd begins to lead. */
+ * already when this mapd begins to lead.  A link that ends may have a
+ * successor, too. */
 static bool
 came_by(const char *mapd, const void *link_)
 {
     const struct server_link *link = link_;
 
-    return (link->conn ? !strcmp(mapd, link->mapd)
-            : !server_link_find(link->server, mapd));
+    const struct server_link *now = server_link_find(link->server, mapd);
+
+    return (!now || now == link) && (!link->conn || !strcmp(mapd, link->mapd));
 }
 
 void
