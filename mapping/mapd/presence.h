@@ -106,8 +106,8 @@ void presence_seen(struct presence *, struct presence_host *,
 /* Another mapd tells this of 'host'. */
 void presence_tell(struct presence *, struct presence_host *,
                    const struct presence_told *told);
-/* What was told of hosts of mapds of which 'is_doubtful' says so need not be so
- * any more. */
+/* What was told of hosts of mapds of which 'is_doubtful' says so need not be
+ * so any more. */
 void presence_doubt(struct presence *,
                     bool (*is_doubtful)(const char *mapd, const void *aux),
                     const void *aux);

@@ -92,14 +92,20 @@ roles_may_use(const struct role *role, const char *method)
     return roles_is_admin(role);
 }
 
+static bool
+may_speak_for(const struct role *role, const char *host)
+{
+    return (roles_is_admin(role)
+            || (role->kind == ROLE_HOST && !strcmp(role->name, host)));
+}
+
 int
 roles_check_register(const struct role *role, const char *name,
                      struct diagnosis *diag)
 {
     int error;
 
-    if (roles_is_admin(role)
-        || (role->kind == ROLE_HOST && !strcmp(role->name, name))) {
+    if (may_speak_for(role, name)) {
         return 0;
     }
     error = diagnosis_set(diag, DIAG_DENIED, "name", name,
@@ -117,8 +123,7 @@ roles_check_claim(const struct role *role, const char *name,
 {
     int error;
 
-    if (roles_is_admin(role)
-        || (role->kind == ROLE_HOST && !strcmp(role->name, name))) {
+    if (may_speak_for(role, name)) {
         return 0;
     }
     error = diagnosis_set(diag, DIAG_DENIED, "host", name,

@@ -204,7 +204,8 @@ look_after(struct server *server, struct touched *touched, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct touched *t = &touched[i];
 
-        t->exists = catalog_find_record(server->catalog, &t->before, &t->after);
+        t->exists = catalog_find_record(server->catalog, &t->before,
+                                        &t->after);
         if (t->existed != t->exists
             || (t->exists && !record_equal(&t->before, &t->after))) {
             changes[n_changes++] = (struct catalog_change) {

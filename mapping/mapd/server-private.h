@@ -1,14 +1,12 @@
 /* What the parts of the server share: server.c (connections),
- * server-listen.c, server-change.c, server-load.c, server-register.c and
- * server-query.c,
- * server-records.c (methods),
+ * server-listen.c, server-batch.c, server-change.c, server-load.c,
+ * server-register.c, server-query.c and server-records.c (methods),
  * server-notify.c, server-snapshot.c, server-problems.c, server-liveness.c,
  * server-lease.c, server-relay.c, server-report.c, server-health.c,
- * server-iface.c,
- * server-trace.c, server-incident.c, server-metrics.c, server-handshake.c,
- * server-trust.c, server-vnis.c, barrier.c; and for
- * stores that are shared server-follow.c, server-forward.c,
- * server-uplink.c, server-link.c, server-fleet.c. */
+ * server-iface.c, server-trace.c, server-incident.c, server-metrics.c,
+ * server-handshake.c, server-trust.c, server-vnis.c, barrier.c; and for
+ * stores that are shared server-follow.c, server-forward.c, server-uplink.c,
+ * server-link.c, server-fleet.c. */
 
 #ifndef MAPPING_MAPD_SERVER_PRIVATE_H
 #define MAPPING_MAPD_SERVER_PRIVATE_H 1

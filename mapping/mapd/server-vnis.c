@@ -140,7 +140,7 @@ look(struct connection *conn)
     struct vni_set seen = VNI_SET_EMPTY, refused = VNI_SET_EMPTY;
 
     choose(conn, &seen, &refused);
-    conn->view = subscription_view_get_set(&server->views, &seen);
+    conn->view = subscription_view_get(&server->views, &seen);
     subscription_view_put(&server->views, old);
     vni_set_destroy(&seen);
     if (vni_set_equal(&refused, &conn->refused)) {

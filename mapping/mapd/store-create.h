@@ -1,9 +1,9 @@
 /* Makes a new, empty SQLite store.  Private to store-*.c.
  *
  * It is written beside its final name, to a file of a fixed name that is
- * locked meanwhile, and linked into place when it is complete: a file by the final
- * name is never a half-made store.  What a creator leaves behind that was
- * killed is taken over by the next one. */
+ * locked meanwhile, and linked into place when it is complete: a file by the
+ * final name is never a half-made store.  What a creator leaves behind that
+ * was killed is taken over by the next one. */
 
 #ifndef MAPPING_MAPD_STORE_CREATE_H
 #define MAPPING_MAPD_STORE_CREATE_H 1

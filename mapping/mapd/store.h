@@ -30,10 +30,10 @@ struct store_options {
 #define STORE_ETCD_PREFIX "/grapnel/"
 
 /* Opens (or creates) the store that 'options->target' names, loads its
- * contents into the empty 'catalog' and its flow-hash key into '*key'.  Returns 0 and
- * '*store', owned by the caller; or a positive errno with '*diag' filled in: a
- * file that is not ours, corrupt, read-only, locked by another process, or of
- * a newer version is refused and left as it is. */
+ * contents into the empty 'catalog' and its flow-hash key into '*key'.
+ * Returns 0 and '*store', owned by the caller; or a positive errno with
+ * '*diag' filled in: a file that is not ours, corrupt, read-only, locked by
+ * another process, or of a newer version is refused and left as it is. */
 int store_open(const struct store_options *options, struct catalog *catalog,
                struct hash_key *key, struct store **store,
                struct diagnosis *diag);

@@ -69,7 +69,7 @@ subscription_view_sees(const struct subscription_view *view, uint32_t vni)
 }
 
 struct subscription_view *
-subscription_view_get_set(struct hmap *views, const struct vni_set *vnis)
+subscription_view_get(struct hmap *views, const struct vni_set *vnis)
 {
     struct subscription_view *view;
     uint32_t hash = hash_bytes(vnis->ranges, vnis->n * sizeof *vnis->ranges,
@@ -87,25 +87,6 @@ subscription_view_get_set(struct hmap *views, const struct vni_set *vnis)
     view->views = views;
     vni_set_assign(&view->vnis, vnis->ranges, vnis->n);
     hmap_insert(views, &view->node, hash);
-    return view;
-}
-
-struct subscription_view *
-subscription_view_get(struct hmap *views, const uint32_t *vnis, size_t n)
-{
-    struct subscription_view *view;
-    struct vni_set set = VNI_SET_EMPTY;
-
-    if (!vnis) {
-        vni_set_fill(&set);
-    } else {
-        for (size_t i = 0; i < n; i++) {
-            vni_set_add(&set, vnis[i], vnis[i]);
-        }
-        vni_set_normalize(&set);
-    }
-    view = subscription_view_get_set(views, &set);
-    vni_set_destroy(&set);
     return view;
 }
 

@@ -20,15 +20,10 @@ struct json;
 struct subscription_view;
 struct vni_set;
 
-/* The view in 'views' (which holds nothing else) of the 'n' VNIs at 'vnis',
- * in any order; of all VNIs if 'vnis' is NULL.  Takes a reference for the
- * caller. */
-struct subscription_view *subscription_view_get(struct hmap *views,
-                                                const uint32_t *vnis,
-                                                size_t n);
-/* The same of the VNIs in 'vnis'. */
+/* The view in 'views' (which holds nothing else) of the VNIs in 'vnis'.  Takes
+ * a reference for the caller. */
 struct subscription_view *
-subscription_view_get_set(struct hmap *views, const struct vni_set *vnis);
+subscription_view_get(struct hmap *views, const struct vni_set *vnis);
 void subscription_view_put(struct hmap *views, struct subscription_view *);
 
 /* The snapshot of 'catalog' (with no transaction open) that 'view' sees at

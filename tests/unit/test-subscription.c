@@ -16,8 +16,29 @@
 #include "mapping/catalog/catalog.h"
 #include "mapping/replica/replica.h"
 #include "mapping/mapd/subscription.h"
+#include "mapping/vni-set.h"
 #include "openvswitch/json.h"
 #include "util.h"
+
+/* Of the 'n' VNIs at 'vnis'; of all if that is NULL. */
+static struct subscription_view *
+get_view(struct hmap *views, const uint32_t *vnis, size_t n)
+{
+    struct subscription_view *view;
+    struct vni_set set = VNI_SET_EMPTY;
+
+    if (!vnis) {
+        vni_set_fill(&set);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            vni_set_add(&set, vnis[i], vnis[i]);
+        }
+        vni_set_normalize(&set);
+    }
+    view = subscription_view_get(views, &set);
+    vni_set_destroy(&set);
+    return view;
+}
 
 /* The time, for both sides. */
 static long long int now = 1;
@@ -386,7 +407,7 @@ replicas_follow_random_transactions(void **state OVS_UNUSED)
     for (size_t i = 0; i < ARRAY_SIZE(followers); i++) {
         struct follower *f = &followers[i];
 
-        f->view = subscription_view_get(&views, f->vnis, f->n);
+        f->view = get_view(&views, f->vnis, f->n);
         replica_init(&f->replica);
         load_snapshot(&f->replica, f->view, catalog);
     }
@@ -426,10 +447,10 @@ equal_filters_share_a_view_and_its_text(void **state OVS_UNUSED)
     static const uint32_t a[] = { 9, 4, 4 }, b[] = { 4, 9 }, c[] = { 4 };
     struct hmap views = HMAP_INITIALIZER(&views);
     struct catalog *catalog = catalog_create();
-    struct subscription_view *va = subscription_view_get(&views, a, 3);
-    struct subscription_view *vb = subscription_view_get(&views, b, 2);
-    struct subscription_view *vc = subscription_view_get(&views, c, 1);
-    struct subscription_view *all = subscription_view_get(&views, NULL, 0);
+    struct subscription_view *va = get_view(&views, a, 3);
+    struct subscription_view *vb = get_view(&views, b, 2);
+    struct subscription_view *vc = get_view(&views, c, 1);
+    struct subscription_view *all = get_view(&views, NULL, 0);
     struct json *s1 = subscription_snapshot(va, catalog, &key, 1);
     struct json *s2 = subscription_snapshot(vb, catalog, &key, 1);
 
