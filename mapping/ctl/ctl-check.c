@@ -436,7 +436,7 @@ check_all(struct check *check)
 {
     const char *only = check->ctl->args.values[CTL_HOST];
     enum ctl_exit status = CTL_OK;
-    struct json *const *hosts;
+    struct json *const *items;
     struct json *key;
     size_t n;
 
@@ -445,17 +445,17 @@ check_all(struct check *check)
         status = (status ? status
                   : ctl_call_check_known(check->ctl, key, NULL));
     }
-    hosts = ctl_record_array(check->endpoints, "items", &n);
+    items = ctl_record_array(check->endpoints, "items", &n);
     for (size_t i = 0; i < n && !status && !only; i++) {
-        check_bound(check, hosts[i]);
+        check_bound(check, items[i]);
     }
-    hosts = ctl_record_array(check->hosts, "items", &n);
+    items = ctl_record_array(check->hosts, "items", &n);
     for (size_t i = 0; i < n && !status; i++) {
-        const char *name = ctl_record_text(ctl_record_get(hosts[i], "record"),
+        const char *name = ctl_record_text(ctl_record_get(items[i], "record"),
                                            "name");
 
         if (!only || !strcmp(only, name)) {
-            status = check_host(check, hosts[i]);
+            status = check_host(check, items[i]);
         }
     }
     return status;

@@ -399,7 +399,7 @@ ctl_columns_state_color(const char *state)
 
 void
 ctl_columns_print(struct ctl_output *out, const char *kind,
-               const struct json *result)
+                  const struct json *result)
 {
     const struct column *columns = columns_of(kind);
     struct ctl_table *table = ctl_output_table(out, true);

@@ -157,15 +157,6 @@ refuse_operand(struct ctl *ctl, const char *name, const char *hint)
                             operand);
 }
 
-/* Whether something else was given in the place of option 'id'. */
-static bool
-is_replaced(const struct ctl *ctl, enum ctl_option_id id)
-{
-    const char *iface = ctl->args.values[CTL_IFACE];
-
-    return (id == CTL_HOST || id == CTL_MAC) && iface && *iface;
-}
-
 /* Checks that the verb takes what was given and was given what it needs. */
 static enum ctl_exit
 check_form(struct ctl *ctl, const char *name, const char *hint)
@@ -185,8 +176,7 @@ check_form(struct ctl *ctl, const char *name, const char *hint)
         if (given && !((verb->options | CTL_GLOBAL_OPTIONS) & CTL_BIT(id))) {
             return refuse_option(ctl, id, name, hint);
         }
-        if (!given && verb->required & CTL_BIT(id)
-            && !is_replaced(ctl, id)) {
+        if (!given && verb->required & CTL_BIT(id)) {
             return ctl_output_error(ctl->out, CTL_USAGE, "usage", hint,
                                     "%s needs --%s %s", name,
                                     ctl_options[id].name,

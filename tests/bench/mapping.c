@@ -223,8 +223,8 @@ is_wanted(const char *only, const char *name)
     return !only || !strcmp(only, name);
 }
 
-/* Fills 'ms' with the times of CHANGES changes to each replica, and returns how
- * many these are. */
+/* Fills 'ms' with the times of CHANGES changes to each replica, and returns
+ * how many these are. */
 static size_t
 propagate(struct world *w, double *ms)
 {

@@ -96,8 +96,12 @@ def an_endpoint_may_be_found_by_its_port(w):
           '02:00:00:00:00:77')
     equal(w.json('endpoint', 'show', '5001/web/found')['record']['host'],
           'h1')
-    for options in (['--host', 'h1'], ['--iface', ''], []):
-        w.run('endpoint', 'add', '5001/web/other', *options, status=2)
+    for options, missing in ((['--host', 'h1'], 'mac'),
+                             (['--mac', '02:00:00:00:00:78'], 'host'),
+                             (['--iface', ''], 'host'), ([], 'host')):
+        error = refused(w, 'endpoint', 'add', '5001/web/other', *options,
+                        names=[missing, 'endpoint'])
+        check('iface' in error['hint'], 'the hint is %r', error)
     w.run('endpoint', 'add', '5001/web/other', '--iface', 'a b', status=1)
 
 

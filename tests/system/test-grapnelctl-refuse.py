@@ -141,8 +141,8 @@ def hints_work_as_they_stand(w):
     for argv, hint in (
             (['group', 'list', '5001'], 'did you mean --vni 5001?'),
             (['group', 'add', '9/x'], 'group add VNI/NAME --address ADDRESS'),
-            (['endpoint', 'add', '9/x/e', '--host', 'h1'],
-             'endpoint add VNI/GROUP/NAME --host HOST --mac MAC'),
+            (['workload', 'add', '9/x', '--host', 'h1'],
+             'workload add VNI/NAME --address ADDRESS --host HOST --mac MAC'),
             (['group', 'set', '5001/web'], "'grapnelctl help group set'")):
         error = refused(w, *argv, status=2)
         check(hint in error['hint'], 'the hint is %r', error)

@@ -33,7 +33,7 @@ EXERCISES = {
     'group remove': (['9/new'], ['9/none'], 1),
     'endpoint add': (['5001/web/w9', '--host', 'h1', '--mac',
                       '02:00:00:00:00:09', '--cost', '3'],
-                     ['5001/web/w8'], 2),
+                     ['5001/web/w8'], 1),
     'endpoint set': (['5001/web/w9', '--weight', '7', '--if-revision=R'],
                      ['5001/web/w9', '--weight', '7', '--if-revision', '1'],
                      1),

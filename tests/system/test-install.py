@@ -183,6 +183,7 @@ def what_root_made_is_for_mapd(machine):
     """By README.md from its beginning, before there is a service."""
     private = {'/var/lib/grapnel/grapnel.db', '/etc/grapnel/mapd:m1-cert.pem',
                '/etc/grapnel/mapd:m1-privkey.pem', '/etc/grapnel/peers-ca.pem',
+               '/etc/grapnel/revoked',
                '/etc/grapnel/host:h1-privkey.pem'}
     for path in private:
         os.makedirs(os.path.dirname(ROOT + path), 0o700, exist_ok=True)
@@ -198,7 +199,8 @@ def what_root_made_is_for_mapd(machine):
              '/etc/grapnel': (0, 0o750),
              '/etc/grapnel/mapd:m1-cert.pem': (0, 0o640),
              '/etc/grapnel/mapd:m1-privkey.pem': (0, 0o640),
-             '/etc/grapnel/peers-ca.pem': (0, 0o640)}
+             '/etc/grapnel/peers-ca.pem': (0, 0o640),
+             '/etc/grapnel/revoked': (0, 0o640)}
     for path, expected in mapds.items():
         got = os.stat(ROOT + path)
         check((got.st_uid, stat.S_IMODE(got.st_mode)) == expected

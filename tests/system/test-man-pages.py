@@ -138,13 +138,27 @@ def the_page_of_the_switch_has_all_keys_and_options():
     assert keys <= told, 'docs/architecture.md lacks %s' % (keys - told)
 
 
+def the_page_of_the_switch_has_port_types_and_lines_of_show():
+    types = (words_of('vswitchd-ext/netdev-anycast.h', r'"(anycast\w*)"')
+             | words_of('vswitchd-ext/netdev-underlay.h', r'"(anycast\w*)"'))
+    lines = words_of('vswitchd-ext/appctl-show.c',
+                     r'remark\(remarks, "(\w+)"')
+    entries = {word for entry in re.findall(r'^ +(\S.*)$',
+                                            text('grapnel-vswitchd'), re.M)
+               for word in entry.split('  ')[0].split(', ')}
+    want = types | {line.replace('_', ' ') for line in lines}
+    assert len(types) == 4 and 'mapd_error' in lines, '%s, %s' % (types, lines)
+    assert want <= entries, 'the page lacks %s' % (want - entries)
+
+
 def main():
     failed = 0
     tests = [the_pages_are_well_formed,
              each_option_is_in_help_and_in_the_page,
              each_control_command_is_in_the_page,
              the_page_of_grapnelctl_is_up_to_date, each_verb_has_an_entry,
-             the_page_of_the_switch_has_all_keys_and_options]
+             the_page_of_the_switch_has_all_keys_and_options,
+             the_page_of_the_switch_has_port_types_and_lines_of_show]
     for test in tests:
         name = test.__name__.replace('_', ' ')
         try:

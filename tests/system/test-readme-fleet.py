@@ -246,7 +246,7 @@ tests = harness.Tests()
 @tests.add
 def every_command_works_and_hosts_come(fleet):
     (mapd, everybody) = blocks(SECTION)
-    check(len(mapd) == 2 and len(everybody) == 2, '%s, %s', mapd, everybody)
+    check(len(mapd) == 3 and len(everybody) == 2, '%s, %s', mapd, everybody)
     for name in MAPD_IPS:
         fleet.start_mapd(name)
     for host in fleet.hosts.values():

@@ -6,6 +6,7 @@ import sys
 sys.dont_write_bytecode = True
 
 import os
+import shlex
 import signal
 import subprocess
 
@@ -18,6 +19,10 @@ from openvswitch import SCHEMA
 from sandbox import RUN_DIR
 
 SECTION = 'On a real host'
+FLEET = 'On more than one machine'
+SERVICES = 'As services'
+# What units say in their own way.
+DAEMON_OPTIONS = ('--listen=punix:', '--pidfile', '--detach', '--log-file')
 FOREVER = ('grapnelctl watch',)  # Commands that end when they are told to.
 
 
@@ -81,18 +86,21 @@ class Machine:
         """h2, which is elsewhere."""
         self.shell('grapnelctl host add h2 --vtep 192.0.2.2')
 
+    def end(self, name):
+        """Returns a complaint if it has not been running, or None."""
+        path = '%s/%s.pid' % (RUNDIR, name)
+        if not os.path.exists(path):
+            return name + ' does not run'
+        with open(path) as pidfile:
+            pid = int(pidfile.read())
+        os.kill(pid, signal.SIGTERM)
+        wait_until('the end of ' + name, lambda: ended(pid))
+        return None
+
     def stop(self):
-        complaints = []
-        for name in ('ovs-vswitchd', 'grapnel-mapd', 'ovsdb-server'):
-            path = '%s/%s.pid' % (RUNDIR, name)
-            if not os.path.exists(path):
-                complaints.append(name + ' does not run')
-                continue
-            with open(path) as pidfile:
-                pid = int(pidfile.read())
-            os.kill(pid, signal.SIGTERM)
-            wait_until('the end of ' + name, lambda pid=pid: ended(pid))
-        return complaints
+        complaints = [self.end(name) for name in (
+            'ovs-vswitchd', 'grapnel-mapd', 'ovsdb-server')]
+        return [x for x in complaints if x]
 
     def dead(self):
         return []
@@ -154,6 +162,50 @@ def it_has_the_effect_that_it_tells_of(machine):
           'h1 has no labels')
     check(not machine.shell('ovs-vsctl --columns=error find interface '
                             'error!=[]').strip(), 'an interface has an error')
+
+
+def mapd_options(words):
+    """Those of 'words', each as --NAME=VALUE, that are no unit's own."""
+    options = []
+    for word in words:
+        if word.startswith('--'):
+            options.append(word)
+        elif options:
+            options[-1] += '=' + word
+    return {x for x in options if not x.startswith(DAEMON_OPTIONS)}
+
+
+def mapd_command(section):
+    command, = [c for block in blocks(section) for c in block
+                if c.startswith('grapnel-mapd ')]
+    return mapd_options(shlex.split(command))
+
+
+@tests.add
+def mapd_as_a_service_has_the_same_options(machine):
+    defaults, = ['\n'.join(block) for block in blocks(SERVICES)
+                 if 'GRAPNEL_MAPD_OPTIONS' in block[1]]
+    machine.shell(defaults)
+    words = machine.shell('. /etc/default/grapnel-mapd\n'
+                          'printf "%s\\n" $GRAPNEL_MAPD_OPTIONS').split()
+    told = mapd_command(SECTION)
+    check(len(told) > 5, '%s', told)
+    for section, options in ((SERVICES, mapd_options(words)),
+                             (FLEET, mapd_command(FLEET))):
+        check(told <= options, '"%s" lacks %s', section, told - options)
+    check(not machine.end('grapnel-mapd'), 'mapd does not run')
+    machine.shell('grapnel-mapd --listen=punix:%s/grapnel-mapd.sock '
+                  '--pidfile --detach --log-file %s'
+                  % (RUNDIR, shlex.join(words)))
+    wait_until('h1 has come', lambda: '"connected":true' in machine.shell(
+        'grapnelctl --json host list'))
+    # Who is revoked above stays so, and others can be.
+    machine.shell('echo admin:alice >> /etc/grapnel/revoked\n'
+                  'ovs-appctl -t grapnel-mapd mapd/reload-revoked')
+    status, = [c for block in blocks(SECTION) for c in block
+               if c.startswith('grapnelctl --mapd ssl:')]
+    refused = machine.shell(status + ' 2>&1 && exit 1; true')
+    check('revoked' in refused, '%s', refused)
 
 
 if __name__ == '__main__':

@@ -46,7 +46,8 @@ static const struct refusal refusals[] = {
       "vtep", "192.0.2.2", "host h1: vtep 192.0.2.2 is taken by host h2",
       "give it another vtep, or change or remove host h2" },
     { txn_add, "{'kind':'group','vni':5001,'name':'www',"
-      "'address':'10.1.0.100','port':80}", DIAG_EXISTS, "address", "10.1.0.100",
+      "'address':'10.1.0.100','port':80}", DIAG_EXISTS, "address",
+      "10.1.0.100",
       "group 5001/www: address 10.1.0.100 tcp port 80 is taken by group "
       "5001/web", "give it another address, protocol or port, or remove group "
       "5001/web" },
