@@ -246,6 +246,7 @@ flow_maker_destroy(struct flow_maker *m)
     /* A thread at work needs 'job' and 'seq' to the end of the process. */
     if (m && !m->job) {
         seq_destroy(m->seq);
+        flow_file_forget(m->file);
         free(CONST_CAST(char *, m->config.file));
         free(m->remark);
         free(m);
