@@ -240,12 +240,20 @@ job_destroy(struct job *job)
     free(job);
 }
 
+/* Of a thread that was at work when its maker went: it needs this, and the
+ * 'seq' in it, to the end of the process.  Nobody reads it but those who look
+ * for leaks.  A process has one maker. */
+static struct job *volatile abandoned;
+
 void
 flow_maker_destroy(struct flow_maker *m)
 {
-    /* A thread at work needs 'job' and 'seq' to the end of the process. */
-    if (m && !m->job) {
-        seq_destroy(m->seq);
+    if (m) {
+        if (m->job) {
+            abandoned = m->job;
+        } else {
+            seq_destroy(m->seq);
+        }
         flow_file_forget(m->file);
         free(CONST_CAST(char *, m->config.file));
         free(m->remark);
