@@ -33,6 +33,7 @@ enum {
 
 /* What the thread works on.  Its own until 'done' is set, then the agent's. */
 struct job {
+    pthread_t thread;
     struct flow_maker_config config; /* Owns 'file'. */
     struct hash_key key;
     struct seq *seq;            /* Changes when it is done. */
@@ -250,6 +251,7 @@ flow_maker_destroy(struct flow_maker *m)
 {
     if (m) {
         if (m->job) {
+            pthread_detach(m->job->thread);
             abandoned = m->job;
         } else {
             seq_destroy(m->seq);
@@ -275,7 +277,7 @@ start(struct flow_maker *m, const struct flow_maker_config *config,
     m->state = FLOW_MAKER_MAKING;
     free(m->remark);
     m->remark = NULL;
-    pthread_detach(ovs_thread_create("flow_maker", make_main, job));
+    job->thread = ovs_thread_create("flow_maker", make_main, job);
 }
 
 static void
@@ -283,6 +285,8 @@ finish(struct flow_maker *m)
 {
     struct job *job = m->job;
 
+    /* It may be about to change 'seq', which goes with the maker. */
+    xpthread_join(job->thread, NULL);
     m->job = NULL;
     m->remark = job->remark;
     if (job->flows) {
