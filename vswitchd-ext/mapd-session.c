@@ -657,15 +657,16 @@ mapd_session_report(struct mapd_session *s, const char *method,
     send_notification(s, method, param);
 }
 
-void
+bool
 mapd_session_claim(struct mapd_session *s, struct json *param)
 {
     if (s->claim_id || !jsonrpc_session_is_connected(s->rpc)) {
         json_destroy(param);
-        return;
+        return false;
     }
     s->claim_id = send_request(s, "claim", json_array_create_1(param));
     s->claim = MAPD_CLAIM_SENT;
+    return true;
 }
 
 enum mapd_claim
