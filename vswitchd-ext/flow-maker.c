@@ -326,8 +326,8 @@ follow_config(struct flow_maker *m, const struct flow_maker_config *config)
     }
 }
 
-/* Another deployment's key came while the switch runs.  New flows are placed by
- * it, and are those that the next process will look for. */
+/* Another deployment's key came while the switch runs.  New flows are placed
+ * by it, and are those that the next process will look for. */
 static void
 follow_key(struct flow_maker *m, const struct hash_key *key)
 {

@@ -147,7 +147,7 @@ send_register(struct mapd_session *s)
     struct json *record = record_to_json(&s->self);
     struct json *build = json_object_create();
 
-    /* Not for hosts to say, and unknown to a mapd of old. */
+    /* Not for hosts to say; a mapd may not know such a member. */
     json_destroy(shash_find_and_delete(json_object(record), "vnis"));
     json_object_put_string(build, "version", GRAPNEL_VERSION);
     json_destroy(s->register_id);

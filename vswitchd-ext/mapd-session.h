@@ -142,8 +142,8 @@ bool mapd_session_is_synced(const struct mapd_session *);
  * has not sent a snapshot a second after the session began. */
 bool mapd_session_is_away(const struct mapd_session *);
 
-/* Why it is away, as far as the last attempt to connect tells, for people; NULL
- * if it is not, if there is a connection, or without a session. */
+/* Why it is away, as far as the last attempt to connect tells, for people;
+ * NULL if it is not, if there is a connection, or without a session. */
 const char *mapd_session_trouble(const struct mapd_session *);
 
 /* How many snapshots were taken in: revisions before and after one need not be
