@@ -139,7 +139,8 @@ OFPROTO_LIBS := $(OVS)/vswitchd/bridge.o $(OVS)/vswitchd/system-stats.o \
 	$(OVS)/ofproto/.libs/libofproto.a $(OVS)/lib/.libs/libsflow.a
 # Calls of Open vSwitch that come to vswitchd-ext/main.c and odd-options.c.
 OVS_WRAPS    := -Wl,--wrap=daemonize_complete,--wrap=tnl_wc_init \
-	-Wl,--wrap=tun_metadata_from_geneve_udpif
+	-Wl,--wrap=tun_metadata_from_geneve_udpif \
+	-Wl,--wrap=xlate_actions,--wrap=xlate_resume
 # Calls of Open vSwitch that come to mapping/mapd/wait-capture.c.
 WAIT_CAPTURE_WRAPS := -Wl,--wrap=poll_fd_wait_at,--wrap=poll_timer_wait_at \
 	-Wl,--wrap=poll_timer_wait_until_at,--wrap=poll_immediate_wake_at

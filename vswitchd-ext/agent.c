@@ -456,9 +456,10 @@ keep_mapping(struct agent *agent) OVS_NO_THREAD_SAFETY_ANALYSIS
 }
 
 /* What takes longer the larger the mapping is, this thread does while it is
- * quiescent: when a port changes, Open vSwitch has the main thread, which
- * forwards packets, wait for all threads that are not.  The tables that RCU
- * protects may be used nevertheless: only this thread replaces them. */
+ * quiescent, here or in what it calls: when a port changes, Open vSwitch has
+ * the main thread, which forwards packets, wait for all threads that are not.
+ * The tables that RCU protects may be used nevertheless: only this thread
+ * replaces them. */
 static void
 agent_run(struct agent *agent)
 {

@@ -35,7 +35,12 @@ struct remark {
     char *text;                 /* Owned by the list. */
 };
 
-enum { MAX_FACTS = 48, MAX_REMARKS = 12 };
+enum { MAX_FACTS = 48, MAX_REMARKS = 16 };
+
+struct facts {
+    struct fact fact[MAX_FACTS];
+    size_t n;
+};
 
 struct remarks {
     struct remark remark[MAX_REMARKS];
@@ -202,68 +207,68 @@ put_label(struct ds *ds, const char *name)
     free(label);
 }
 
-static size_t
-collect_facts(const struct agent_status *status, struct fact *facts)
+/* Puts one more into 'facts'. */
+static void
+fact(struct facts *facts, const char *name, long long int value)
+{
+    ovs_assert(facts->n < MAX_FACTS);
+    facts->fact[facts->n++] = (struct fact) { name, value };
+}
+
+static void
+collect_facts(const struct agent_status *status, struct facts *facts)
 {
     struct engine_counters total;
     struct flow_table_stats flows;
-    size_t n = 0;
 
     memset(&flows, 0, sizeof flows);
     if (datapath_flows()) {
         flow_table_get_stats(datapath_flows(), &flows);
     }
     datapath_get_counters(&total);
-    facts[n++] = (struct fact) { "revision", status->revision };
-    facts[n++] = (struct fact) { "age_ms", status->age_ms };
-    facts[n++] = (struct fact) { "groups", status->n_groups };
-    facts[n++] = (struct fact) { "hosts", status->n_hosts };
-    facts[n++] = (struct fact) { "hosts_without_next_hop",
-                                 status->n_unresolved };
-    facts[n++] = (struct fact) { "steering_rules", steering_n_rules() };
-    facts[n++] = (struct fact) { "flow_capacity", flows.capacity };
-    facts[n++] = (struct fact) { "flow_capacity_ipv6", flows.capacity6 };
-    facts[n++] = (struct fact) { "flow_memory_bytes", flows.memory };
-    facts[n++] = (struct fact) { "flows_used", flows.used };
-    facts[n++] = (struct fact) { "flows_inserted", flows.inserted };
-    facts[n++] = (struct fact) { "flows_expired", flows.expired };
-    facts[n++] = (struct fact) { "flows_evicted", flows.evicted };
-    facts[n++] = (struct fact) { "flows_refused", flows.refused };
-    facts[n++] = (struct fact) { "flow_fill_percent",
-                                 (flows.capacity
-                                  ? flows.used * 100 / flows.capacity : 0) };
-    facts[n++] = (struct fact) { "packets_to_underlay", total.underlay };
-    facts[n++] = (struct fact) { "packets_to_local_endpoints", total.local };
-    facts[n++] = (struct fact) { "packets_from_tunnels", total.from_tunnel };
-    facts[n++] = (struct fact) { "packets_forwarded", total.forwarded };
-    facts[n++] = (struct fact) { "fragments", total.fragments };
-    facts[n++] = (struct fact) { "icmp_errors_to_their_flow",
-                                 total.icmp_routed };
-    facts[n++] = (struct fact) { "hints_sent", total.hints_sent };
-    facts[n++] = (struct fact) { "hints_limited", total.hints_limited };
-    facts[n++] = (struct fact) { "hints_accepted", total.hints_accepted };
-    facts[n++] = (struct fact) { "handovers_asked", total.handovers_asked };
-    facts[n++] = (struct fact) { "resets", total.resets };
-    facts[n++] = (struct fact) { "arp_replies", total.arp_replies };
-    facts[n++] = (struct fact) { "nd_replies", total.nd_replies };
-    facts[n++] = (struct fact) { "icmp_errors", total.icmp_errors };
-    facts[n++] = (struct fact) { "endpoints_selected", total.new_flows };
-    facts[n++] = (struct fact) { "endpoints_selected_again", total.repicked };
-    facts[n++] = (struct fact) { "flows_untracked", total.untracked };
-    facts[n++] = (struct fact) { "checksums_completed",
-                                 total.completed_csums };
-    facts[n++] = (struct fact) { "health_answers_dropped",
-                                 health_tap_n_dropped() };
-    ovs_assert(n <= MAX_FACTS);
-    return n;
+    facts->n = 0;
+    fact(facts, "revision", status->revision);
+    fact(facts, "age_ms", status->age_ms);
+    fact(facts, "groups", status->n_groups);
+    fact(facts, "hosts", status->n_hosts);
+    fact(facts, "hosts_without_next_hop", status->n_unresolved);
+    fact(facts, "steering_rules", steering_n_rules());
+    fact(facts, "flow_capacity", flows.capacity);
+    fact(facts, "flow_capacity_ipv6", flows.capacity6);
+    fact(facts, "flow_memory_bytes", flows.memory);
+    fact(facts, "flows_used", flows.used);
+    fact(facts, "flows_inserted", flows.inserted);
+    fact(facts, "flows_expired", flows.expired);
+    fact(facts, "flows_evicted", flows.evicted);
+    fact(facts, "flows_refused", flows.refused);
+    fact(facts, "flow_fill_percent",
+         flows.capacity ? flows.used * 100 / flows.capacity : 0);
+    fact(facts, "packets_to_underlay", total.underlay);
+    fact(facts, "packets_to_local_endpoints", total.local);
+    fact(facts, "packets_from_tunnels", total.from_tunnel);
+    fact(facts, "packets_forwarded", total.forwarded);
+    fact(facts, "fragments", total.fragments);
+    fact(facts, "icmp_errors_to_their_flow", total.icmp_routed);
+    fact(facts, "hints_sent", total.hints_sent);
+    fact(facts, "hints_limited", total.hints_limited);
+    fact(facts, "hints_accepted", total.hints_accepted);
+    fact(facts, "handovers_asked", total.handovers_asked);
+    fact(facts, "resets", total.resets);
+    fact(facts, "arp_replies", total.arp_replies);
+    fact(facts, "nd_replies", total.nd_replies);
+    fact(facts, "icmp_errors", total.icmp_errors);
+    fact(facts, "endpoints_selected", total.new_flows);
+    fact(facts, "endpoints_selected_again", total.repicked);
+    fact(facts, "flows_untracked", total.untracked);
+    fact(facts, "checksums_completed", total.completed_csums);
+    fact(facts, "health_answers_dropped", health_tap_n_dropped());
 }
 
 /* All there is to show. */
 struct shown {
     struct agent_status status;
     struct remarks remarks;
-    struct fact facts[MAX_FACTS];
-    size_t n_facts;
+    struct facts facts;
 };
 
 static void
@@ -271,7 +276,7 @@ collect(struct shown *shown)
 {
     agent_get_status(&shown->status);
     collect_remarks(&shown->status, &shown->remarks);
-    shown->n_facts = collect_facts(&shown->status, shown->facts);
+    collect_facts(&shown->status, &shown->facts);
 }
 
 static void
@@ -293,9 +298,9 @@ appctl_show_json(void)
         json_object_put_string(json, shown.remarks.remark[i].name,
                                shown.remarks.remark[i].text);
     }
-    for (size_t i = 0; i < shown.n_facts; i++) {
-        json_object_put(json, shown.facts[i].name,
-                        json_integer_create(shown.facts[i].value));
+    for (size_t i = 0; i < shown.facts.n; i++) {
+        json_object_put(json, shown.facts.fact[i].name,
+                        json_integer_create(shown.facts.fact[i].value));
     }
     json_object_put(json, "from_file",
                     json_boolean_create(shown.status.from_file));
@@ -314,9 +319,9 @@ appctl_show_text(struct ds *ds)
         put_label(ds, shown.remarks.remark[i].name);
         ds_put_format(ds, "%s\n", shown.remarks.remark[i].text);
     }
-    for (size_t i = 0; i < shown.n_facts; i++) {
-        ds_put_format(ds, "%-28s %lld\n", shown.facts[i].name,
-                      shown.facts[i].value);
+    for (size_t i = 0; i < shown.facts.n; i++) {
+        ds_put_format(ds, "%-28s %lld\n", shown.facts.fact[i].name,
+                      shown.facts.fact[i].value);
     }
     unreached_to_text(&shown.status, ds);
     free_remarks(&shown.remarks);

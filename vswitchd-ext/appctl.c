@@ -167,7 +167,8 @@ flow_to_text(const struct flow_key *key, const struct flow_ref *ref,
                       key->dst_port);
     }
     ds_put_format(ds, " -> %s on %s (%s, idle %d s)\n", endpoint.name,
-                  endpoint.host, flow_state_name(ref->state), ref->idle);
+                  explain_host(&endpoint), flow_state_name(ref->state),
+                  ref->idle);
 }
 
 static void
@@ -277,10 +278,10 @@ endpoint_line_to_text(const struct endpoint_line *line, struct ds *ds)
     char *group = xasprintf("%"PRIu32"/%s", line->group.vni,
                             line->group.name);
 
-    ds_put_format(ds, "%-20s %-20s %-14s %-12s %-11s %7d %10"PRIu64
+    ds_put_format(ds, "%-20s %-20s %-14s %-17s %-11s %7d %10"PRIu64
                   " %10"PRIu64" %8"PRIu64" %8"PRIu64" %9.3f %5u%%\n", group,
                   pick_algorithm_name(line->g->algorithm),
-                  line->endpoint.name, line->endpoint.host,
+                  line->endpoint.name, explain_host(&line->endpoint),
                   endpoint_line_state(line), MAX(load->open, 0),
                   load->selected, load->answered, load->unanswered,
                   load->resets, load->response_us / 1e3,
@@ -334,7 +335,7 @@ anycast_groups(struct unixctl_conn *conn, int argc, const char *argv[],
     struct json *array = args.json ? json_array_create_empty() : NULL;
     struct ds ds = DS_EMPTY_INITIALIZER;
 
-    ds_put_format(&ds, "%-20s %-20s %-14s %-12s %-11s %7s %10s %10s %8s %8s "
+    ds_put_format(&ds, "%-20s %-20s %-14s %-17s %-11s %7s %10s %10s %8s %8s "
                   "%9s %6s\n", "group", "algorithm", "endpoint", "host",
                   "state", "open", "selected", "answered", "unansw.",
                   "resets", "resp. ms", "health");

@@ -11,9 +11,9 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovsdb-idl.h"
+#include "smap.h"
 #include "stream-ssl.h"
 #include "timeval.h"
-#include "smap.h"
 #include "util.h"
 #include "vswitchd-ext/iface-set.h"
 

@@ -177,6 +177,12 @@ explain_put_address(struct ds *ds, struct inet_addr address)
     ds_put_cstr(ds, text);
 }
 
+const char *
+explain_host(const struct record_endpoint *endpoint)
+{
+    return endpoint->host[0] ? endpoint->host : "no host (unbound)";
+}
+
 /* Text. */
 
 static void
@@ -272,7 +278,7 @@ put_verdict(const struct finding *f, struct ds *ds)
     case ENGINE_UNDERLAY:
     case ENGINE_LOCAL:
         ds_put_format(ds, "to %s on %s%s: %s\n", f->endpoint.name,
-                      f->endpoint.host,
+                      explain_host(&f->endpoint),
                       e->verdict == ENGINE_LOCAL ? " (this host)" : "",
                       e->why);
         break;
@@ -312,7 +318,8 @@ put_text(const struct finding *f, struct ds *ds)
         const struct group_endpoint *ge = &e->group->endpoints[e->endpoint];
 
         ds_put_format(ds, "endpoint   %s (%s) on %s\n", f->endpoint.name,
-                      state_name(e->group, e->endpoint), f->endpoint.host);
+                      state_name(e->group, e->endpoint),
+                      explain_host(&f->endpoint));
         if (ge->load) {
             put_load(ge->load, ds);
         }

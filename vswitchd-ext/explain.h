@@ -9,6 +9,7 @@
 
 struct ds;
 struct json;
+struct record_endpoint;
 
 /* Reads VNI, protocol, source and destination as people write them:
  * "5001", "tcp", "10.1.0.5:40000", "[2001:db8::1]:80"; ICMP has no ports (a
@@ -25,5 +26,9 @@ void explain_text(const struct engine_question_flow *flow, struct ds *);
 
 /* "10.1.0.5" or "2001:db8::1". */
 void explain_put_address(struct ds *, struct inet_addr);
+
+/* The name of the host of an endpoint, for people: "no host (unbound)" if no
+ * host has its port.  Part of '*endpoint', or static. */
+const char *explain_host(const struct record_endpoint *endpoint);
 
 #endif /* vswitchd-ext/explain.h */

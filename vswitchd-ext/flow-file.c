@@ -152,8 +152,7 @@ close_file(struct flow_file *file)
     if (file->fd >= 0) {
         close(file->fd);
     }
-    free(file->path);
-    free(file);
+    flow_file_forget(file);
 }
 
 int
@@ -201,6 +200,15 @@ flow_file_discard(struct flow_file *file)
     if (file) {
         delete(file);
         close_file(file);
+    }
+}
+
+void
+flow_file_forget(struct flow_file *file)
+{
+    if (file) {
+        free(file->path);
+        free(file);
     }
 }
 

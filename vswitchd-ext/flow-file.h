@@ -35,6 +35,10 @@ const char *flow_file_path(const struct flow_file *);
 /* Unmaps and deletes the file.  NULL is fine. */
 void flow_file_discard(struct flow_file *);
 
+/* Frees '*file' alone.  What it describes stays, mapped and locked, to the end
+ * of the process: other threads may still use that memory.  NULL is fine. */
+void flow_file_forget(struct flow_file *);
+
 /* Has the next process look for it at 'path' (NULL: nowhere): moves it there
  * if that is on the same file system and free, else deletes it.  It stays
  * mapped in any case.  Returns 0, or why it could not be moved and was

@@ -33,6 +33,7 @@ enum {
 
 /* What the thread works on.  Its own until 'done' is set, then the agent's. */
 struct job {
+    pthread_t thread;
     struct flow_maker_config config; /* Owns 'file'. */
     struct hash_key key;
     struct seq *seq;            /* Changes when it is done. */
@@ -240,12 +241,22 @@ job_destroy(struct job *job)
     free(job);
 }
 
+/* Of a thread that was at work when its maker went: it needs this, and the
+ * 'seq' in it, to the end of the process.  Nobody reads it but those who look
+ * for leaks.  A process has one maker. */
+static struct job *volatile abandoned;
+
 void
 flow_maker_destroy(struct flow_maker *m)
 {
-    /* A thread at work needs 'job' and 'seq' to the end of the process. */
-    if (m && !m->job) {
-        seq_destroy(m->seq);
+    if (m) {
+        if (m->job) {
+            pthread_detach(m->job->thread);
+            abandoned = m->job;
+        } else {
+            seq_destroy(m->seq);
+        }
+        flow_file_forget(m->file);
         free(CONST_CAST(char *, m->config.file));
         free(m->remark);
         free(m);
@@ -266,7 +277,7 @@ start(struct flow_maker *m, const struct flow_maker_config *config,
     m->state = FLOW_MAKER_MAKING;
     free(m->remark);
     m->remark = NULL;
-    pthread_detach(ovs_thread_create("flow_maker", make_main, job));
+    job->thread = ovs_thread_create("flow_maker", make_main, job);
 }
 
 static void
@@ -274,6 +285,8 @@ finish(struct flow_maker *m)
 {
     struct job *job = m->job;
 
+    /* It may be about to change 'seq', which goes with the maker. */
+    xpthread_join(job->thread, NULL);
     m->job = NULL;
     m->remark = job->remark;
     if (job->flows) {
@@ -313,8 +326,8 @@ follow_config(struct flow_maker *m, const struct flow_maker_config *config)
     }
 }
 
-/* Another deployment's key came while the switch runs.  New flows are placed by
- * it, and are those that the next process will look for. */
+/* Another deployment's key came while the switch runs.  New flows are placed
+ * by it, and are those that the next process will look for. */
 static void
 follow_key(struct flow_maker *m, const struct hash_key *key)
 {

@@ -12,6 +12,7 @@
 #include "mapping/replica/replica.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/poll-loop.h"
+#include "ovs-rcu.h"
 #include "timeval.h"
 #include "util.h"
 #include "vswitchd-ext/health-frame.h"
@@ -122,9 +123,10 @@ tapped_address(const struct health_probe *p)
             : inet_addr_from4(0));
 }
 
-/* Has answers to all probes taken off the packet path. */
-static void
-set_tap(const struct health *h)
+/* The addresses that answers to probes go to, in '*sp', which is the caller's.
+ * Returns how many there are. */
+static size_t
+collect_sources(const struct health *h, struct health_tap_source **sp)
 {
     struct health_tap_source *s
         = xcalloc(hmap_count(&h->probes) + 1, sizeof *s);
@@ -142,12 +144,12 @@ set_tap(const struct health *h)
         s[i] = (struct health_tap_source) { p->vni, address };
         n = MAX(n, i + 1);
     }
-    health_tap_set(s, n);
-    free(s);
+    *sp = s;
+    return n;
 }
 
 static void
-follow(struct health *h, const struct replica *replica, const char *self)
+set_probes(struct health *h, const struct replica *replica, const char *self)
 {
     const struct replica_group *group;
     struct health_probe *p;
@@ -176,7 +178,22 @@ follow(struct health *h, const struct replica *replica, const char *self)
             p->seen = false;
         }
     }
-    set_tap(h);
+}
+
+/* Takes long if there are many groups: so nobody is to wait for this thread,
+ * until it sets the tap, which frees by RCU. */
+static void
+follow(struct health *h, const struct replica *replica, const char *self)
+{
+    struct health_tap_source *sources;
+    size_t n;
+
+    ovsrcu_quiesce_start();
+    set_probes(h, replica, self);
+    n = collect_sources(h, &sources);
+    ovsrcu_quiesce_end();
+    health_tap_set(sources, n);
+    free(sources);
     h->due = time_msec();
 }
 

@@ -130,10 +130,10 @@ send_claims(struct iface_report *r, const char *self,
 
     iface_set_diff(r->confirmed ? &r->told : NULL, &r->here, now, &claims);
     ovs_strlcpy(claims.host, self, sizeof claims.host);
-    mapd_session_claim(session, claims_to_json(&claims));
+    r->sent = mapd_session_claim(session, claims_to_json(&claims));
+    r->waits = !r->sent;
     claims_uninit(&claims);
     iface_set_copy(&r->asked, &r->here);
-    r->sent = true;
     r->registration = mapd_session_n_registrations(session);
     r->wish = mapd_session_n_claims_wanted(session);
     r->due = now + IFACE_REPORT_MS;

@@ -11,6 +11,7 @@
 #include "mapping/report.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/poll-loop.h"
+#include "ovs-rcu.h"
 #include "timeval.h"
 #include "util.h"
 #include "vswitchd-ext/mapd-session.h"
@@ -210,8 +211,12 @@ load_report_run(struct load_report *r, const struct table_builder *builder,
     if (now < r->due) {
         return;
     }
+    /* Takes long if there are many endpoints, and nobody is to wait for this
+     * thread, which alone replaces what 'builder' has. */
+    ovsrcu_quiesce_start();
     collect_all(r, builder);
     take_back(r);
+    ovsrcu_quiesce_end();
     if (r->n) {
         mapd_session_report(session, "report",
                             report_loads_to_json(r->loads, r->n));

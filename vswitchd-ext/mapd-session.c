@@ -38,6 +38,7 @@ struct mapd_session {
     long long int created;      /* time_msec(). */
     unsigned int rpc_seqno;     /* Of the connection that the rest is about. */
     bool any_tls;               /* Some of the remotes are reached so. */
+    bool failed_tls;            /* That which failed last was. */
     bool trusted;               /* Over this connection: it is mapd. */
     struct record self;
     struct mapd_interest interest; /* Owns 'vnis'. */
@@ -93,6 +94,7 @@ mapd_session_create(const char *remotes, const struct record_host *self,
     s->any_tls = remote_any_is_tls(remotes);
     s->rpc = jsonrpc_session_open_multiple(&targets, true);
     svec_destroy(&targets);
+    s->failed_tls = remote_is_tls(remotes);
     s->created = time_msec();
     jsonrpc_session_set_max_backoff(s->rpc, MAX_BACKOFF_MS);
     jsonrpc_session_set_probe_interval(s->rpc, PROBE_MS);
@@ -145,7 +147,7 @@ send_register(struct mapd_session *s)
     struct json *record = record_to_json(&s->self);
     struct json *build = json_object_create();
 
-    /* Not for hosts to say, and unknown to a mapd of old. */
+    /* Not for hosts to say; a mapd may not know such a member. */
     json_destroy(shash_find_and_delete(json_object(record), "vnis"));
     json_object_put_string(build, "version", GRAPNEL_VERSION);
     json_destroy(s->register_id);
@@ -506,6 +508,20 @@ step_safely(struct mapd_session *s, void (*step)(struct jsonrpc_session *))
     return true;
 }
 
+/* Runs the connection.  When it fails, the next remote is chosen at once, if
+ * there are several: so notes of what kind the one that failed was. */
+static void
+run_connection(struct mapd_session *s)
+{
+    char *remote = xstrdup(jsonrpc_session_get_name(s->rpc));
+
+    step_safely(s, jsonrpc_session_run);
+    if (strcmp(remote, jsonrpc_session_get_name(s->rpc))) {
+        s->failed_tls = remote_is_tls(remote);
+    }
+    free(remote);
+}
+
 /* Others that the CA vouches for, such as hosts, must not pass for mapd. */
 static bool
 is_mapd(struct mapd_session *s)
@@ -543,7 +559,7 @@ mapd_session_run(struct mapd_session *s, struct replica *replica)
 {
     bool changed = false;
 
-    step_safely(s, jsonrpc_session_run);
+    run_connection(s);
     if (!jsonrpc_session_is_connected(s->rpc)) {
         forget_connection(s);
         return false;
@@ -657,15 +673,16 @@ mapd_session_report(struct mapd_session *s, const char *method,
     send_notification(s, method, param);
 }
 
-void
+bool
 mapd_session_claim(struct mapd_session *s, struct json *param)
 {
     if (s->claim_id || !jsonrpc_session_is_connected(s->rpc)) {
         json_destroy(param);
-        return;
+        return false;
     }
     s->claim_id = send_request(s, "claim", json_array_create_1(param));
     s->claim = MAPD_CLAIM_SENT;
+    return true;
 }
 
 enum mapd_claim
@@ -755,7 +772,7 @@ mapd_session_trouble(const struct mapd_session *s)
         || jsonrpc_session_is_connected(s->rpc)) {
         return NULL;
     }
-    return explain(s->any_tls, jsonrpc_session_get_last_error(s->rpc));
+    return explain(s->failed_tls, jsonrpc_session_get_last_error(s->rpc));
 }
 
 unsigned int

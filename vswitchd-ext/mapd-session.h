@@ -106,15 +106,15 @@ void mapd_session_report(struct mapd_session *, const char *method,
                          struct json *param);
 
 /* Sends request `claim` with 'param', which it takes over, unless one is under
- * way or there is no connection; and what has become of the last one over this
- * connection. */
+ * way or there is no connection: then it returns false; and what has become of
+ * the last one over this connection. */
 enum mapd_claim {
     MAPD_CLAIM_NONE,            /* There was none. */
     MAPD_CLAIM_SENT,            /* It has not been answered. */
     MAPD_CLAIM_DONE,
     MAPD_CLAIM_REFUSED,
 };
-void mapd_session_claim(struct mapd_session *, struct json *param);
+bool mapd_session_claim(struct mapd_session *, struct json *param);
 enum mapd_claim mapd_session_claim_state(const struct mapd_session *);
 /* How often mapd has asked for all claims again. */
 unsigned int mapd_session_n_claims_wanted(const struct mapd_session *);
@@ -142,8 +142,8 @@ bool mapd_session_is_synced(const struct mapd_session *);
  * has not sent a snapshot a second after the session began. */
 bool mapd_session_is_away(const struct mapd_session *);
 
-/* Why it is away, as far as the last attempt to connect tells, for people; NULL
- * if it is not, if there is a connection, or without a session. */
+/* Why it is away, as far as the last attempt to connect tells, for people;
+ * NULL if it is not, if there is a connection, or without a session. */
 const char *mapd_session_trouble(const struct mapd_session *);
 
 /* How many snapshots were taken in: revisions before and after one need not be

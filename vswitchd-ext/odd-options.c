@@ -16,14 +16,27 @@
 #include <string.h>
 
 #include "flow.h"
+#include "ofproto/ofproto-dpif-xlate.h"
 #include "ofproto/tunnel.h"
 #include "tun-metadata.h"
 #include "util.h"
 
-/* What the thread translates now. */
+/* What the thread translates now, until its options have been read; NULL: it
+ * does nothing of the kind.  (One translation may be part of another, which
+ * has read its own by then.) */
 static __thread const struct flow *flow;
 static __thread struct flow_wildcards *wildcards;
 
+enum xlate_error __real_xlate_actions(struct xlate_in *, struct xlate_out *);
+enum xlate_error __wrap_xlate_actions(struct xlate_in *, struct xlate_out *);
+enum ofperr __real_xlate_resume(struct ofproto_dpif *,
+                                const struct ofputil_packet_in_private *,
+                                struct ofpbuf *, enum slow_path_reason *,
+                                struct flow *, struct xlate_cache *);
+enum ofperr __wrap_xlate_resume(struct ofproto_dpif *,
+                                const struct ofputil_packet_in_private *,
+                                struct ofpbuf *, enum slow_path_reason *,
+                                struct flow *, struct xlate_cache *);
 void __real_tnl_wc_init(struct flow *, struct flow_wildcards *);
 void __wrap_tnl_wc_init(struct flow *, struct flow_wildcards *);
 int __real_tun_metadata_from_geneve_udpif(const struct tun_table *,
@@ -34,6 +47,32 @@ int __wrap_tun_metadata_from_geneve_udpif(const struct tun_table *,
                                           const struct flow_tnl *,
                                           const struct flow_tnl *,
                                           struct flow_tnl *);
+
+/* A translation: what it is of need not be there when it is done. */
+enum xlate_error
+__wrap_xlate_actions(struct xlate_in *xin, struct xlate_out *xout)
+{
+    enum xlate_error error = __real_xlate_actions(xin, xout);
+
+    flow = NULL;
+    return error;
+}
+
+/* Translates without a call of the above that the linker could see: both are
+ * of one file. */
+enum ofperr
+__wrap_xlate_resume(struct ofproto_dpif *ofproto,
+                    const struct ofputil_packet_in_private *pin,
+                    struct ofpbuf *odp_actions,
+                    enum slow_path_reason *slow, struct flow *resumed,
+                    struct xlate_cache *xcache)
+{
+    enum ofperr error = __real_xlate_resume(ofproto, pin, odp_actions, slow,
+                                            resumed, xcache);
+
+    flow = NULL;
+    return error;
+}
 
 /* The first thing that a translation does. */
 void

@@ -97,7 +97,7 @@ no_answer(struct ctl *ctl, const char *method, int error, long long ms)
     return ctl_output_error(
         ctl->out, CTL_UNREACHABLE, "unreachable",
         (is_change(method) ? hint
-         : !strncmp(ctl->remote, "tcp:", 4)
+         : !strncmp(ctl_client_remote(ctl->client), "tcp:", 4)
          ? "does it want ssl: there? See grapnel-mapd's log"
          : "see grapnel-mapd's log"),
         "mapd at %s went away without answering '%s'%s%s", ctl->remote,

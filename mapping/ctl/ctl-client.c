@@ -137,6 +137,12 @@ ctl_client_open(const char *remotes, long long timeout_ms,
     return error;
 }
 
+const char *
+ctl_client_remote(const struct ctl_client *client)
+{
+    return jsonrpc_get_name(client->rpc);
+}
+
 void
 ctl_client_close(struct ctl_client *client)
 {

@@ -24,6 +24,9 @@ int ctl_client_open(const char *remotes, long long timeout_ms,
                     struct ctl_client **);
 void ctl_client_close(struct ctl_client *);
 
+/* The remote that it is connected to; part of the client. */
+const char *ctl_client_remote(const struct ctl_client *);
+
 /* Sends a request; takes ownership of 'params'.  Returns 0 with one of
  * '*result' and '*error' set, which the caller then owns; or a positive
  * errno or EOF: ETIMEDOUT when 'timeout_ms' have passed, EPROTO for an

@@ -15,7 +15,7 @@ from harness import TOP, check
 
 from clients import Holder, connect
 from node import wait_until
-from tenant import REGISTERED_ANEW, red
+from tenant import REGISTERED_ANEW, h4, red
 from topology import ANYCAST, Topology
 
 HELD = 12                       # Connections of each group.
@@ -151,6 +151,8 @@ def one_whose_port_goes_gets_nothing_and_that_is_said(network):
             'iface-id (red-web1)' % key], '%s', problems(network))
         check('unbound: no such port' in network.ctl('endpoint', 'list', key),
               'not in the list')
+        groups = h4(network).ovs.appctl('anycast/groups')
+        check('no host (unbound)' in groups, '%s', groups)
         done = network.ctl('check', check=False)
         check(done.returncode and 'FAIL  endpoint %s/red-web1 is unbound'
               % key in done.stdout, '%s', done.stdout)

@@ -23,6 +23,7 @@ static struct {
     bool registered;
     unsigned int n_registrations, n_wanted;
     enum mapd_claim state;
+    bool busy;                  /* With another claim: takes none. */
     unsigned int n_sent;
     struct claims last;
 } session;
@@ -51,17 +52,22 @@ mapd_session_claim_state(const struct mapd_session *s OVS_UNUSED)
     return session.state;
 }
 
-void
+bool
 mapd_session_claim(struct mapd_session *s OVS_UNUSED, struct json *param)
 {
     struct diagnosis diag;
 
+    if (session.busy) {
+        json_destroy(param);
+        return false;
+    }
     assert_int_not_equal(session.state, MAPD_CLAIM_SENT);
     claims_uninit(&session.last);
     assert_int_equal(claims_from_json(param, &session.last, &diag), 0);
     session.state = MAPD_CLAIM_SENT;
     session.n_sent++;
     json_destroy(param);
+    return true;
 }
 
 static long long int now = 1000;
@@ -223,6 +229,26 @@ who_is_refused_tries_again_after_a_while(void **state OVS_UNUSED)
     assert_last(2, true, 2, 0);
 }
 
+/* A claim from before this registration is under way: its answer says nothing
+ * of what could not be sent. */
+static void
+what_could_not_be_sent_is_sent_later(void **state OVS_UNUSED)
+{
+    have("a");
+    registered();
+    session.state = MAPD_CLAIM_SENT;
+    session.busy = true;
+    run(0);
+    assert_int_equal(session.n_sent, 0);
+    session.state = MAPD_CLAIM_DONE;
+    session.busy = false;
+    run(IFACE_REPORT_MS);
+    assert_last(1, true, 1, 0);
+    session.state = MAPD_CLAIM_DONE;
+    run(IFACE_REPORT_MS);
+    assert_int_equal(session.n_sent, 1);
+}
+
 int
 main(void)
 {
@@ -235,6 +261,8 @@ main(void)
             all_is_told_again_when_mapd_has_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(
             who_is_refused_tries_again_after_a_while, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_could_not_be_sent_is_sent_later, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,13 +197,20 @@ next_wake(struct test *t)
     return wake_ms;
 }
 
-static int
-setup(void **state)
+static struct mapd_session *
+create_session(const char *remotes)
 {
     const struct record_host self = {
         .name = "h1", .vtep = { 0, 0xffffc0000201 }, .encap = TUNNEL_GENEVE,
     };
     const struct mapd_interest all = { .all = true };
+
+    return mapd_session_create(remotes, &self, &all);
+}
+
+static int
+setup(void **state)
+{
     struct test *t = xzalloc(sizeof *t);
 
     strcpy(t->mapd.directory, "/tmp/test-mapd-session.XXXXXX");
@@ -213,7 +220,7 @@ setup(void **state)
     t->mapd.snapshot = good_snapshot;
     start_mapd(&t->mapd);
     replica_init(&t->replica);
-    t->session = mapd_session_create(t->mapd.name, &self, &all);
+    t->session = create_session(t->mapd.name);
     *state = t;
     return 0;
 }
@@ -367,6 +374,32 @@ a_snapshot_that_is_none_changes_nothing(void **state)
     assert_true(mapd_session_is_synced(t->session));
 }
 
+/* Not what would have been wrong with another one of them. */
+static void
+a_failure_is_explained_by_the_remote_that_failed(void **state)
+{
+    struct test *t = *state;
+    char *remotes = xasprintf("ssl:127.0.0.1:1,%s", t->mapd.name);
+    int n_ended = 0;
+
+    mapd_session_destroy(t->session);
+    t->session = create_session(remotes);
+    free(remotes);
+    for (int i = 0; i < TURNS; i++) {
+        const char *why;
+
+        now_ms += 100;
+        turn(t);
+        hang_up(&t->mapd);
+        why = mapd_session_trouble(t->session);
+        if (why && strstr(why, "ends the connection")) {
+            n_ended++;
+            assert_null(strstr(why, "certificate"));
+        }
+    }
+    assert_true(n_ended);
+}
+
 int
 main(void)
 {
@@ -383,6 +416,9 @@ main(void)
             what_does_not_follow_is_asked_for_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_snapshot_that_is_none_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_failure_is_explained_by_the_remote_that_failed, setup,
+            teardown),
     };
 
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
