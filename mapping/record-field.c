@@ -568,11 +568,14 @@ read_vnis(const struct record_field *f, const struct json *json, void *member,
     struct vni_set set = VNI_SET_EMPTY;
     struct record_vnis vnis;
 
+    if (json->type == JSON_STRING
+        && strlen(json_string(json)) > RECORD_VNIS_TEXT_MAX) {
+        return refuse(f, json, diag, "is longer than 4096 characters");
+    }
     if (json->type != JSON_STRING
-        || strlen(json_string(json)) > RECORD_VNIS_TEXT_MAX
         || !vni_set_from_text(json_string(json), &set)) {
         return refuse(f, json, diag, "is not a list of VNIs and ranges of "
-                      "them, of at most 4096 characters");
+                      "them");
     }
     if (set.n > RECORD_VNIS_MAX) {
         int error = record_field_refuse(f->name, json, diag,

@@ -308,6 +308,31 @@ bad_records_are_refused_by_name_and_value(void **state OVS_UNUSED)
     }
 }
 
+/* It would have to be sorted before it could be counted. */
+static void
+long_text_of_vnis_is_refused_unread(void **state OVS_UNUSED)
+{
+    char text[RECORD_VNIS_TEXT_MAX + 2];
+    struct record record;
+    struct diagnosis diag;
+    struct json *json;
+
+    for (size_t i = 0; i < sizeof text - 1; i++) {
+        text[i] = i % 2 ? ',' : '1';
+    }
+    text[sizeof text - 1] = '\0';
+    json = catalog_text_json("{" HOST ",'vnis':'%s'}", text);
+    assert_int_equal(EINVAL, record_from_json(json, &record, &diag));
+    json_destroy(json);
+    assert_string_equal("vnis", diag.field);
+    assert_non_null(strstr(diag.message, "is longer than 4096 characters"));
+
+    json = catalog_text_json("{" HOST ",'vnis':'%s'}", text + 2);
+    assert_int_equal(0, record_from_json(json, &record, &diag));
+    json_destroy(json);
+    assert_int_equal(1, record.host.vnis.n);
+}
+
 static void
 numbers_that_are_none_are_refused(void **state OVS_UNUSED)
 {
@@ -430,6 +455,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_records_are_refused_by_name_and_value),
+        cmocka_unit_test(long_text_of_vnis_is_refused_unread),
         cmocka_unit_test(numbers_that_are_none_are_refused),
         cmocka_unit_test(hostile_text_is_cut_and_escaped),
         cmocka_unit_test(a_diagnosis_survives_the_round_trip),
