@@ -89,8 +89,10 @@ def checksums_that_a_vm_leaves_open_are_completed(network):
         run(client, ['ethtool', '-K', 'eth0', 'tx', 'off'])
     frames = anycast_frames(pcap)
     check(len(frames) > 300, 'only %d frames', len(frames))
-    check(h4(network).anycast_fact('checksums_completed')
-          >= completed + len(frames) - 1, 'too few checksums completed')
+    # A few are complete: what Linux sends of a connection that has ended.
+    n = h4(network).anycast_fact('checksums_completed') - completed
+    check(n >= len(frames) - 10, 'only %d checksums of %d completed', n,
+          len(frames))
 
 
 @tests.add
