@@ -44,7 +44,8 @@ enum {
 struct server_ifaces {
     struct ifaces *ifaces;
     struct shash refused;       /* Ports whose endpoints cannot be bound: why,
-                                 * as char *. */
+                                 * as char *; "": to hosts that claim them and
+                                 * may not see the VNI of one. */
     struct shash leaving;       /* Ports that no host has any more: until when
                                  * they count as there, as long long int *. */
     long long int leaving_at;   /* time_msec() of the first of these. */
@@ -71,38 +72,79 @@ server_iface_destroy(struct server *server)
     free(server->ifaces);
 }
 
-/* Ports that are leaving. */
+/* Whose claims count. */
 
-/* Whether some endpoint is where 'iface' is not any more. */
+struct question {
+    const struct server *server;
+    uint32_t vni;               /* Of an endpoint. */
+};
+
 static bool
-is_gone(const struct server *server, const char *iface)
+may_bind(const char *host, const void *question_)
 {
-    const struct ifaces *ifaces = server->ifaces->ifaces;
-    struct record_endpoint *endpoints;
-    struct ifaces_claim claim;
-    bool gone = false;
-    size_t n;
+    const struct question *question = question_;
 
-    if (ifaces_find(ifaces, iface, "", &claim)) {
-        return false;
-    }
-    endpoints = catalog_endpoints_of(server->catalog, iface, &n);
-    for (size_t i = 0; i < n; i++) {
-        gone |= (endpoints[i].host[0]
-                 && ifaces_has_told(ifaces, endpoints[i].host));
-    }
-    free(endpoints);
-    return gone;
+    return server_vnis_may_bind(question->server, host, question->vni);
 }
 
-/* Whether 'iface' is gone, and still counts as there. */
 static bool
-lingers(struct server *server, const char *iface)
+may_not_bind(const char *host, const void *question)
+{
+    return !may_bind(host, question);
+}
+
+static bool
+is_same(const char *host, const void *name)
+{
+    return !strcmp(host, name);
+}
+
+/* Of hosts that may have 'e': as ifaces_find(). */
+static size_t
+find_claim(const struct server *server, const struct record_endpoint *e,
+           struct ifaces_claim *claim)
+{
+    const struct question question = { server, e->vni };
+
+    return ifaces_find_where(server->ifaces->ifaces, e->iface, e->host,
+                             may_bind, &question, claim);
+}
+
+/* Of those that may not. */
+static size_t
+find_stranger(const struct server *server, const struct record_endpoint *e,
+              struct ifaces_claim *claim)
+{
+    const struct question question = { server, e->vni };
+
+    return ifaces_find_where(server->ifaces->ifaces, e->iface, e->host,
+                             may_not_bind, &question, claim);
+}
+
+/* Whether 'e' is where its port is not any more.  On a host that has it and may
+ * see the VNI no more it stays, until one that may has it. */
+static bool
+is_gone(const struct server *server, const struct record_endpoint *e)
+{
+    const struct ifaces *ifaces = server->ifaces->ifaces;
+    struct ifaces_claim claim;
+
+    return (e->host[0] && ifaces_has_told(ifaces, e->host)
+            && !find_claim(server, e, &claim)
+            && !ifaces_find_where(ifaces, e->iface, "", is_same, e->host,
+                                  &claim));
+}
+
+/* Ports that are leaving. */
+
+/* Whether 'iface', of which an endpoint is 'gone', still counts as there. */
+static bool
+lingers(struct server *server, const char *iface, bool gone)
 {
     struct server_ifaces *si = server->ifaces;
     long long int *until;
 
-    if (!is_gone(server, iface)) {
+    if (!gone) {
         free(shash_find_and_delete(&si->leaving, iface));
         return false;
     }
@@ -139,19 +181,21 @@ end_lingering(struct server_ifaces *si)
 
 /* What becomes of endpoints. */
 
-/* How 'e' is to be bound, in '*e'.  Returns true if that is new. */
+/* How 'e' is to be bound, in '*e'; if its port 'stays', it is not unbound.
+ * Returns true if that is new. */
 static bool
-find_binding(const struct ifaces *ifaces, struct record_endpoint *e)
+find_binding(const struct server *server, struct record_endpoint *e,
+             bool stays)
 {
     const struct record_endpoint old = *e;
     struct ifaces_claim claim;
 
-    if (ifaces_find(ifaces, e->iface, e->host, &claim)) {
+    if (find_claim(server, e, &claim)) {
         ovs_strlcpy(e->host, claim.host, sizeof e->host);
         if (e->mac_from == MAC_OF_IFACE && !record_mac_is_zero(&claim.mac)) {
             e->mac = claim.mac;
         }
-    } else if (e->host[0] && ifaces_has_told(ifaces, e->host)) {
+    } else if (!stays && is_gone(server, e)) {
         e->host[0] = '\0';      /* With another port there it may be back. */
     }
     return (strcmp(e->host, old.host)
@@ -164,15 +208,20 @@ bind_port(struct server *server, struct catalog_txn *txn, const char *iface,
           struct diagnosis *diag)
 {
     struct record_endpoint *endpoints;
+    bool gone = false, stays;
     int error = 0;
     size_t n;
 
     endpoints = catalog_endpoints_of(server->catalog, iface, &n);
+    for (size_t i = 0; i < n; i++) {
+        gone |= is_gone(server, &endpoints[i]);
+    }
+    stays = lingers(server, iface, gone);
     for (size_t i = 0; i < n && !error; i++) {
         struct record record = { .kind = RECORD_ENDPOINT,
                                  .endpoint = endpoints[i] };
 
-        if (find_binding(server->ifaces->ifaces, &record.endpoint)) {
+        if (find_binding(server, &record.endpoint, stays)) {
             struct json *json = record_to_json(&record);
 
             error = catalog_set(txn, json, diag);
@@ -188,8 +237,6 @@ set_refused(struct server_ifaces *si, const char *iface, const char *why)
 {
     free(shash_find_and_delete(&si->refused, iface));
     if (why) {
-        VLOG_WARN_RL(&rl, "port %s: its endpoint cannot be bound: %s", iface,
-                     why);
         shash_add(&si->refused, iface, xstrdup(why));
     }
 }
@@ -219,12 +266,29 @@ bind_together(struct server *server, const record_iface *ports, int n,
     return n;
 }
 
+/* Looks who claims 'iface' and must not have its endpoints.  Returns false if
+ * it has none. */
 static bool
-has_endpoint(const struct catalog *catalog, const char *iface)
+look_at_port(struct server *server, const char *iface)
 {
+    struct server_ifaces *si = server->ifaces;
+    struct record_endpoint *endpoints;
+    struct ifaces_claim claim;
     size_t n;
 
-    free(catalog_endpoints_of(catalog, iface, &n));
+    set_refused(si, iface, NULL);
+    endpoints = catalog_endpoints_of(server->catalog, iface, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (find_stranger(server, &endpoints[i], &claim)) {
+            VLOG_WARN_RL(&rl, "host %s claims port %s but may not see VNI "
+                         "%"PRIu32, claim.host, iface, endpoints[i].vni);
+            set_refused(si, iface, "");
+        }
+    }
+    if (!n) {
+        lingers(server, iface, false);
+    }
+    free(endpoints);
     return n > 0;
 }
 
@@ -239,9 +303,7 @@ bind_pending(struct server *server)
     int n = 0, done;
 
     while (n < BATCH && ifaces_pop(si->ifaces, ports[n])) {
-        set_refused(si, ports[n], NULL);
-        n += (!lingers(server, ports[n])
-              && has_endpoint(server->catalog, ports[n]));
+        n += look_at_port(server, ports[n]);
     }
     while (n > 0 && (done = bind_together(server, ports, n, &diag)) != n) {
         if (done < 0) {
@@ -252,6 +314,8 @@ bind_pending(struct server *server)
             }
             return;
         }
+        VLOG_WARN_RL(&rl, "port %s: its endpoint cannot be bound: %s",
+                     ports[done], diag.message);
         set_refused(si, ports[done], diag.message);
         memmove(&ports[done], &ports[done + 1],
                 (--n - done) * sizeof *ports);
@@ -391,6 +455,16 @@ server_iface_follow(struct server *server)
     }
 }
 
+/* Whether a change of 'kind' may let an endpoint be bound: of another one, or
+ * of what a host may see. */
+static bool
+may_help(enum record_kind kind)
+{
+    return (kind == RECORD_ENDPOINT || kind == RECORD_HOST
+            || kind == RECORD_WORKLOAD || kind == RECORD_VIP
+            || kind == RECORD_GATEWAY);
+}
+
 static void
 note_change(struct server *server, const struct catalog_change *change)
 {
@@ -400,13 +474,13 @@ note_change(struct server *server, const struct catalog_change *change)
 
     if (record->kind == RECORD_HOST && !change->after) {
         ifaces_forget_host(si->ifaces, record->host.name);
-    } else if (record->kind == RECORD_ENDPOINT) {
+    } else if (record->kind == RECORD_ENDPOINT && change->after
+               && record->endpoint.iface[0]) {
+        ifaces_push(si->ifaces, record->endpoint.iface);
+    }
+    if (may_help(record->kind)) {
         struct shash_node *node;
 
-        if (change->after && record->endpoint.iface[0]) {
-            ifaces_push(si->ifaces, record->endpoint.iface);
-        }
-        /* What was in the way may be gone. */
         SHASH_FOR_EACH (node, &si->refused) {
             ifaces_push(si->ifaces, node->name);
         }
@@ -481,12 +555,18 @@ server_iface_problem(const struct server *server,
     if (!e->iface[0]) {
         return NULL;
     }
-    if (refusal) {
+    if (find_stranger(server, e, &claim)) {
+        return xasprintf("endpoint %"PRIu32"/%s/%s: host %s claims port %s "
+                         "but may not see VNI %"PRIu32"; grapnelctl host set "
+                         "%s --vnis VNIS lets it", e->vni, e->group, e->name,
+                         claim.host, e->iface, e->vni, claim.host);
+    }
+    if (refusal && refusal[0]) {
         return xasprintf("endpoint %"PRIu32"/%s/%s cannot be bound to port "
                          "%s: %s", e->vni, e->group, e->name, e->iface,
                          refusal);
     }
-    if (ifaces_find(si->ifaces, e->iface, e->host, &claim) > 1) {
+    if (find_claim(server, e, &claim) > 1) {
         char *names = ifaces_names(si->ifaces, e->iface);
 
         problem = xasprintf("endpoint %"PRIu32"/%s/%s: port %s is at hosts "

@@ -411,6 +411,10 @@ void server_vnis_subscribe(struct connection *, struct vni_set *wanted);
 /* Those that 'conn' asks for and may not see, for people; NULL: none.  The
  * caller frees it. */
 char *server_vnis_refused(const struct connection *);
+/* Whether endpoints in 'vni' may be bound to ports of host 'name': if hosts
+ * show certificates, to those that see the VNI only. */
+bool server_vnis_may_bind(const struct server *, const char *name,
+                          uint32_t vni);
 /* What 'txn' changes is about to be told: chooses anew where that matters. */
 void server_vnis_changed(struct server *, const struct catalog_txn *txn);
 
