@@ -522,7 +522,7 @@ server_iface_run(struct server *server)
     }
     end_lingering(si);
     if (ifaces_is_pending(si->ifaces) && time_msec() >= si->retry_at) {
-        server->actor = NULL;   /* Nobody asked for it. */
+        server_trust_self(server, "claim");
         bind_pending(server);
     }
     if (ifaces_is_pending(si->ifaces)) {

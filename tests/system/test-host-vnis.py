@@ -408,6 +408,12 @@ def a_host_gives_itself_no_vni_by_claiming_a_port(world):
         # Whatever lets it see the VNI lets it have the endpoint.
         admin.ops(grant(1, '31'))
         bound(admin, 'a grant', p1='h1', p2='')
+        line = world.audit()[-1]
+        check((line.get('who'), line.get('from'), line['role'], line['method'],
+               [(x['record']['name'], x['record']['host'])
+                for x in line['changes']])
+              == (None, None, 'mapd', 'claim', [('p1', 'h1')]),
+              'audited as %s', line)
         check(not complaint(admin, 'h1 claims port vm-1'), 'it may')
         admin.ops(op('add', workload(32, 1, 1)))
         bound(admin, 'a workload', p1='h1', p2='h1')
