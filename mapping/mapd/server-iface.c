@@ -39,6 +39,7 @@ enum {
     TOKEN    = 1000,            /* A bucket gets 'rate' tokens per ms. */
     BATCH    = 256,             /* Ports in one transaction. */
     RETRY_MS = 1000,            /* After the store has failed. */
+    REFUSED_MS = 1000,          /* Between looks at all that are refused. */
 };
 
 struct server_ifaces {
@@ -46,6 +47,9 @@ struct server_ifaces {
     struct shash refused;       /* Ports whose endpoints cannot be bound: why,
                                  * as char *; "": to hosts that claim them and
                                  * may not see the VNI of one. */
+    bool helped;                /* What was in their way may be gone: they are
+                                 * tried again, ... */
+    long long int refused_at;   /* ... not before this time_msec(). */
     struct shash leaving;       /* Ports that no host has any more: until when
                                  * they count as there, as long long int *. */
     long long int leaving_at;   /* time_msec() of the first of these. */
@@ -292,6 +296,23 @@ look_at_port(struct server *server, const char *iface)
     return n > 0;
 }
 
+/* Those that are refused are pending again if that may be of use.  One that is
+ * at fault costs a transaction, so they do not follow each change. */
+static void
+retry_refused(struct server_ifaces *si)
+{
+    struct shash_node *node;
+
+    if (!si->helped || time_msec() < si->refused_at) {
+        return;
+    }
+    si->helped = false;
+    si->refused_at = time_msec() + REFUSED_MS;
+    SHASH_FOR_EACH (node, &si->refused) {
+        ifaces_push(si->ifaces, node->name);
+    }
+}
+
 /* Binds what is pending, as far as one transaction goes.  Most ports are not
  * those of endpoints. */
 static void
@@ -478,13 +499,7 @@ note_change(struct server *server, const struct catalog_change *change)
                && record->endpoint.iface[0]) {
         ifaces_push(si->ifaces, record->endpoint.iface);
     }
-    if (may_help(record->kind)) {
-        struct shash_node *node;
-
-        SHASH_FOR_EACH (node, &si->refused) {
-            ifaces_push(si->ifaces, node->name);
-        }
-    }
+    si->helped |= may_help(record->kind) && !shash_is_empty(&si->refused);
 }
 
 void
@@ -521,12 +536,16 @@ server_iface_run(struct server *server)
         return;
     }
     end_lingering(si);
+    retry_refused(si);
     if (ifaces_is_pending(si->ifaces) && time_msec() >= si->retry_at) {
         server_trust_self(server, "claim");
         bind_pending(server);
     }
     if (ifaces_is_pending(si->ifaces)) {
         poll_timer_wait_until(si->retry_at);
+    }
+    if (si->helped) {
+        poll_timer_wait_until(si->refused_at);
     }
     poll_timer_wait_until(si->leaving_at);
 }
