@@ -28,6 +28,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/shash.h"
 #include "openvswitch/vlog.h"
+#include "sset.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -53,6 +54,8 @@ struct server_ifaces {
     struct shash leaving;       /* Ports that no host has any more: until when
                                  * they count as there, as long long int *. */
     long long int leaving_at;   /* time_msec() of the first of these. */
+    struct sset rescan;         /* Hosts whose endpoints are to be looked at:
+                                 * they have told all. */
     int64_t term;               /* Of the leader, whom hosts have told. */
     long long int retry_at;     /* time_msec(): not before it. */
 };
@@ -65,6 +68,7 @@ server_iface_init(struct server *server)
     shash_init(&server->ifaces->refused);
     shash_init(&server->ifaces->leaving);
     server->ifaces->leaving_at = LLONG_MAX;
+    sset_init(&server->ifaces->rescan);
 }
 
 void
@@ -73,6 +77,7 @@ server_iface_destroy(struct server *server)
     ifaces_destroy(server->ifaces->ifaces);
     shash_destroy_free_data(&server->ifaces->refused);
     shash_destroy_free_data(&server->ifaces->leaving);
+    sset_destroy(&server->ifaces->rescan);
     free(server->ifaces);
 }
 
@@ -313,6 +318,26 @@ retry_refused(struct server_ifaces *si)
     }
 }
 
+/* Ports that are thought to be at some hosts, and perhaps are not, are pending.
+ * All hosts tell all when another mapd leads, so this is for many at once. */
+static void
+rescan(struct server *server)
+{
+    struct server_ifaces *si = server->ifaces;
+    record_iface *ports;
+    size_t n;
+
+    if (sset_is_empty(&si->rescan)) {
+        return;
+    }
+    ports = catalog_ifaces_on(server->catalog, &si->rescan, &n);
+    for (size_t i = 0; i < n; i++) {
+        ifaces_push(si->ifaces, ports[i]);
+    }
+    free(ports);
+    sset_clear(&si->rescan);
+}
+
 /* Binds what is pending, as far as one transaction goes.  Most ports are not
  * those of endpoints. */
 static void
@@ -393,20 +418,6 @@ server_iface_check(struct connection *conn, const struct json *params,
     return error;
 }
 
-/* Those that are thought to be there, and perhaps are not. */
-static void
-push_bound(struct server *server, const char *host)
-{
-    record_iface *ports;
-    size_t n;
-
-    ports = catalog_ifaces_on(server->catalog, host, &n);
-    for (size_t i = 0; i < n; i++) {
-        ifaces_push(server->ifaces->ifaces, ports[i]);
-    }
-    free(ports);
-}
-
 struct json *
 server_claimed(struct connection *conn, const struct json *params,
                struct diagnosis *diag)
@@ -429,7 +440,7 @@ server_claimed(struct connection *conn, const struct json *params,
     }
     if (!error) {
         if (claims.all) {
-            push_bound(server, claims.host);
+            sset_add(&server->ifaces->rescan, claims.host);
         }
         bind_pending(server);
     }
@@ -471,6 +482,7 @@ server_iface_follow(struct server *server)
     ifaces_forget_all(si->ifaces);
     shash_clear_free_data(&si->refused);
     shash_clear_free_data(&si->leaving);
+    sset_clear(&si->rescan);
     LIST_FOR_EACH (conn, node, &server->connections) {
         ask(conn);
     }
@@ -537,6 +549,7 @@ server_iface_run(struct server *server)
     }
     end_lingering(si);
     retry_refused(si);
+    rescan(server);
     if (ifaces_is_pending(si->ifaces) && time_msec() >= si->retry_at) {
         server_trust_self(server, "claim");
         bind_pending(server);
