@@ -163,8 +163,11 @@ lingers(struct server *server, const char *iface, bool gone)
         *until = time_msec() + server->host_timeout;
         shash_add(&si->leaving, iface, until);
     }
+    if (time_msec() >= *until) {
+        return false;           /* It may be refused: that has its own time. */
+    }
     si->leaving_at = MIN(si->leaving_at, *until);
-    return time_msec() < *until;
+    return true;
 }
 
 /* Those that have lingered long enough are pending again. */
@@ -554,13 +557,25 @@ server_iface_run(struct server *server)
         server_trust_self(server, "claim");
         bind_pending(server);
     }
-    if (ifaces_is_pending(si->ifaces)) {
+}
+
+void
+server_iface_wait(const struct server *server)
+{
+    const struct server_ifaces *si = server->ifaces;
+
+    if (!server->leads) {
+        return;
+    }
+    if (ifaces_is_pending(si->ifaces) || !sset_is_empty(&si->rescan)) {
         poll_timer_wait_until(si->retry_at);
     }
     if (si->helped) {
         poll_timer_wait_until(si->refused_at);
     }
-    poll_timer_wait_until(si->leaving_at);
+    if (si->leaving_at != LLONG_MAX) {
+        poll_timer_wait_until(si->leaving_at);
+    }
 }
 
 /* In words. */

@@ -94,6 +94,7 @@ struct server {
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
     struct server_uplink *uplink; /* server-uplink.c */
+    bool follows_more;          /* Others have done more than was looked at. */
     bool leads;                 /* Made changes in the last run. */
     struct server_ifaces *ifaces; /* server-iface.c */
     struct ovs_list links;      /* server-link.c */
@@ -210,6 +211,7 @@ bool server_batch_is_due(const struct server *);
 /* Stores that are shared: takes in what other mapds have changed, and whom
  * they see; and looks who makes changes. */
 void server_follow_run(struct server *);
+void server_follow_wait(const struct server *);
 /* What the prepared 'txn' changes is now committed, by whomever: tells all,
  * and ends it.  'changes' as for server_publish(). */
 void server_committed(struct server *, struct catalog_txn *,
@@ -354,6 +356,7 @@ void server_iface_follow(struct server *);
 void server_iface_committed(struct server *, const struct catalog_txn *);
 /* Binds what is to be bound: to be called after messages were read. */
 void server_iface_run(struct server *);
+void server_iface_wait(const struct server *);
 /* Whether `claim` is about the host of 'conn', and not too often: 0, or a
  * positive errno with '*diag' filled in. */
 int server_iface_check(struct connection *conn, const struct json *params,
