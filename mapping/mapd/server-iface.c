@@ -445,6 +445,8 @@ server_claimed(struct connection *conn, const struct json *params,
         if (claims.all) {
             sset_add(&server->ifaces->rescan, claims.host);
         }
+        /* Those of other hosts may be pending, too. */
+        server_trust_self(server, "claim");
         bind_pending(server);
     }
     claims_uninit(&claims);

@@ -430,6 +430,9 @@ def a_host_gives_itself_no_vni_by_claiming_a_port(world):
         bound(admin, 'until one that may has it', p1='h1', p2='h2')
         claim(h1, 2)
         bound(admin, 'it does not come back; its own goes', p1='', p2='h2')
+        lines = [x for x in world.audit() if x['method'] == 'claim']
+        check(len(lines) >= 4 and not any('who' in x for x in lines),
+              'no host binds: %s', lines)
 
 
 # A switch.
