@@ -55,7 +55,8 @@ struct server_ifaces {
                                  * they count as there, as long long int *. */
     long long int leaving_at;   /* time_msec() of the first of these. */
     struct sset rescan;         /* Hosts whose endpoints are to be looked at:
-                                 * they have told all. */
+                                 * they have told all, or are given other
+                                 * VNIs. */
     int64_t term;               /* Of the leader, whom hosts have told. */
     long long int retry_at;     /* time_msec(): not before it. */
 };
@@ -515,6 +516,10 @@ note_change(struct server *server, const struct catalog_change *change)
     } else if (record->kind == RECORD_ENDPOINT && change->after
                && record->endpoint.iface[0]) {
         ifaces_push(si->ifaces, record->endpoint.iface);
+    }
+    if (record->kind == RECORD_HOST && change->before && change->after
+        && !server_vnis_is_same_grant(change->before, change->after)) {
+        sset_add(&si->rescan, record->host.name);
     }
     si->helped |= may_help(record->kind) && !shash_is_empty(&si->refused);
 }

@@ -418,6 +418,10 @@ char *server_vnis_refused(const struct connection *);
  * show certificates, to those that see the VNI only. */
 bool server_vnis_may_bind(const struct server *, const char *name,
                           uint32_t vni);
+/* Whether 'before' and 'after' (either may be NULL) are of one host and give
+ * it the same VNIs. */
+bool server_vnis_is_same_grant(const struct record *before,
+                               const struct record *after);
 /* What 'txn' changes is about to be told: chooses anew where that matters. */
 void server_vnis_changed(struct server *, const struct catalog_txn *txn);
 

@@ -216,9 +216,8 @@ server_vnis_refused(const struct connection *conn)
 
 /* Following the records. */
 
-/* Whether they are of one host and give it the same. */
-static bool
-is_same_grant(const struct record *a, const struct record *b)
+bool
+server_vnis_is_same_grant(const struct record *a, const struct record *b)
 {
     return (a && b && a->kind == RECORD_HOST
             && a->host.vnis.n == b->host.vnis.n
@@ -265,7 +264,8 @@ server_vnis_changed(struct server *server, const struct catalog_txn *txn)
     changes = catalog_txn_changes(txn, &n);
     stations_change(&server->stations, changes, n, &names);
     for (size_t i = 0; i < n; i++) {
-        if (!is_same_grant(changes[i].before, changes[i].after)) {
+        if (!server_vnis_is_same_grant(changes[i].before,
+                                       changes[i].after)) {
             add_concerned(server->catalog, changes[i].before, &names);
             add_concerned(server->catalog, changes[i].after, &names);
         }
