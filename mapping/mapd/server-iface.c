@@ -131,8 +131,8 @@ find_stranger(const struct server *server, const struct record_endpoint *e,
                              may_not_bind, &question, claim);
 }
 
-/* Whether 'e' is where its port is not any more.  On a host that has it and may
- * see the VNI no more it stays, until one that may has it. */
+/* Whether 'e' is where its port is not any more.  On a host that has it and
+ * may see the VNI no more it stays, until one that may has it. */
 static bool
 is_gone(const struct server *server, const struct record_endpoint *e)
 {
@@ -322,8 +322,9 @@ retry_refused(struct server_ifaces *si)
     }
 }
 
-/* Ports that are thought to be at some hosts, and perhaps are not, are pending.
- * All hosts tell all when another mapd leads, so this is for many at once. */
+/* Ports that are thought to be at some hosts, and perhaps are not, are
+ * pending.  All hosts tell all when another mapd leads, so this is for many at
+ * once. */
 static void
 rescan(struct server *server)
 {

@@ -1,8 +1,9 @@
 /* Which VNIs a host that has shown a certificate may see, of those that it
- * asks for: those that its record gives it, those in which an endpoint (but for
- * those with an iface) or a workload is recorded on it, and those with a VIP of
- * a gateway that it is a node of.  What it may see changes with the records: then it gets a snapshot
- * of what it sees from then on, and is told what it does not. */
+ * asks for: those that its record gives it, those in which an endpoint (but
+ * for those with an iface) or a workload is recorded on it, and those with a
+ * VIP of a gateway that it is a node of.  What it may see changes with the
+ * records: then it gets a snapshot of what it sees from then on, and is told
+ * what it does not. */
 
 #include <config.h>
 

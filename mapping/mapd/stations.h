@@ -1,6 +1,7 @@
 /* In which VNIs something is recorded on a host: an endpoint or a workload.
  * Endpoints with an iface do not count: a host that says that it has the port
- * would give itself the VNI.  Follows a catalog, change by change.  Not thread-safe. */
+ * would give itself the VNI.  Follows a catalog, change by change.  Not
+ * thread-safe. */
 
 #ifndef MAPPING_MAPD_STATIONS_H
 #define MAPPING_MAPD_STATIONS_H 1
