@@ -1,10 +1,11 @@
-/* Finding the endpoints of a port, and the ports of a host. */
+/* Finding the endpoints of a port, and the ports of hosts. */
 
 #include <config.h>
 #include "mapping/catalog/catalog-index.h"
 
 #include <string.h>
 
+#include "sset.h"
 #include "util.h"
 
 struct record_endpoint *
@@ -27,7 +28,8 @@ catalog_endpoints_of(const struct catalog *catalog, const char *iface,
 }
 
 record_iface *
-catalog_ifaces_on(const struct catalog *catalog, const char *host, size_t *np)
+catalog_ifaces_on(const struct catalog *catalog, const struct sset *hosts,
+                  size_t *np)
 {
     const struct catalog_endpoint_node *node;
     record_iface *ifaces = NULL;
@@ -36,7 +38,7 @@ catalog_ifaces_on(const struct catalog *catalog, const char *host, size_t *np)
     HMAP_FOR_EACH (node, by_iface, &catalog->ifaces) {
         const struct record_endpoint *r = &node->endpoint.record;
 
-        if (!strcmp(r->host, host)) {
+        if (sset_contains(hosts, r->host)) {
             if (n >= allocated) {
                 ifaces = x2nrealloc(ifaces, &allocated, sizeof *ifaces);
             }

@@ -25,6 +25,7 @@
 struct catalog;
 struct catalog_state;
 struct catalog_txn;
+struct sset;
 
 enum { CATALOG_WHY_SIZE = 64 }; /* Of why an endpoint is unwell. */
 
@@ -121,11 +122,11 @@ struct catalog_patient *catalog_patients(const struct catalog *,
  * which the caller frees. */
 struct record_endpoint *catalog_endpoints_of(const struct catalog *,
                                              const char *iface, size_t *n);
-/* The ifaces of the endpoints that have one and are on host 'host': '*n'
+/* The ifaces of the endpoints that have one and are on one of 'hosts': '*n'
  * copies, which the caller frees.  Takes time in proportion to all endpoints
  * that have one. */
-record_iface *catalog_ifaces_on(const struct catalog *, const char *host,
-                                size_t *n);
+record_iface *catalog_ifaces_on(const struct catalog *,
+                                const struct sset *hosts, size_t *n);
 
 /* How many endpoints host 'name' has. */
 size_t catalog_host_users(const struct catalog *, const char *name);

@@ -261,16 +261,30 @@ is_better(const struct entry *a, const struct entry *b, const char *incumbent)
             : strcmp(a->host->name, b->host->name) < 0);
 }
 
+static bool
+may_any(const char *host OVS_UNUSED, const void *aux OVS_UNUSED)
+{
+    return true;
+}
+
 size_t
 ifaces_find(const struct ifaces *ifaces, const char *iface,
             const char *incumbent, struct ifaces_claim *claim)
+{
+    return ifaces_find_where(ifaces, iface, incumbent, may_any, NULL, claim);
+}
+
+size_t
+ifaces_find_where(const struct ifaces *ifaces, const char *iface,
+                  const char *incumbent, ifaces_filter *may, const void *aux,
+                  struct ifaces_claim *claim)
 {
     const struct entry *entry, *best = NULL;
     size_t n = 0;
 
     HMAP_FOR_EACH_WITH_HASH (entry, by_iface, hash_string(iface, 0),
                              &ifaces->claims) {
-        if (!strcmp(entry->iface, iface)) {
+        if (!strcmp(entry->iface, iface) && may(entry->host->name, aux)) {
             best = !best || is_better(entry, best, incumbent) ? entry : best;
             n++;
         }

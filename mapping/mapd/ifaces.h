@@ -53,6 +53,12 @@ bool ifaces_has_told(const struct ifaces *, const char *host);
 size_t ifaces_find(const struct ifaces *, const char *iface,
                    const char *incumbent, struct ifaces_claim *claim);
 
+/* As ifaces_find(), as if hosts of which 'may' says no did not claim it. */
+typedef bool ifaces_filter(const char *host, const void *aux);
+size_t ifaces_find_where(const struct ifaces *, const char *iface,
+                         const char *incumbent, ifaces_filter *may,
+                         const void *aux, struct ifaces_claim *claim);
+
 /* The names of the hosts that claim 'iface', sorted, with ", " between them;
  * the caller frees it. */
 char *ifaces_names(const struct ifaces *, const char *iface);

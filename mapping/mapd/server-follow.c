@@ -30,6 +30,7 @@ follow(struct server *server)
         size_t n;
 
         if (!txn) {
+            server->follows_more = false;
             return;
         }
         changes = catalog_txn_changes(txn, &n);
@@ -37,7 +38,7 @@ follow(struct server *server)
         server_committed(server, txn, encoded);
         json_destroy(encoded);
     }
-    poll_immediate_wake();
+    server->follows_more = true;
 }
 
 /* 'host' has come to another mapd: the newest connection counts. */
@@ -99,4 +100,12 @@ server_follow_run(struct server *server)
     }
     server->leads = leads;
     server_iface_follow(server);
+}
+
+void
+server_follow_wait(const struct server *server)
+{
+    if (server->follows_more) {
+        poll_immediate_wake();
+    }
 }

@@ -28,6 +28,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/shash.h"
 #include "openvswitch/vlog.h"
+#include "sset.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -39,15 +40,23 @@ enum {
     TOKEN    = 1000,            /* A bucket gets 'rate' tokens per ms. */
     BATCH    = 256,             /* Ports in one transaction. */
     RETRY_MS = 1000,            /* After the store has failed. */
+    REFUSED_MS = 1000,          /* Between looks at all that are refused. */
 };
 
 struct server_ifaces {
     struct ifaces *ifaces;
     struct shash refused;       /* Ports whose endpoints cannot be bound: why,
-                                 * as char *. */
+                                 * as char *; "": to hosts that claim them and
+                                 * may not see the VNI of one. */
+    bool helped;                /* What was in their way may be gone: they are
+                                 * tried again, ... */
+    long long int refused_at;   /* ... not before this time_msec(). */
     struct shash leaving;       /* Ports that no host has any more: until when
                                  * they count as there, as long long int *. */
     long long int leaving_at;   /* time_msec() of the first of these. */
+    struct sset rescan;         /* Hosts whose endpoints are to be looked at:
+                                 * they have told all, or are given other
+                                 * VNIs. */
     int64_t term;               /* Of the leader, whom hosts have told. */
     long long int retry_at;     /* time_msec(): not before it. */
 };
@@ -60,6 +69,7 @@ server_iface_init(struct server *server)
     shash_init(&server->ifaces->refused);
     shash_init(&server->ifaces->leaving);
     server->ifaces->leaving_at = LLONG_MAX;
+    sset_init(&server->ifaces->rescan);
 }
 
 void
@@ -68,41 +78,83 @@ server_iface_destroy(struct server *server)
     ifaces_destroy(server->ifaces->ifaces);
     shash_destroy_free_data(&server->ifaces->refused);
     shash_destroy_free_data(&server->ifaces->leaving);
+    sset_destroy(&server->ifaces->rescan);
     free(server->ifaces);
+}
+
+/* Whose claims count. */
+
+struct question {
+    const struct server *server;
+    uint32_t vni;               /* Of an endpoint. */
+};
+
+static bool
+may_bind(const char *host, const void *question_)
+{
+    const struct question *question = question_;
+
+    return server_vnis_may_bind(question->server, host, question->vni);
+}
+
+static bool
+may_not_bind(const char *host, const void *question)
+{
+    return !may_bind(host, question);
+}
+
+static bool
+is_same(const char *host, const void *name)
+{
+    return !strcmp(host, name);
+}
+
+/* Of hosts that may have 'e': as ifaces_find(). */
+static size_t
+find_claim(const struct server *server, const struct record_endpoint *e,
+           struct ifaces_claim *claim)
+{
+    const struct question question = { server, e->vni };
+
+    return ifaces_find_where(server->ifaces->ifaces, e->iface, e->host,
+                             may_bind, &question, claim);
+}
+
+/* Of those that may not. */
+static size_t
+find_stranger(const struct server *server, const struct record_endpoint *e,
+              struct ifaces_claim *claim)
+{
+    const struct question question = { server, e->vni };
+
+    return ifaces_find_where(server->ifaces->ifaces, e->iface, e->host,
+                             may_not_bind, &question, claim);
+}
+
+/* Whether 'e' is where its port is not any more.  On a host that has it and
+ * may see the VNI no more it stays, until one that may has it. */
+static bool
+is_gone(const struct server *server, const struct record_endpoint *e)
+{
+    const struct ifaces *ifaces = server->ifaces->ifaces;
+    struct ifaces_claim claim;
+
+    return (e->host[0] && ifaces_has_told(ifaces, e->host)
+            && !find_claim(server, e, &claim)
+            && !ifaces_find_where(ifaces, e->iface, "", is_same, e->host,
+                                  &claim));
 }
 
 /* Ports that are leaving. */
 
-/* Whether some endpoint is where 'iface' is not any more. */
+/* Whether 'iface', of which an endpoint is 'gone', still counts as there. */
 static bool
-is_gone(const struct server *server, const char *iface)
-{
-    const struct ifaces *ifaces = server->ifaces->ifaces;
-    struct record_endpoint *endpoints;
-    struct ifaces_claim claim;
-    bool gone = false;
-    size_t n;
-
-    if (ifaces_find(ifaces, iface, "", &claim)) {
-        return false;
-    }
-    endpoints = catalog_endpoints_of(server->catalog, iface, &n);
-    for (size_t i = 0; i < n; i++) {
-        gone |= (endpoints[i].host[0]
-                 && ifaces_has_told(ifaces, endpoints[i].host));
-    }
-    free(endpoints);
-    return gone;
-}
-
-/* Whether 'iface' is gone, and still counts as there. */
-static bool
-lingers(struct server *server, const char *iface)
+lingers(struct server *server, const char *iface, bool gone)
 {
     struct server_ifaces *si = server->ifaces;
     long long int *until;
 
-    if (!is_gone(server, iface)) {
+    if (!gone) {
         free(shash_find_and_delete(&si->leaving, iface));
         return false;
     }
@@ -112,8 +164,11 @@ lingers(struct server *server, const char *iface)
         *until = time_msec() + server->host_timeout;
         shash_add(&si->leaving, iface, until);
     }
+    if (time_msec() >= *until) {
+        return false;           /* It may be refused: that has its own time. */
+    }
     si->leaving_at = MIN(si->leaving_at, *until);
-    return time_msec() < *until;
+    return true;
 }
 
 /* Those that have lingered long enough are pending again. */
@@ -139,19 +194,21 @@ end_lingering(struct server_ifaces *si)
 
 /* What becomes of endpoints. */
 
-/* How 'e' is to be bound, in '*e'.  Returns true if that is new. */
+/* How 'e' is to be bound, in '*e'; if its port 'stays', it is not unbound.
+ * Returns true if that is new. */
 static bool
-find_binding(const struct ifaces *ifaces, struct record_endpoint *e)
+find_binding(const struct server *server, struct record_endpoint *e,
+             bool stays)
 {
     const struct record_endpoint old = *e;
     struct ifaces_claim claim;
 
-    if (ifaces_find(ifaces, e->iface, e->host, &claim)) {
+    if (find_claim(server, e, &claim)) {
         ovs_strlcpy(e->host, claim.host, sizeof e->host);
         if (e->mac_from == MAC_OF_IFACE && !record_mac_is_zero(&claim.mac)) {
             e->mac = claim.mac;
         }
-    } else if (e->host[0] && ifaces_has_told(ifaces, e->host)) {
+    } else if (!stays && is_gone(server, e)) {
         e->host[0] = '\0';      /* With another port there it may be back. */
     }
     return (strcmp(e->host, old.host)
@@ -164,15 +221,20 @@ bind_port(struct server *server, struct catalog_txn *txn, const char *iface,
           struct diagnosis *diag)
 {
     struct record_endpoint *endpoints;
+    bool gone = false, stays;
     int error = 0;
     size_t n;
 
     endpoints = catalog_endpoints_of(server->catalog, iface, &n);
+    for (size_t i = 0; i < n; i++) {
+        gone |= is_gone(server, &endpoints[i]);
+    }
+    stays = lingers(server, iface, gone);
     for (size_t i = 0; i < n && !error; i++) {
         struct record record = { .kind = RECORD_ENDPOINT,
                                  .endpoint = endpoints[i] };
 
-        if (find_binding(server->ifaces->ifaces, &record.endpoint)) {
+        if (find_binding(server, &record.endpoint, stays)) {
             struct json *json = record_to_json(&record);
 
             error = catalog_set(txn, json, diag);
@@ -188,8 +250,6 @@ set_refused(struct server_ifaces *si, const char *iface, const char *why)
 {
     free(shash_find_and_delete(&si->refused, iface));
     if (why) {
-        VLOG_WARN_RL(&rl, "port %s: its endpoint cannot be bound: %s", iface,
-                     why);
         shash_add(&si->refused, iface, xstrdup(why));
     }
 }
@@ -219,13 +279,68 @@ bind_together(struct server *server, const record_iface *ports, int n,
     return n;
 }
 
+/* Looks who claims 'iface' and must not have its endpoints.  Returns false if
+ * it has none. */
 static bool
-has_endpoint(const struct catalog *catalog, const char *iface)
+look_at_port(struct server *server, const char *iface)
 {
+    struct server_ifaces *si = server->ifaces;
+    struct record_endpoint *endpoints;
+    struct ifaces_claim claim;
     size_t n;
 
-    free(catalog_endpoints_of(catalog, iface, &n));
+    set_refused(si, iface, NULL);
+    endpoints = catalog_endpoints_of(server->catalog, iface, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (find_stranger(server, &endpoints[i], &claim)) {
+            VLOG_WARN_RL(&rl, "host %s claims port %s but may not see VNI "
+                         "%"PRIu32, claim.host, iface, endpoints[i].vni);
+            set_refused(si, iface, "");
+        }
+    }
+    if (!n) {
+        lingers(server, iface, false);
+    }
+    free(endpoints);
     return n > 0;
+}
+
+/* Those that are refused are pending again if that may be of use.  One that is
+ * at fault costs a transaction, so they do not follow each change. */
+static void
+retry_refused(struct server_ifaces *si)
+{
+    struct shash_node *node;
+
+    if (!si->helped || time_msec() < si->refused_at) {
+        return;
+    }
+    si->helped = false;
+    si->refused_at = time_msec() + REFUSED_MS;
+    SHASH_FOR_EACH (node, &si->refused) {
+        ifaces_push(si->ifaces, node->name);
+    }
+}
+
+/* Ports that are thought to be at some hosts, and perhaps are not, are
+ * pending.  All hosts tell all when another mapd leads, so this is for many at
+ * once. */
+static void
+rescan(struct server *server)
+{
+    struct server_ifaces *si = server->ifaces;
+    record_iface *ports;
+    size_t n;
+
+    if (sset_is_empty(&si->rescan)) {
+        return;
+    }
+    ports = catalog_ifaces_on(server->catalog, &si->rescan, &n);
+    for (size_t i = 0; i < n; i++) {
+        ifaces_push(si->ifaces, ports[i]);
+    }
+    free(ports);
+    sset_clear(&si->rescan);
 }
 
 /* Binds what is pending, as far as one transaction goes.  Most ports are not
@@ -239,9 +354,7 @@ bind_pending(struct server *server)
     int n = 0, done;
 
     while (n < BATCH && ifaces_pop(si->ifaces, ports[n])) {
-        set_refused(si, ports[n], NULL);
-        n += (!lingers(server, ports[n])
-              && has_endpoint(server->catalog, ports[n]));
+        n += look_at_port(server, ports[n]);
     }
     while (n > 0 && (done = bind_together(server, ports, n, &diag)) != n) {
         if (done < 0) {
@@ -252,6 +365,8 @@ bind_pending(struct server *server)
             }
             return;
         }
+        VLOG_WARN_RL(&rl, "port %s: its endpoint cannot be bound: %s",
+                     ports[done], diag.message);
         set_refused(si, ports[done], diag.message);
         memmove(&ports[done], &ports[done + 1],
                 (--n - done) * sizeof *ports);
@@ -308,20 +423,6 @@ server_iface_check(struct connection *conn, const struct json *params,
     return error;
 }
 
-/* Those that are thought to be there, and perhaps are not. */
-static void
-push_bound(struct server *server, const char *host)
-{
-    record_iface *ports;
-    size_t n;
-
-    ports = catalog_ifaces_on(server->catalog, host, &n);
-    for (size_t i = 0; i < n; i++) {
-        ifaces_push(server->ifaces->ifaces, ports[i]);
-    }
-    free(ports);
-}
-
 struct json *
 server_claimed(struct connection *conn, const struct json *params,
                struct diagnosis *diag)
@@ -344,8 +445,10 @@ server_claimed(struct connection *conn, const struct json *params,
     }
     if (!error) {
         if (claims.all) {
-            push_bound(server, claims.host);
+            sset_add(&server->ifaces->rescan, claims.host);
         }
+        /* Those of other hosts may be pending, too. */
+        server_trust_self(server, "claim");
         bind_pending(server);
     }
     claims_uninit(&claims);
@@ -386,9 +489,20 @@ server_iface_follow(struct server *server)
     ifaces_forget_all(si->ifaces);
     shash_clear_free_data(&si->refused);
     shash_clear_free_data(&si->leaving);
+    sset_clear(&si->rescan);
     LIST_FOR_EACH (conn, node, &server->connections) {
         ask(conn);
     }
+}
+
+/* Whether a change of 'kind' may let an endpoint be bound: of another one, or
+ * of what a host may see. */
+static bool
+may_help(enum record_kind kind)
+{
+    return (kind == RECORD_ENDPOINT || kind == RECORD_HOST
+            || kind == RECORD_WORKLOAD || kind == RECORD_VIP
+            || kind == RECORD_GATEWAY);
 }
 
 static void
@@ -400,17 +514,15 @@ note_change(struct server *server, const struct catalog_change *change)
 
     if (record->kind == RECORD_HOST && !change->after) {
         ifaces_forget_host(si->ifaces, record->host.name);
-    } else if (record->kind == RECORD_ENDPOINT) {
-        struct shash_node *node;
-
-        if (change->after && record->endpoint.iface[0]) {
-            ifaces_push(si->ifaces, record->endpoint.iface);
-        }
-        /* What was in the way may be gone. */
-        SHASH_FOR_EACH (node, &si->refused) {
-            ifaces_push(si->ifaces, node->name);
-        }
+    } else if (record->kind == RECORD_ENDPOINT && change->after
+               && record->endpoint.iface[0]) {
+        ifaces_push(si->ifaces, record->endpoint.iface);
     }
+    if (record->kind == RECORD_HOST && change->before && change->after
+        && !server_vnis_is_same_grant(change->before, change->after)) {
+        sset_add(&si->rescan, record->host.name);
+    }
+    si->helped |= may_help(record->kind) && !shash_is_empty(&si->refused);
 }
 
 void
@@ -447,14 +559,31 @@ server_iface_run(struct server *server)
         return;
     }
     end_lingering(si);
+    retry_refused(si);
+    rescan(server);
     if (ifaces_is_pending(si->ifaces) && time_msec() >= si->retry_at) {
-        server->actor = NULL;   /* Nobody asked for it. */
+        server_trust_self(server, "claim");
         bind_pending(server);
     }
-    if (ifaces_is_pending(si->ifaces)) {
+}
+
+void
+server_iface_wait(const struct server *server)
+{
+    const struct server_ifaces *si = server->ifaces;
+
+    if (!server->leads) {
+        return;
+    }
+    if (ifaces_is_pending(si->ifaces) || !sset_is_empty(&si->rescan)) {
         poll_timer_wait_until(si->retry_at);
     }
-    poll_timer_wait_until(si->leaving_at);
+    if (si->helped) {
+        poll_timer_wait_until(si->refused_at);
+    }
+    if (si->leaving_at != LLONG_MAX) {
+        poll_timer_wait_until(si->leaving_at);
+    }
 }
 
 /* In words. */
@@ -481,12 +610,18 @@ server_iface_problem(const struct server *server,
     if (!e->iface[0]) {
         return NULL;
     }
-    if (refusal) {
+    if (find_stranger(server, e, &claim)) {
+        return xasprintf("endpoint %"PRIu32"/%s/%s: host %s claims port %s "
+                         "but may not see VNI %"PRIu32"; grapnelctl host set "
+                         "%s --vnis VNIS lets it", e->vni, e->group, e->name,
+                         claim.host, e->iface, e->vni, claim.host);
+    }
+    if (refusal && refusal[0]) {
         return xasprintf("endpoint %"PRIu32"/%s/%s cannot be bound to port "
                          "%s: %s", e->vni, e->group, e->name, e->iface,
                          refusal);
     }
-    if (ifaces_find(si->ifaces, e->iface, e->host, &claim) > 1) {
+    if (find_claim(server, e, &claim) > 1) {
         char *names = ifaces_names(si->ifaces, e->iface);
 
         problem = xasprintf("endpoint %"PRIu32"/%s/%s: port %s is at hosts "

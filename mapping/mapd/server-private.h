@@ -92,6 +92,7 @@ struct server {
     struct server_batch batch;
     struct server_forwards *forwards; /* server-forward.c */
     struct server_uplink *uplink; /* server-uplink.c */
+    bool follows_more;          /* Others have done more than was looked at. */
     bool leads;                 /* Made changes in the last run. */
     struct server_ifaces *ifaces; /* server-iface.c */
     struct ovs_list links;      /* server-link.c */
@@ -208,6 +209,7 @@ bool server_batch_is_due(const struct server *);
 /* Stores that are shared: takes in what other mapds have changed, and whom
  * they see; and looks who makes changes. */
 void server_follow_run(struct server *);
+void server_follow_wait(const struct server *);
 /* What the prepared 'txn' changes is now committed, by whomever: tells all,
  * and ends it.  'changes' as for server_publish(). */
 void server_committed(struct server *, struct catalog_txn *,
@@ -352,6 +354,7 @@ void server_iface_follow(struct server *);
 void server_iface_committed(struct server *, const struct catalog_txn *);
 /* Binds what is to be bound: to be called after messages were read. */
 void server_iface_run(struct server *);
+void server_iface_wait(const struct server *);
 /* Whether `claim` is about the host of 'conn', and not too often: 0, or a
  * positive errno with '*diag' filled in. */
 int server_iface_check(struct connection *conn, const struct json *params,
@@ -409,6 +412,14 @@ void server_vnis_subscribe(struct connection *, struct vni_set *wanted);
 /* Those that 'conn' asks for and may not see, for people; NULL: none.  The
  * caller frees it. */
 char *server_vnis_refused(const struct connection *);
+/* Whether endpoints in 'vni' may be bound to ports of host 'name': if hosts
+ * show certificates, to those that see the VNI only. */
+bool server_vnis_may_bind(const struct server *, const char *name,
+                          uint32_t vni);
+/* Whether 'before' and 'after' (either may be NULL) are of one host and give
+ * it the same VNIs. */
+bool server_vnis_is_same_grant(const struct record *before,
+                               const struct record *after);
 /* What 'txn' changes is about to be told: chooses anew where that matters. */
 void server_vnis_changed(struct server *, const struct catalog_txn *txn);
 

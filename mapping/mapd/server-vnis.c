@@ -1,8 +1,9 @@
 /* Which VNIs a host that has shown a certificate may see, of those that it
- * asks for: those that its record gives it, those in which an endpoint or a
- * workload is recorded on it, and those with a VIP of a gateway that it is a
- * node of.  What it may see changes with the records: then it gets a snapshot
- * of what it sees from then on, and is told what it does not. */
+ * asks for: those that its record gives it, those in which an endpoint (but
+ * for those with an iface) or a workload is recorded on it, and those with a
+ * VIP of a gateway that it is a node of.  What it may see changes with the
+ * records: then it gets a snapshot of what it sees from then on, and is told
+ * what it does not. */
 
 #include <config.h>
 
@@ -78,6 +79,45 @@ find_allowed(const struct server *server, const char *name,
     stations_add_vnis(&server->stations, name, set);
     add_gateways(server->catalog, name, set);
     vni_set_normalize(set);
+}
+
+static bool
+is_given(const struct record_host *host, uint32_t vni)
+{
+    for (size_t i = 0; host && i < host->vnis.n; i++) {
+        if (vni >= host->vnis.ranges[i].first
+            && vni <= host->vnis.ranges[i].last) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+has_gateway(const struct catalog *catalog, const char *host, uint32_t vni)
+{
+    struct vni_set set = VNI_SET_EMPTY;
+    bool has;
+
+    add_gateways(catalog, host, &set);
+    vni_set_normalize(&set);
+    has = vni_set_has(&set, vni);
+    vni_set_destroy(&set);
+    return has;
+}
+
+/* As find_allowed(), of one VNI: many are asked for. */
+bool
+server_vnis_may_bind(const struct server *server, const char *name,
+                     uint32_t vni)
+{
+    const struct record_host *host = catalog_find_host(server->catalog, name);
+
+    return (!tls_certificate()
+            || (server->any_vni && !(host && host->vnis.n))
+            || is_given(host, vni)
+            || stations_has_vni(&server->stations, name, vni)
+            || has_gateway(server->catalog, name, vni));
 }
 
 /* Of those that 'conn' wants, stores the VNIs that it sees and those that it
@@ -177,9 +217,8 @@ server_vnis_refused(const struct connection *conn)
 
 /* Following the records. */
 
-/* Whether they are of one host and give it the same. */
-static bool
-is_same_grant(const struct record *a, const struct record *b)
+bool
+server_vnis_is_same_grant(const struct record *a, const struct record *b)
 {
     return (a && b && a->kind == RECORD_HOST
             && a->host.vnis.n == b->host.vnis.n
@@ -226,7 +265,8 @@ server_vnis_changed(struct server *server, const struct catalog_txn *txn)
     changes = catalog_txn_changes(txn, &n);
     stations_change(&server->stations, changes, n, &names);
     for (size_t i = 0; i < n; i++) {
-        if (!is_same_grant(changes[i].before, changes[i].after)) {
+        if (!server_vnis_is_same_grant(changes[i].before,
+                                       changes[i].after)) {
             add_concerned(server->catalog, changes[i].before, &names);
             add_concerned(server->catalog, changes[i].after, &names);
         }

@@ -646,12 +646,14 @@ void
 server_wait(struct server *server)
 {
     server_trust_wait(server);
+    server_follow_wait(server);
     server_listen_wait(server);
     server_handshake_wait(server);
     server_liveness_wait(server);
     server_lease_wait(server);
     server_trace_wait(server);
     server_uplink_wait(server);
+    server_iface_wait(server);
     server_health_wait(server);
     server_link_wait(server);
     server_forward_wait(server);

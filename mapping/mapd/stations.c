@@ -102,12 +102,20 @@ count_out(struct stations *stations, const char *host, uint32_t vni)
     }
 }
 
+/* The host that an admin has put 'e' on, or NULL. */
+static const char *
+host_of_endpoint(const struct record_endpoint *e)
+{
+    return e->iface[0] ? NULL : e->host;
+}
+
 /* The host that 'record' is on, if it is a thing that is; or NULL. */
 static const char *
 host_of(const struct record *record)
 {
     return (!record ? NULL
-            : record->kind == RECORD_ENDPOINT ? record->endpoint.host
+            : record->kind == RECORD_ENDPOINT
+            ? host_of_endpoint(&record->endpoint)
             : record->kind == RECORD_WORKLOAD ? record->workload.host : NULL);
 }
 
@@ -147,7 +155,9 @@ stations_init(struct stations *stations, const struct catalog *catalog)
         for (size_t j = 0; j < groups[i]->n_endpoints; j++) {
             const struct record_endpoint *e = &groups[i]->endpoints[j]->record;
 
-            count_in(stations, e->host, e->vni);
+            if (host_of_endpoint(e)) {
+                count_in(stations, e->host, e->vni);
+            }
         }
     }
     free(groups);
@@ -187,4 +197,13 @@ stations_add_vnis(const struct stations *stations, const char *host,
             vni_set_add(set, tally->vni, tally->vni);
         }
     }
+}
+
+bool
+stations_has_vni(const struct stations *stations, const char *host,
+                 uint32_t vni)
+{
+    const struct station *station = find_station(stations, host);
+
+    return station && find_tally(station, vni);
 }

@@ -1,10 +1,14 @@
 /* In which VNIs something is recorded on a host: an endpoint or a workload.
- * Follows a catalog, change by change.  Not thread-safe. */
+ * Endpoints with an iface do not count: a host that says that it has the port
+ * would give itself the VNI.  Follows a catalog, change by change.  Not
+ * thread-safe. */
 
 #ifndef MAPPING_MAPD_STATIONS_H
 #define MAPPING_MAPD_STATIONS_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "mapping/catalog/catalog.h"
 #include "openvswitch/hmap.h"
@@ -29,5 +33,8 @@ void stations_change(struct stations *, const struct catalog_change *changes,
  * which something is on 'host'. */
 void stations_add_vnis(const struct stations *, const char *host,
                        struct vni_set *set);
+/* Whether 'vni' is one of them. */
+bool stations_has_vni(const struct stations *, const char *host,
+                      uint32_t vni);
 
 #endif /* mapping/mapd/stations.h */

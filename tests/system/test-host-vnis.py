@@ -77,7 +77,8 @@ def allowed(records, name):
     for r in records:
         if r['kind'] == 'host' and r['name'] == name:
             vnis |= parse(r['vnis'])
-        elif r['kind'] in ('endpoint', 'workload') and r['host'] == name:
+        elif (r['kind'] in ('endpoint', 'workload') and r['host'] == name
+              and not r.get('iface')):
             vnis.add(r['vni'])
         elif r['kind'] == 'vip' and name in gateways[r['gateway']]:
             vnis.add(r['vni'])
@@ -349,6 +350,97 @@ def hosts_ask_each_other_within_their_vnis_only(world):
                   'one has "%s", the other "%s"', one, other)
 
 
+# Endpoints that are found by their port.
+
+
+def port(vni, number):
+    return {'kind': 'endpoint', 'vni': vni, 'group': 'g',
+            'name': 'p%d' % number, 'iface': 'vm-%d' % number}
+
+
+def claim(host_, *numbers, age=0):
+    host_.client.call('claim', {
+        'host': host_.name, 'all': True, 'gone': [],
+        'here': [['vm-%d' % n, '02:00:00:00:03:%02x' % n, age]
+                 for n in numbers]})
+    for note in host_.client.notes:
+        host_.take(note)
+    host_.client.notes.clear()
+
+
+def where(admin):
+    return {i['record']['name']: i['record']['host'] for i in
+            admin.call('list', {'kind': 'endpoint'})['items']
+            if i['record']['iface']}
+
+
+def bound(admin, what, **expected):
+    wait_until('%s: %s' % (what, expected), lambda: where(admin) == expected,
+               WITHIN)
+
+
+def complaint(admin, *words):
+    """A problem with all these words."""
+    return [p for p in admin.call('status')['problems']
+            if all(word in p for word in words)]
+
+
+@tests.add
+def a_host_gives_itself_no_vni_by_claiming_a_port(world):
+    clear(world)
+    with world.client('admin:alice') as admin, \
+         Host(world, 1, None) as h1, Host(world, 2, None) as h2:
+        admin.ops(op('add', group(31)), op('add', group(32)))
+        admin.ops(op('add', port(31, 1)), op('add', port(32, 2)), grant(2,
+                                                                        '31'))
+        claim(h2, 1, age=5000)
+        claim(h1, 1, 2)
+        bound(admin, 'the newest is not heard', p1='h2', p2='')
+        for words in (('31/g/p1', 'host h1 claims port vm-1 but may not see '
+                       'VNI 31', 'grapnelctl host set h1 --vnis'),
+                      ('32/g/p2', 'host h1 claims port vm-2 but may not see '
+                       'VNI 32', 'grapnelctl host set h1 --vnis')):
+            check(complaint(admin, *words), '%s',
+                  admin.call('status')['problems'])
+        check(not complaint(admin, 'at hosts h1, h2'), 'no conflict')
+        at = admin.call('status')['revision']
+        check(not h1.follow(at).sees(), 'h1 sees %s', h1.sees())
+        # Whatever lets it see the VNI lets it have the endpoint.
+        admin.ops(grant(1, '31'))
+        bound(admin, 'a grant', p1='h1', p2='')
+        line = world.audit()[-1]
+        check((line.get('who'), line.get('from'), line['role'], line['method'],
+               [(x['record']['name'], x['record']['host'])
+                for x in line['changes']])
+              == (None, None, 'mapd', 'claim', [('p1', 'h1')]),
+              'audited as %s', line)
+        check(not complaint(admin, 'h1 claims port vm-1'), 'it may')
+        admin.ops(op('add', workload(32, 1, 1)))
+        bound(admin, 'a workload', p1='h1', p2='h1')
+        check(not complaint(admin, 'h1 claims'), 'it may')
+        # An endpoint that was found there stays, but gives it nothing.
+        at = admin.ops(op('remove', workload(32, 1, 1)))['revision']
+        check(h1.follow(at).sees() == {31}, 'h1 sees %s', h1.sees())
+        wait_until('that is told', lambda: complaint(admin, '32/g/p2',
+                                                     'h1 claims'), WITHIN)
+        bound(admin, 'without the workload', p1='h1', p2='h1')
+        h1.check(admin.call('dump')['records'])
+        claim(h2, 1, 2, age=60000)
+        admin.ops(grant(2, '31-32'))
+        bound(admin, 'until one that may has it', p1='h1', p2='h2')
+        admin.ops(grant(1, ''))
+        bound(admin, 'at once, if there is one', p1='h2', p2='h2')
+        admin.ops(grant(1, '31'))
+        bound(admin, 'the newest counts again', p1='h1', p2='h2')
+        claim(h1, 2)
+        bound(admin, 'it does not come back; its own goes', p1='h2', p2='h2')
+        claim(h2, 2)
+        bound(admin, 'nobody has it', p1='', p2='h2')
+        lines = [x for x in world.audit() if x['method'] == 'claim']
+        check(len(lines) >= 4 and not any('who' in x for x in lines),
+              'no host binds: %s', lines)
+
+
 # A switch.
 
 
@@ -479,6 +571,15 @@ def a_mapd_that_follows_does_the_same(world):
                                         'name': 'h1'})['items']
             check((item['record']['vnis'], item['record']['rack'])
                   == ('5', 'x'), '%s', item)
+            admin.ops(op('add', group(33)))
+            admin.ops(op('add', port(33, 3)))
+            claim(h1, 3)
+            wait_until('the leader tells of it', lambda: complaint(
+                admin, 'h1 claims port vm-3', 'VNI 33', 'h1 --vnis'), WITHIN)
+            bound(admin, 'not granted', p3='')
+            other.ops(grant(1, '5,33'))
+            bound(other, 'granted', p3='h1')
+            other.ops(grant(1, '5'))
             wait_until('the same dump', lambda: admin.call('dump')
                        == other.call('dump'), WITHIN)
             before = admin.call('dump')

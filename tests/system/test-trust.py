@@ -108,22 +108,24 @@ def a_host_claims_ports_for_itself_and_binds_what_an_admin_made(world):
 
     found = {'kind': 'endpoint', 'vni': 1, 'group': 'web', 'name': 'found',
              'iface': 'vm-7'}
+    own = {'kind': 'host', 'name': 'h1'}
     with world.client('host:h1') as host, world.client('admin:alice') as admin:
         host.call('register', record_host(1))
-        admin.ops(op('add', found))
+        admin.ops(op('add', found), op('set', {**own, 'vnis': '1'}))
         n = len(world.audit())
         host.denied('claim', claim('h2', 'vm-7'))
         host.denied('transact', {'ops': [op('set', {**found, 'host': 'h1'})]})
         host.call('claim', claim('h1', 'vm-7', 'vm-8'))
         line = world.audit()[-1]
-        check((line['who'], line['method'], line['result'],
+        check((line['role'], line['method'], line['result'],
                line['n_changes'], line['changes'][0]['record']['host'])
-              == ('host:h1', 'claim', 'done', 1, 'h1'), '%s', line)
+              == ('mapd', 'claim', 'done', 1, 'h1') and 'who' not in line,
+              '%s', line)
         check([x['result'] for x in world.audit()[n:]].count('done') == 1,
               '%s', world.audit()[n:])
         with world.client('reader:bob') as reader:
             reader.denied('claim', claim('h1'))
-        admin.ops(op('remove', found))
+        admin.ops(op('remove', found), op('set', {**own, 'vnis': ''}))
 
 
 @tests.add

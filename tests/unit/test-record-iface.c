@@ -13,6 +13,7 @@
 
 #include "mapping/catalog/catalog.h"
 #include "openvswitch/json.h"
+#include "sset.h"
 #include "tests/unit/catalog-text.h"
 #include "util.h"
 
@@ -343,6 +344,7 @@ static void
 one_port_is_one_endpoint_of_a_group(void **state OVS_UNUSED)
 {
     struct catalog *catalog = make_catalog();
+    struct sset hosts = SSET_INITIALIZER(&hosts);
     struct record_endpoint *found;
     struct diagnosis diag;
     record_iface *ifaces;
@@ -377,14 +379,17 @@ one_port_is_one_endpoint_of_a_group(void **state OVS_UNUSED)
     assert_int_equal(n, 0);
     free(found);
 
-    ifaces = catalog_ifaces_on(catalog, "h2", &n);
+    sset_add(&hosts, "h2");
+    sset_add(&hosts, "h3");
+    ifaces = catalog_ifaces_on(catalog, &hosts, &n);
     assert_int_equal(n, 0);
     free(ifaces);
     set(catalog, "w2", "'host':'h2'");
-    ifaces = catalog_ifaces_on(catalog, "h2", &n);
+    ifaces = catalog_ifaces_on(catalog, &hosts, &n);
     assert_int_equal(n, 1);
     assert_string_equal(ifaces[0], "b");
     free(ifaces);
+    sset_destroy(&hosts);
     catalog_destroy(catalog);
 }
 

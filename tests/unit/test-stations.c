@@ -40,7 +40,9 @@ look_at_all(const struct catalog *catalog, struct twin *twin)
         for (size_t j = 0; j < groups[i]->n_endpoints; j++) {
             const struct record_endpoint *e = &groups[i]->endpoints[j]->record;
 
-            twin->in[e->host[1] - '1'][e->vni - 1] = true;
+            if (!e->iface[0]) {
+                twin->in[e->host[1] - '1'][e->vni - 1] = true;
+            }
         }
     }
     free(groups);
@@ -64,6 +66,8 @@ check(const struct stations *stations, const struct twin *twin)
         vni_set_normalize(&set);
         for (int v = 0; v < VNIS; v++) {
             assert_int_equal(vni_set_has(&set, v + 1), twin->in[h][v]);
+            assert_int_equal(stations_has_vni(stations, name, v + 1),
+                             twin->in[h][v]);
         }
         vni_set_destroy(&set);
     }
@@ -74,6 +78,7 @@ random_record(bool *add)
 {
     unsigned int vni = 1 + random_range(VNIS), name = random_range(NAMES);
     unsigned int host = 1 + random_range(HOSTS);
+    const char *iface = random_range(3) ? "" : "port";
 
     *add = random_range(2);
     return (random_range(2)
@@ -82,9 +87,9 @@ random_record(bool *add)
                                 "'address':'10.0.1.%u'}", vni, name, host,
                                 name, name + 1)
             : catalog_text_json("{'kind':'endpoint','vni':%u,'group':'g',"
-                                "'name':'e%u','host':'h%u',"
+                                "'name':'e%u','host':'h%u','iface':'%s',"
                                 "'mac':'02:00:00:00:00:%02u'}", vni, name,
-                                host, name));
+                                host, iface, name));
 }
 
 /* Adds, moves or removes one. */
