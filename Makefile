@@ -70,7 +70,8 @@ store_OBJS := $(addprefix mapping/mapd/,directory.o store.o store-backup.o \
 	store-etcd-seen.o store-etcd-writes.o) $(etcd_OBJS)
 trust_OBJS := $(addprefix mapping/mapd/,audit.o refusals.o revoked.o roles.o \
 	server-handshake.o server-trust.o server-vnis.o stations.o)
-mapd_OBJS := $(addprefix mapping/mapd/,mapd.o barrier.o lease-clock.o \
+mapd_OBJS := $(addprefix mapping/mapd/,mapd.o mapd-options.o barrier.o \
+	lease-clock.o \
 	ifaces.o link-row.o params.o presence.o server-fleet.o \
 	server-lease.o server-link.o server-records.o verdicts.o \
 	server.o server-batch.o server-change.o server-follow.o \

@@ -285,7 +285,8 @@ fuzz/fuzz-state_OBJS := $(unit/test-record_OBJS)
 fuzz/fuzz-store_OBJS := $(unit/test-record_OBJS) \
 	mapping/mapd/store-etcd-batch.o mapping/mapd/store-etcd-writes.o
 # All of mapd but its stores.
-fuzz/fuzz-mapd_OBJS := $(filter-out mapping/mapd/mapd.o $(store_OBJS), \
+fuzz/fuzz-mapd_OBJS := $(filter-out mapping/mapd/mapd.o \
+	mapping/mapd/mapd-options.o $(store_OBJS), \
 	$(mapd_OBJS)) $(replica_OBJS) $(catalog_OBJS) $(mapping_OBJS) \
 	anycast/flow-hash.o
 fuzz/fuzz-mapd_LIBS := -lmicrohttpd $(WAIT_CAPTURE_WRAPS)
